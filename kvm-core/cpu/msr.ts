@@ -1,0 +1,98 @@
+/**
+ * Model-specific registers: one row each.
+ * Document: SDM volume 4, table 2-2; the set that KVM_GET_MSR_INDEX_LIST would name for this CPU model.
+ * Left out: registers of features that are not built (SYSCALL acts on none yet; its MSRs are state).
+ *           The local APIC is not built: IA32_APIC_BASE is state.
+ */
+
+import { EFER, EFER_WRITABLE } from "./control.ts";
+import { CPU } from "./state.ts";
+
+interface MsrRow {
+  readonly name: string;
+  readonly index: number;
+  /** Bits that may be written; others give #GP. Default: all. */
+  readonly writable?: bigint;
+  /** The value must be a canonical address. */
+  readonly canonical?: true;
+  readonly reset?: bigint;
+  /** Field of the state that holds it, if not a row of CPU.msrs. */
+  readonly field?: number;
+}
+
+const LOW32 = 0xffff_ffffn;
+
+const ROWS: readonly MsrRow[] = [
+  { name: "IA32_TSC", index: 0x10 },
+  { name: "IA32_APIC_BASE", index: 0x1b, writable: 0xf_ffff_f900n, reset: 0xfee0_0900n },
+  { name: "IA32_TSC_ADJUST", index: 0x3b },
+  { name: "IA32_BIOS_SIGN_ID", index: 0x8b },
+  { name: "IA32_MTRRCAP", index: 0xfe, writable: 0n },
+  { name: "IA32_SYSENTER_CS", index: 0x174, writable: LOW32 },
+  { name: "IA32_SYSENTER_ESP", index: 0x175, canonical: true },
+  { name: "IA32_SYSENTER_EIP", index: 0x176, canonical: true },
+  { name: "IA32_MISC_ENABLE", index: 0x1a0, reset: 1n },
+  { name: "IA32_PAT", index: 0x277, writable: 0x0707_0707_0707_0707n, reset: 0x0007_0406_0007_0406n },
+  { name: "IA32_MTRR_DEF_TYPE", index: 0x2ff, writable: 0xcffn },
+  { name: "IA32_EFER", index: 0xc000_0080, writable: BigInt(EFER_WRITABLE | EFER.LMA), field: CPU.efer },
+  { name: "IA32_STAR", index: 0xc000_0081 },
+  { name: "IA32_LSTAR", index: 0xc000_0082, canonical: true },
+  { name: "IA32_CSTAR", index: 0xc000_0083, canonical: true },
+  { name: "IA32_FMASK", index: 0xc000_0084, writable: LOW32 },
+  { name: "IA32_FS_BASE", index: 0xc000_0100, canonical: true, field: CPU.segBase + 4 * 8 },
+  { name: "IA32_GS_BASE", index: 0xc000_0101, canonical: true, field: CPU.segBase + 5 * 8 },
+  { name: "IA32_KERNEL_GS_BASE", index: 0xc000_0102, canonical: true },
+  { name: "IA32_TSC_AUX", index: 0xc000_0103, writable: LOW32 },
+];
+
+export const MSR_EFER = 0xc000_0080;
+export const MSR_TSC = 0x10;
+export const MSR_KERNEL_GS_BASE = 0xc000_0102;
+
+/** The indices that exist, in the table's order. */
+export const MSR_INDICES: readonly number[] = ROWS.map((row) => row.index);
+
+const BY_INDEX = new Map(ROWS.map((row, at) => [row.index, { row, field: row.field ?? CPU.msrs + at * 8 }] as const));
+
+/** Offset in the vCPU state of MSR `index`; undefined if there is no such MSR. */
+export function msrField(index: number): number | undefined {
+  return BY_INDEX.get(index)?.field;
+}
+
+function canonical(value: bigint): boolean {
+  return BigInt.asIntN(48, value) === BigInt.asIntN(64, value);
+}
+
+/** Nanoseconds of the monotonic clock: the TSC counts at 1 GHz, and the MSR's field holds its offset. */
+export function tscNow(): bigint {
+  return process.hrtime.bigint();
+}
+
+/** KVM_GET_MSRS: undefined if there is no such MSR. */
+export function getMsr(memory: WebAssembly.Memory, zone: number, index: number): bigint | undefined {
+  const field = msrField(index);
+  if (field === undefined) return undefined;
+  const value = new DataView(memory.buffer).getBigUint64(zone + field, true);
+  return index === MSR_TSC ? BigInt.asUintN(64, value + tscNow()) : value;
+}
+
+/** KVM_SET_MSRS: false where WRMSR would give #GP. The host may set EFER.LMA too, a guest may not change it. */
+export function setMsr(memory: WebAssembly.Memory, zone: number, index: number, value: bigint): boolean {
+  const entry = BY_INDEX.get(index);
+  if (entry === undefined || value < 0n || value >> 64n !== 0n) return false;
+  const { row, field } = entry;
+  if (row.writable !== undefined && (value & ~row.writable) !== 0n) return false;
+  if (row.canonical && !canonical(value)) return false;
+  const stored = index === MSR_TSC ? BigInt.asUintN(64, value - tscNow()) : value;
+  const view = new DataView(memory.buffer);
+  view.setBigUint64(zone + field, stored, true);
+  if (index === MSR_EFER) view.setUint32(zone + CPU.stale, 1, true);
+  return true;
+}
+
+export function resetMsrs(view: DataView, zone: number): void {
+  ROWS.forEach((row, at) => {
+    if (row.field === undefined) view.setBigUint64(zone + CPU.msrs + at * 8, row.reset ?? 0n, true);
+  });
+  view.setBigUint64(zone + msrField(MSR_TSC)!, BigInt.asUintN(64, -tscNow()), true);
+}

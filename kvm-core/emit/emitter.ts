@@ -1,0 +1,138 @@
+/**
+ * Emitter: what an instruction's `exec` is written against; both stages implement it.
+ * Document: architecture.md section 5 (staging, the three laws for exec).
+ * Left out: LOCK as wasm atomics and the `ordered` mode: with one vCPU a locked instruction is a plain one.
+ *
+ * Values are i64, exact in their low `size` bits; what lies above is undefined unless a method says otherwise.
+ * Conditions are i32. An operand's form (kind and size) is known when exec runs, its value never is.
+ */
+
+import type { Expr } from "../wasm/expr.ts";
+
+export type Size = 8 | 16 | 32 | 64;
+
+/** An operand as a form gives it. Which register, which displacement: that is the stage's to know. */
+export type Operand =
+  | { readonly kind: "reg"; readonly size: Size; readonly field: "dst" | "src" }
+  /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
+  | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
+  | { readonly kind: "const"; readonly size: Size; readonly value: number }
+  | { readonly kind: "mem"; readonly size: Size; readonly address: 32 | 64 }
+  /** A number, not a register: of a segment, control or debug register. */
+  | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }
+  /** A relative branch target. `cross`: it lies in another page. */
+  | { readonly kind: "target"; readonly size: Size; readonly cross: boolean }
+  /** ptr16:16 or ptr16:32. */
+  | { readonly kind: "far"; readonly size: Size };
+
+/** What an instruction may ask of TypeScript: rare, long or stateful work. One method each in engine/helpers.ts. */
+export const HELPERS = [
+  "cpuid",
+  "rdtsc",
+  "rdmsr",
+  "wrmsr",
+  "hlt",
+  "cli",
+  "sti",
+  "pushf",
+  "popf",
+  "int",
+  "iret",
+  "in",
+  "out",
+  "readCr",
+  "writeCr",
+  "readDr",
+  "writeDr",
+  "readSreg",
+  "writeSreg",
+  "table",
+  "loadTable",
+  "farJump",
+  "farRet",
+  "invlpg",
+  "swapgs",
+  "clts",
+  "divide",
+  "privileged",
+] as const;
+export type HelperName = (typeof HELPERS)[number];
+
+export interface Emitter {
+  /** Operand size of this form. */
+  readonly size: Size;
+  /** String instructions: the address size, and which repeat prefix the form has. */
+  readonly addressSize: 16 | 32 | 64;
+  readonly repeat: "none" | "rep" | "repne";
+
+  /** Evaluates now. */
+  let(value: Expr): Expr;
+  /** Evaluates now into a local that assign() may change. */
+  variable(value: Expr): Expr;
+  assign(variable: Expr, value: Expr): void;
+  if(condition: Expr, then: () => void, otherwise?: () => void): void;
+
+  /** The operand's value, zero-extended from its size; an immediate is sign-extended. */
+  read(operand: Operand): Expr;
+  /** As read(), sign-extended. */
+  readSigned(operand: Operand): Expr;
+  /** As read(), for an operand that write() follows on: memory is checked for writing, and translated once. */
+  modify(operand: Operand): Expr;
+  /** Law 1: the first write() of an exec may fault if it is to memory; register and flag writes come after it. */
+  write(operand: Operand, value: Expr): void;
+  /** The selector of a far pointer in the instruction. */
+  readSelector(operand: Operand): Expr;
+  /** The offset that a memory operand computes, without its segment (LEA). */
+  offset(operand: Operand): Expr;
+  /** The linear address of a memory operand, for helpers. */
+  linear(operand: Operand): Expr;
+
+  /** An implied register, zero-extended from `size` (64 unless given). */
+  gpr(register: number, size?: Size): Expr;
+  setGpr(register: number, value: Expr, size?: Size): void;
+
+  /** The two lazy flag words, as cpu/flags.ts describes them; use emit/flags.ts. */
+  flagResult(): Expr;
+  flagAux(): Expr;
+  setFlagResult(value: Expr): void;
+  setFlagAux(value: Expr): void;
+  /** i32, 1 or 0: the direction flag. */
+  direction(): Expr;
+  setDirection(on: boolean): void;
+
+  /** Memory at a linear address. */
+  load(linear: Expr, size: Size): Expr;
+  store(linear: Expr, value: Expr, size: Size): void;
+  /** Faults now where a store() would, and does nothing else. */
+  prepare(linear: Expr, size: Size): void;
+  /** String instructions: linear address of an offset in the source segment, or in ES. */
+  sourceAddress(offset: Expr): Expr;
+  destinationAddress(offset: Expr): Expr;
+
+  /** The stack of the form's stack size. push() writes memory, then RSP. */
+  push(value: Expr, size: Size): void;
+  /** The value on top of the stack; release() then moves RSP past it and `extra` more bytes. */
+  top(size: Size): Expr;
+  release(size: Size, extra?: Expr): void;
+  readonly stackSize: 32 | 64;
+  /** Linear address of a stack offset. */
+  stackAddress(offset: Expr): Expr;
+
+  /** RIP of the instruction that follows. */
+  nextRip(): Expr;
+  /** Ends the instruction by going to a relative target, or on a condition. */
+  jump(target: Operand): void;
+  jumpIf(condition: Expr, target: Operand): void;
+  /** Ends the instruction by going to an RIP. */
+  jumpTo(rip: Expr): void;
+  /** Executes the instruction again if `condition`: one iteration of a string instruction has been done. */
+  again(condition: Expr): void;
+
+  /** Raises an exception: nothing of the instruction has happened. */
+  raise(vector: number): void;
+  /** A call into TypeScript with up to two i32 arguments; 64-bit values travel in data(). Law 3. */
+  helper(name: HelperName, a?: Expr, b?: Expr): void;
+  /** The word that carries a helper's 64-bit argument or result. */
+  data(): Expr;
+  setData(value: Expr): void;
+}

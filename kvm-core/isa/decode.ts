@@ -1,0 +1,409 @@
+/**
+ * Decoder: bytes -> row, variant and the fields of a record.
+ * Document: SDM volume 2A, chapter 2 (instruction format, REX) and volume 2D, appendix A.
+ * Left out: VEX, EVEX and XOP prefixes: unbuilt.ts names them.
+ */
+
+import { MODE } from "../cpu/control.ts";
+import { CPU, SEG } from "../cpu/state.ts";
+import type { Size } from "../emit/emitter.ts";
+import { MICRO } from "../emit/record.ts";
+import { type OperandCode, operandSize } from "./operand.ts";
+import { cellIndex, EXACT, KIND, NO_ROW, type OpcodeMap, type Row, STRING_KIND, variantIndex } from "./opcode-map.ts";
+import { unbuiltName } from "./unbuilt.ts";
+
+/** What decode() came to. */
+export const Decoded = {
+  ok: 0,
+  /** The bytes end inside the instruction. */
+  short: 1,
+  /** The manual leaves it undefined: #UD. */
+  undefined: 2,
+  /** More than 15 bytes: #GP(0). */
+  tooLong: 3,
+  /** The manual defines it, this engine does not have it; `unbuilt` is its name. */
+  unbuilt: 4,
+} as const;
+
+const MAX_LENGTH = 15;
+const ZERO = CPU.zero;
+const slotOfSegment = (segment: number): number => CPU.segBase + segment * 8;
+
+/** base, index and default segment of 16-bit addressing (SDM volume 2A, table 2-1). */
+const ADDRESS16: readonly (readonly [number, number, number])[] = [
+  [3, 6, SEG.ds],
+  [3, 7, SEG.ds],
+  [5, 6, SEG.ss],
+  [5, 7, SEG.ss],
+  [6, -1, SEG.ds],
+  [7, -1, SEG.ds],
+  [5, -1, SEG.ss],
+  [3, -1, SEG.ds],
+];
+
+/** Decodes one instruction at a time into its own fields; nothing is allocated. */
+export class Decoder {
+  readonly map: OpcodeMap;
+  // --- result
+  row!: Row;
+  caseNumber = 0;
+  size: Size = 32;
+  length = 0;
+  /** Register fields: pre-scaled offsets into the slots, or numbers. */
+  dst = 0;
+  src = 0;
+  base = 0;
+  index = 0;
+  scale = 0;
+  disp = 0;
+  imm = 0;
+  /** Upper half of a 64-bit immediate or absolute address. */
+  immHigh = 0;
+  wide = false;
+  /** A relative branch: distance from the next instruction. */
+  relative = 0;
+  isRelative = false;
+  ripRelative = false;
+  hasMemory = false;
+  hasImmediate = false;
+  lock = false;
+  repeat = 0;
+  /** Address record that must go before, or 0; its own fields. */
+  eaCase = 0;
+  eaSegment = 0;
+  unbuilt = "";
+  // --- for the disassembly
+  rex = 0;
+  segment = -1;
+  addressSize: 16 | 32 | 64 = 64;
+  // --- input
+  #bytes: Uint8Array = new Uint8Array(0);
+  #at = 0;
+  #end = 0;
+  #short = false;
+  #long = false;
+  #mode = 0;
+  #modrm = 0;
+  #opcode = 0;
+  #defaultSegment = 0;
+  #kind = 0;
+
+  constructor(map: OpcodeMap) {
+    this.map = map;
+  }
+
+  /** Decodes the bytes from `start` up to `end` in `mode` (MODE); returns a Decoded. */
+  decode(bytes: Uint8Array, start: number, end: number, mode: number): number {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = Math.min(end, start + MAX_LENGTH);
+    this.#short = false;
+    this.#mode = mode;
+    this.#long = (mode & MODE.codeSize) === MODE.code64;
+    const result = this.#decode();
+    this.length = this.#at - start;
+    if (!this.#short) return result;
+    return end - start >= MAX_LENGTH ? Decoded.tooLong : Decoded.short;
+  }
+
+  /** Offset of the ModRM byte's register field and rm field, without REX; for the disassembly. */
+  get modrm(): number {
+    return this.#modrm;
+  }
+  get opcode(): number {
+    return this.#opcode;
+  }
+
+  #decode(): number {
+    const long = this.#long;
+    let operandPrefix = false;
+    let addressPrefix = false;
+    let repeatPrefix = 0;
+    this.lock = false;
+    this.segment = -1;
+    this.rex = 0;
+    let byte = 0;
+    for (;;) {
+      byte = this.#u8();
+      if (this.#short) return Decoded.short;
+      if (byte === 0x66) operandPrefix = true;
+      else if (byte === 0x67) addressPrefix = true;
+      else if (byte === 0xf0) this.lock = true;
+      else if (byte === 0xf2 || byte === 0xf3) repeatPrefix = byte;
+      else if ((byte & 0xe7) === 0x26) this.segment = (byte >> 3) & 3;
+      else if (byte === 0x64 || byte === 0x65) this.segment = byte - 0x60;
+      else if (long && (byte & 0xf0) === 0x40) {
+        // Only a REX right before the opcode counts.
+        this.rex = byte;
+        continue;
+      } else break;
+      this.rex = 0;
+    }
+    let map = 0;
+    if (byte === 0x0f) {
+      map = 1;
+      byte = this.#u8();
+      if (byte === 0x38 || byte === 0x3a) {
+        map = byte === 0x38 ? 2 : 3;
+        byte = this.#u8();
+      }
+    }
+    this.#opcode = byte;
+    const hasModrm = this.map.modrm[(map << 8) | byte] === 1;
+    this.#modrm = hasModrm ? this.#u8() : 0;
+    if (this.#short) return Decoded.short;
+    const reg = (this.#modrm >> 3) & 7;
+    const isRegister = this.#modrm >= 0xc0 ? 1 : 0;
+    const prefix = repeatPrefix === 0xf3 ? 2 : repeatPrefix === 0xf2 ? 3 : operandPrefix ? 1 : 0;
+    // XCHG r8,rAX is 90 with REX.B; without, 90 is NOP.
+    if (byte === 0x90 && map === 0 && this.rex & 1) byte = 0x91;
+    const cell = cellIndex(map, byte, long ? 1 : 0, prefix, reg, isRegister);
+    let number = this.map.cells[cell]!;
+    if (number === EXACT) number = this.map.exact.get((cell << 3) | (this.#modrm & 7)) ?? NO_ROW;
+    if (number === NO_ROW) {
+      const next = hasModrm || this.#at >= this.#end ? this.#modrm : this.#bytes[this.#at]!;
+      this.unbuilt = unbuiltName(map, byte, next, long);
+      return this.unbuilt === "" ? Decoded.undefined : Decoded.unbuilt;
+    }
+    const row = this.map.rows[number]!;
+    this.row = row;
+    const { form, insn } = row;
+    const code = this.#mode & MODE.codeSize;
+    const narrow = operandPrefix && form.prefix !== 0x66;
+    if (!long) this.size = narrow === (code === MODE.code32) ? 16 : 32;
+    else if (form.f64 || this.rex & 8) this.size = 64;
+    else if (form.d64) this.size = narrow ? 16 : 64;
+    else this.size = narrow ? 16 : 32;
+    this.addressSize = long ? (addressPrefix ? 32 : 64) : addressPrefix === (code === MODE.code32) ? 16 : 32;
+    return this.#fields(row, insn.repeat ? repeatPrefix : 0);
+  }
+
+  #fields(row: Row, repeatPrefix: number): number {
+    const { form, insn } = row;
+    this.dst = this.src = this.disp = this.imm = this.immHigh = this.scale = this.eaCase = 0;
+    this.base = this.index = ZERO;
+    this.wide = this.isRelative = this.ripRelative = this.hasMemory = this.hasImmediate = false;
+    let fields = 0;
+    let lockable = false;
+    for (const operand of form.operands) {
+      const value = this.#operand(operand);
+      if (value === BAD) return Decoded.undefined;
+      if (value === MEMORY) lockable ||= operand === form.operands[0];
+      else if (value !== NOT_A_FIELD) {
+        if (fields++ === 0) this.dst = value;
+        else this.src = value;
+      }
+    }
+    if (form.modrm && !this.hasMemory && this.#modrm < 0xc0 && form.exact < 0) this.#memory();
+    if (this.#short) return Decoded.short;
+    if (this.lock && !(lockable && insn.lock)) return Decoded.undefined;
+    return this.#variant(row, repeatPrefix);
+  }
+
+  /** Chooses the variant, and the address record where the plain forms do not do. */
+  #variant(row: Row, repeatPrefix: number): number {
+    const { insn, form } = row;
+    const long = this.#long;
+    this.repeat = repeatPrefix === 0 ? 0 : repeatPrefix === 0xf3 || insn.repeat === "rep" ? 1 : 2;
+    let kind: number = KIND.plain;
+    if (insn.stack && !(this.#mode & MODE.stack32)) return this.#notBuilt(`${insn.mnemonic} with a 16-bit stack`);
+    if (insn.string) {
+      kind = STRING_KIND[this.addressSize];
+      const source = this.segment >= 0 ? this.segment : SEG.ds;
+      this.base = long && source < SEG.fs ? ZERO : slotOfSegment(source);
+      this.index = long ? ZERO : slotOfSegment(SEG.es);
+    } else if (this.hasMemory && form.operands.some(({ method }) => "EMO".includes(method))) {
+      kind = long ? KIND.memory64 : KIND.memory32;
+      if (!insn.address) this.#segmented();
+      else if (this.addressSize !== (long ? 64 : 32)) this.#addressRecord(ZERO);
+      // SDM volume 2B, POP: RSP as base is taken after the increment.
+      if (insn.popsAddress && this.base === CPU.gpr + 4 * 8) this.disp += this.size / 8;
+    } else if (insn.stack && !long) kind = KIND.plain32;
+    this.#kind = kind;
+    this.caseNumber = row.cases[variantIndex(this.size, kind, this.repeat)]!;
+    if (this.caseNumber === 0) return this.#notBuilt(`${insn.mnemonic} with operand size ${this.size}`);
+    return Decoded.ok;
+  }
+
+  /** The case of a relative branch whose target lies in another page. */
+  get crossCase(): number {
+    return this.row.cases[variantIndex(this.size, this.#kind, 1)]!;
+  }
+
+  #segmented(): void {
+    const { segment, addressSize } = this;
+    if (this.#long) {
+      const slot = segment >= SEG.fs ? slotOfSegment(segment) : ZERO;
+      if (addressSize === 32 || this.wide) this.#addressRecord(slot);
+      else if (slot !== ZERO) {
+        // An address without an index has room for the segment's base.
+        if (this.index !== ZERO) this.#addressRecord(slot);
+        else {
+          this.index = slot;
+          this.scale = 0;
+        }
+      }
+      return;
+    }
+    const used = segment >= 0 ? segment : this.#defaultSegment;
+    const plain = used < SEG.fs && this.#mode & MODE.flat;
+    if (addressSize === 32 && plain) return;
+    if (addressSize === 32 && this.index === ZERO) {
+      this.index = slotOfSegment(used);
+      this.scale = 0;
+    } else this.#addressRecord(slotOfSegment(used));
+  }
+
+  #addressRecord(segmentSlot: number): void {
+    this.eaSegment = segmentSlot;
+    if (this.wide) this.eaCase = MICRO.eaWide;
+    else if (this.addressSize === 16) this.eaCase = MICRO.ea16;
+    else if (this.addressSize === 64) this.eaCase = MICRO.ea64;
+    else this.eaCase = this.#long ? MICRO.ea32long : MICRO.ea32;
+  }
+
+  /** The operand's register field, or one of the markers below. */
+  #operand(operand: OperandCode): number {
+    const bits = operandSize(operand, this.size);
+    switch (operand.method) {
+      case "E":
+        if (this.#modrm < 0xc0) return this.#memory();
+        return this.#register((this.#modrm & 7) | ((this.rex & 1) << 3), bits);
+      case "M":
+        return this.#memory();
+      case "R":
+        return this.#register((this.#modrm & 7) | ((this.rex & 1) << 3), bits);
+      case "G":
+        return this.#register(((this.#modrm >> 3) & 7) | ((this.rex & 4) << 1), bits);
+      case "Z":
+        return this.#register((this.#opcode & 7) | ((this.rex & 1) << 3), bits);
+      case "register":
+        return operand.register * 8;
+      case "segment":
+        return operand.register;
+      case "S": {
+        const segment = (this.#modrm >> 3) & 7;
+        return segment > SEG.gs ? BAD : segment;
+      }
+      case "C": {
+        const register = ((this.#modrm >> 3) & 7) | ((this.rex & 4) << 1);
+        return register === 0 || (register >= 2 && register <= 4) || register === 8 ? register : BAD;
+      }
+      case "D":
+        return this.rex & 4 ? BAD : (this.#modrm >> 3) & 7;
+      case "I":
+        this.#immediate(operand, bits);
+        return NOT_A_FIELD;
+      case "J":
+        this.isRelative = true;
+        this.relative = operand.type === "b" ? (this.#u8() << 24) >> 24 : bits === 16 ? this.#s16() : this.#s32();
+        return NOT_A_FIELD;
+      case "A":
+        this.disp = this.size === 16 ? this.#u16() : this.#s32();
+        this.imm = this.#u16();
+        this.hasImmediate = true;
+        return NOT_A_FIELD;
+      case "O":
+        this.hasMemory = true;
+        this.#defaultSegment = SEG.ds;
+        this.disp = this.addressSize === 16 ? this.#u16() : this.#s32();
+        if (this.addressSize === 64) {
+          this.immHigh = this.#s32();
+          this.wide = true;
+        }
+        return NOT_A_FIELD;
+      default:
+        return NOT_A_FIELD;
+    }
+  }
+
+  #register(number: number, bits: Size): number {
+    // Without REX, byte registers 4 to 7 are AH CH DH BH: the second byte of the first four.
+    if (bits === 8 && this.rex === 0 && number >= 4) return CPU.gpr + (number - 4) * 8 + 1;
+    return CPU.gpr + number * 8;
+  }
+
+  #immediate(operand: OperandCode, bits: Size): void {
+    this.hasImmediate = true;
+    if (operand.type === "b") this.imm = operand.signExtended ? (this.#u8() << 24) >> 24 : this.#u8();
+    else if (bits === 16) this.imm = this.#u16();
+    else {
+      this.imm = this.#s32();
+      if (bits !== 64 || operand.type !== "v") return;
+      this.disp = this.imm;
+      this.immHigh = this.#s32();
+      this.wide = true;
+    }
+  }
+
+  /** ModRM.rm in memory: base, index, scale, disp. */
+  #memory(): number {
+    this.hasMemory = true;
+    const mod = this.#modrm >> 6;
+    const rm = this.#modrm & 7;
+    if (this.addressSize === 16) {
+      if (mod === 0 && rm === 6) {
+        this.disp = this.#u16();
+        this.#defaultSegment = SEG.ds;
+        return MEMORY;
+      }
+      const [base, index, segment] = ADDRESS16[rm]!;
+      this.base = CPU.gpr + base * 8;
+      this.index = index < 0 ? ZERO : CPU.gpr + index * 8;
+      this.#defaultSegment = segment;
+      this.disp = mod === 0 ? 0 : mod === 1 ? (this.#u8() << 24) >> 24 : this.#s16();
+      return MEMORY;
+    }
+    let base = rm;
+    if (rm === 4) {
+      const sib = this.#u8();
+      const index = ((sib >> 3) & 7) | ((this.rex & 2) << 2);
+      if (index !== 4) {
+        this.index = CPU.gpr + index * 8;
+        this.scale = sib >> 6;
+      }
+      base = sib & 7;
+    }
+    this.#defaultSegment = base === 4 || (base === 5 && mod !== 0) ? SEG.ss : SEG.ds;
+    if (base === 5 && mod === 0) {
+      this.disp = this.#s32();
+      if (rm === 5 && this.#long) {
+        this.ripRelative = true;
+        this.base = CPU.ripBase;
+      }
+      return MEMORY;
+    }
+    this.base = CPU.gpr + (base | ((this.rex & 1) << 3)) * 8;
+    if (mod === 1) this.disp = (this.#u8() << 24) >> 24;
+    else if (mod === 2) this.disp = this.#s32();
+    return MEMORY;
+  }
+
+  #notBuilt(what: string): number {
+    this.unbuilt = what;
+    return Decoded.unbuilt;
+  }
+
+  // --- bytes
+
+  #u8(): number {
+    if (this.#at >= this.#end) {
+      this.#short = true;
+      return 0;
+    }
+    return this.#bytes[this.#at++]!;
+  }
+  #u16(): number {
+    return this.#u8() | (this.#u8() << 8);
+  }
+  #s16(): number {
+    return (this.#u16() << 16) >> 16;
+  }
+  #s32(): number {
+    return this.#u16() | (this.#u16() << 16);
+  }
+}
+
+const NOT_A_FIELD = -1;
+const MEMORY = -2;
+const BAD = -3;

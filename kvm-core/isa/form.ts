@@ -1,0 +1,107 @@
+/**
+ * Parser of one instruction form in the manual's notation: "81 /0 iz Ev,Iz", "F3 0F B8 /r Gv,Ev", "50+r Zv d64".
+ * Document: SDM volume 2A, 3.1.1.1 (opcode column) and volume 2D, A.2.5 (superscripts i64, o64, d64, f64).
+ * Left out: VEX forms; they come with AVX.
+ */
+
+import { type OperandCode, isSized, parseOperand } from "./operand.ts";
+
+export interface Form {
+  readonly text: string;
+  /** 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
+  readonly map: 0 | 1 | 2 | 3;
+  readonly opcode: number;
+  /** Mandatory prefix 66, F3 or F2; 0 if the form has none. */
+  readonly prefix: number;
+  readonly modrm: boolean;
+  /** /digit: the value of ModRM.reg; -1 for /r. */
+  readonly digit: number;
+  /** The whole ModRM byte, for forms like "0F 01 F8"; -1 if it is free. */
+  readonly exact: number;
+  /** +r: the low three bits of the opcode are a register. */
+  readonly plusR: boolean;
+  readonly operands: readonly OperandCode[];
+  /** Superscripts: invalid in 64-bit mode; only there; operand size defaults to 64 there; is forced to 64 there. */
+  readonly i64: boolean;
+  readonly o64: boolean;
+  readonly d64: boolean;
+  readonly f64: boolean;
+  /** The operand size matters. */
+  readonly sized: boolean;
+}
+
+const PREFIXES: ReadonlySet<number> = new Set([0x66, 0xf3, 0xf2]);
+const IMMEDIATES: Readonly<Record<string, string>> = {
+  ib: "Ib Ibs",
+  iw: "Iw",
+  iz: "Iz",
+  iv: "Iv",
+  cb: "Jb",
+  cz: "Jz",
+  cp: "Ap",
+};
+const SUPERSCRIPTS: ReadonlySet<string> = new Set(["i64", "o64", "d64", "f64", "sized"]);
+
+/** Throws on a form that is not well made: our bug, at start-up. */
+export function parseForm(text: string): Form {
+  const fail = (why: string): never => {
+    throw new Error(`form "${text}": ${why}`);
+  };
+  const bytes: number[] = [];
+  let digit = -1;
+  let modrm = false;
+  let plusR = false;
+  const immediates: string[] = [];
+  const marks = new Set<string>();
+  let operands: OperandCode[] = [];
+  for (const token of text.trim().split(/\s+/)) {
+    const plus = /^([0-9A-F]{2})(\+r)?$/.exec(token);
+    if (plus) {
+      bytes.push(Number.parseInt(plus[1]!, 16));
+      plusR ||= plus[2] !== undefined;
+    } else if (/^\/[0-7r]$/.test(token)) {
+      modrm = true;
+      digit = token === "/r" ? -1 : Number(token[1]);
+    } else if (token in IMMEDIATES) immediates.push(token);
+    else if (SUPERSCRIPTS.has(token)) marks.add(token);
+    else operands = token.split(",").map(parseOperand);
+  }
+  const prefix = bytes.length > 1 && PREFIXES.has(bytes[0]!) ? bytes.shift()! : 0;
+  let map: Form["map"] = 0;
+  if (bytes[0] === 0x0f && bytes.length > 1) {
+    bytes.shift();
+    map = 1;
+    const escape = bytes[0] as number;
+    if ((escape === 0x38 || escape === 0x3a) && bytes.length > 1) {
+      bytes.shift();
+      map = escape === 0x38 ? 2 : 3;
+    }
+  }
+  if (bytes.length === 0 || bytes.length > 2) fail("one opcode byte, or one and a ModRM byte");
+  const exact = bytes[1] ?? -1;
+  if (exact >= 0) modrm = true;
+  const encoded = operands.filter(({ method }) => "IJA".includes(method));
+  if (encoded.length !== immediates.length) fail("immediates and operands differ in number");
+  immediates.forEach((token, i) => {
+    if (!IMMEDIATES[token]!.split(" ").includes(encoded[i]!.text)) fail(`${token} is not ${encoded[i]!.text}`);
+  });
+  const needsModrm = operands.some(({ method }) => "EMRGSCD".includes(method));
+  if (needsModrm && !modrm) fail("an operand is in ModRM, but there is no /r or /digit");
+  if (plusR && !operands.some(({ method }) => method === "Z")) fail("+r without operand Z");
+  return {
+    text,
+    map,
+    opcode: bytes[0]!,
+    prefix,
+    modrm,
+    digit,
+    exact,
+    plusR,
+    operands,
+    i64: marks.has("i64"),
+    o64: marks.has("o64"),
+    d64: marks.has("d64"),
+    f64: marks.has("f64"),
+    sized: marks.has("sized") || marks.has("d64") || marks.has("f64") || operands.some(isSized),
+  };
+}

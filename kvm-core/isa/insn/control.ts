@@ -1,0 +1,111 @@
+/**
+ * Control flow: jumps, calls, returns, loops, software interrupts.
+ * Document: SDM volume 2, JMP Jcc CALL RET LOOP JCXZ INT IRET UD.
+ * Left out: far CALL; INT1, INTO.
+ */
+
+import { GPR } from "../../cpu/state.ts";
+import { CONDITIONS, condition, unsigned } from "../../emit/flags.ts";
+import { type Expr, i32, i64 } from "../../wasm/expr.ts";
+import { type Insn, insn } from "../insn.ts";
+
+const UD = 6;
+const hex = (n: number): string => n.toString(16).toUpperCase();
+
+const loop = (mnemonic: string, opcode: string, holds: (zero: Expr) => Expr): Insn =>
+  insn(mnemonic, {
+    forms: [`${opcode} cb Jb f64`],
+    string: true,
+    exec(e, target) {
+      const count = e.let(unsigned(i64.sub(e.gpr(GPR.rcx), i64.const(1)), e.addressSize));
+      const again = e.let(i32.and(holds(condition(e, 4)), i64.ne(count, i64.const(0))));
+      e.setGpr(GPR.rcx, count, e.addressSize);
+      e.jumpIf(again, target!);
+    },
+  });
+
+export const CONTROL: readonly Insn[] = [
+  insn("jmp", { forms: ["E9 cz Jz f64", "EB cb Jb f64"], ends: true, exec: (e, target) => e.jump(target!) }),
+  insn("jmp", { forms: ["FF /4 Ev f64"], ends: true, exec: (e, target) => e.jumpTo(e.read(target!)) }),
+  ...CONDITIONS.map((name, cc) =>
+    insn(`j${name}`, {
+      forms: [`7${hex(cc)} cb Jb f64`, `0F 8${hex(cc)} cz Jz f64`],
+      exec: (e, target) => e.jumpIf(condition(e, cc), target!),
+    }),
+  ),
+  insn("call", {
+    forms: ["E8 cz Jz f64"],
+    stack: true,
+    ends: true,
+    exec(e, target) {
+      e.push(e.nextRip(), e.size);
+      e.jump(target!);
+    },
+  }),
+  insn("call", {
+    forms: ["FF /2 Ev f64"],
+    stack: true,
+    ends: true,
+    exec(e, target) {
+      const to = e.let(e.read(target!));
+      e.push(e.nextRip(), e.size);
+      e.jumpTo(to);
+    },
+  }),
+  insn("ret", {
+    forms: ["C3 f64", "C2 iw Iw f64"],
+    stack: true,
+    ends: true,
+    exec(e, extra) {
+      const to = e.top(e.size);
+      if (extra) e.release(e.size, e.read(extra));
+      else e.release(e.size);
+      e.jumpTo(to);
+    },
+  }),
+  loop("loopne", "E0", (zero) => i32.eqz(zero)),
+  loop("loope", "E1", (zero) => zero),
+  loop("loop", "E2", () => i32.const(1)),
+  insn("jcxz", {
+    forms: ["E3 cb Jb f64"],
+    string: true,
+    exec: (e, target) => e.jumpIf(i64.eqz(e.gpr(GPR.rcx, e.addressSize)), target!),
+  }),
+  insn("ljmp", {
+    forms: ["EA cp Ap i64"],
+    ends: true,
+    exec(e, target) {
+      e.setData(unsigned(e.read(target!), e.size));
+      e.helper("farJump", i64.toI32(e.readSelector(target!)));
+    },
+  }),
+  insn("ljmp", {
+    forms: ["FF /5 Mp"],
+    ends: true,
+    exec(e, target) {
+      const at = e.let(e.linear(target!));
+      e.setData(e.load(at, e.size));
+      e.helper("farJump", i64.toI32(e.load(i64.add(at, i64.const(e.size / 8)), 16)));
+    },
+  }),
+  insn("lret", {
+    forms: ["CB sized", "CA iw Iw sized"],
+    stack: true,
+    ends: true,
+    exec(e, extra) {
+      e.helper("farRet", i32.const(e.size / 8), extra ? i64.toI32(e.read(extra)) : i32.const(0));
+    },
+  }),
+  insn("iret", {
+    forms: ["CF sized"],
+    names: ["iretw", "iretd", "iretq"],
+    stack: true,
+    ends: true,
+    exec: (e) => e.helper("iret", i32.const(e.size / 8)),
+  }),
+  insn("int3", { forms: ["CC"], ends: true, exec: (e) => e.helper("int", i32.const(3)) }),
+  insn("int", { forms: ["CD ib Ib"], ends: true, exec: (e, n) => e.helper("int", i64.toI32(e.read(n!))) }),
+  insn("ud2", { forms: ["0F 0B"], ends: true, exec: (e) => e.raise(UD) }),
+  insn("ud1", { forms: ["0F B9 /r Gv,Ev"], ends: true, address: true, exec: (e) => e.raise(UD) }),
+  insn("ud0", { forms: ["0F FF /r Gv,Ev"], ends: true, address: true, exec: (e) => e.raise(UD) }),
+];

@@ -1,0 +1,32 @@
+/**
+ * Flag operations.
+ * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI.
+ * Left out: CLAC, STAC.
+ */
+
+import { GPR } from "../../cpu/state.ts";
+import { carry, lowFlags, overflow, setCarryOverflow, setLowFlags } from "../../emit/flags.ts";
+import { type Expr, i64 } from "../../wasm/expr.ts";
+import type { Emitter } from "../../emit/emitter.ts";
+import { type Insn, insn } from "../insn.ts";
+
+const setCarry = (e: Emitter, value: Expr): void => setCarryOverflow(e, e.let(value), e.let(overflow(e)));
+
+export const FLAGOPS: readonly Insn[] = [
+  insn("clc", { forms: ["F8"], exec: (e) => setCarry(e, i64.const(0)) }),
+  insn("stc", { forms: ["F9"], exec: (e) => setCarry(e, i64.const(1)) }),
+  insn("cmc", { forms: ["F5"], exec: (e) => setCarry(e, i64.xor(carry(e), i64.const(1))) }),
+  insn("cld", { forms: ["FC"], exec: (e) => e.setDirection(false) }),
+  insn("std", { forms: ["FD"], exec: (e) => e.setDirection(true) }),
+  insn("lahf", {
+    forms: ["9F"],
+    exec(e) {
+      const low = e.let(lowFlags(e));
+      const rest = i64.and(e.gpr(GPR.rax, 16), i64.const(0xff));
+      e.setGpr(GPR.rax, i64.or(rest, i64.shl(low, i64.const(8))), 16);
+    },
+  }),
+  insn("sahf", { forms: ["9E"], exec: (e) => setLowFlags(e, i64.shru(e.gpr(GPR.rax, 16), i64.const(8))) }),
+  insn("cli", { forms: ["FA"], exec: (e) => e.helper("cli") }),
+  insn("sti", { forms: ["FB"], exec: (e) => e.helper("sti") }),
+];

@@ -1,0 +1,74 @@
+/**
+ * Moves, extensions, addresses, exchanges, conditional moves and sets.
+ * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP.
+ * Left out: MOVBE, XLAT. XCHG with memory is a plain read and write: see emit/emitter.ts on LOCK.
+ */
+
+import { CONDITIONS, condition } from "../../emit/flags.ts";
+import { i32, select } from "../../wasm/expr.ts";
+import { type Insn, insn } from "../insn.ts";
+
+const hex = (n: number): string => n.toString(16).toUpperCase();
+
+export const MOVE: readonly Insn[] = [
+  insn("mov", {
+    forms: [
+      "88 /r Eb,Gb",
+      "89 /r Ev,Gv",
+      "8A /r Gb,Eb",
+      "8B /r Gv,Ev",
+      "A0 AL,Ob",
+      "A1 rAX,Ov",
+      "A2 Ob,AL",
+      "A3 Ov,rAX",
+      "B0+r ib Zb,Ib",
+      "B8+r iv Zv,Iv",
+      "C6 /0 ib Eb,Ib",
+      "C7 /0 iz Ev,Iz",
+    ],
+    exec: (e, dst, src) => e.write(dst!, e.read(src!)),
+  }),
+  insn("movzx", {
+    forms: ["0F B6 /r Gv,Eb", "0F B7 /r Gv,Ew"],
+    exec: (e, dst, src) => e.write(dst!, e.read(src!)),
+  }),
+  insn("movsx", {
+    forms: ["0F BE /r Gv,Eb", "0F BF /r Gv,Ew"],
+    exec: (e, dst, src) => e.write(dst!, e.readSigned(src!)),
+  }),
+  insn("movsxd", { forms: ["63 /r Gv,Ed o64"], exec: (e, dst, src) => e.write(dst!, e.readSigned(src!)) }),
+  insn("lea", { forms: ["8D /r Gv,M"], address: true, exec: (e, dst, src) => e.write(dst!, e.offset(src!)) }),
+  insn("xchg", {
+    // 90 itself is NOP, except with REX.B: the decoder sees to that.
+    forms: ["86 /r Eb,Gb", "87 /r Ev,Gv", ...[1, 2, 3, 4, 5, 6, 7].map((r) => `9${r} Zv,rAX`)],
+    lock: true,
+    exec(e, dst, src) {
+      const b = e.let(e.read(src!));
+      const a = e.let(e.modify(dst!));
+      e.write(dst!, b);
+      e.write(src!, a);
+    },
+  }),
+  ...CONDITIONS.map((name, cc) =>
+    insn(`cmov${name}`, {
+      forms: [`0F 4${hex(cc)} /r Gv,Ev`],
+      exec(e, dst, src) {
+        const b = e.let(e.read(src!));
+        e.write(dst!, select(condition(e, cc), b, e.read(dst!)));
+      },
+    }),
+  ),
+  ...CONDITIONS.map((name, cc) =>
+    insn(`set${name}`, {
+      forms: [`0F 9${hex(cc)} /r Eb`],
+      exec: (e, dst) => e.write(dst!, i32.toI64u(condition(e, cc))),
+    }),
+  ),
+  insn("nop", { forms: ["90"], exec() {} }),
+  insn("pause", { forms: ["F3 90"], exec() {} }),
+  insn("nop", {
+    forms: ["0D", "18", "19", "1A", "1B", "1C", "1D", "1E", "1F"].map((op) => `0F ${op} /r Ev`),
+    address: true,
+    exec() {},
+  }),
+];

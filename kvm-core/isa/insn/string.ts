@@ -1,0 +1,110 @@
+/**
+ * String instructions, one iteration at a time: a repeated one goes to itself, so that it can be interrupted and restarted.
+ * Document: SDM volume 2, MOVS STOS LODS CMPS SCAS INS OUTS REP.
+ * Left out: the fast path over whole pages.
+ */
+
+import { GPR } from "../../cpu/state.ts";
+import type { Emitter, Size } from "../../emit/emitter.ts";
+import { condition, subFlags, unsigned } from "../../emit/flags.ts";
+import { type Expr, i32, i64, select } from "../../wasm/expr.ts";
+import { type Insn, insn } from "../insn.ts";
+
+/** An iteration's memory and register work; `size` is the element's. What it returns runs after the pointers moved. */
+type Iteration = (e: Emitter, size: Size) => void;
+
+const advance = (e: Emitter, register: number, size: Size): void => {
+  const bytes = size / 8;
+  const step = select(e.direction(), i64.const(-bytes), i64.const(bytes));
+  e.setGpr(register, i64.add(e.gpr(register), step), e.addressSize);
+};
+
+/** `ends`: REPE and REPNE look at ZF after each iteration (CMPS, SCAS). */
+function iterate(e: Emitter, size: Size, pointers: readonly number[], body: Iteration, looksAtZero: boolean): void {
+  const once = (): void => {
+    body(e, size);
+    for (const register of pointers) advance(e, register, size);
+  };
+  if (e.repeat === "none") return once();
+  const count = e.let(e.gpr(GPR.rcx, e.addressSize));
+  e.if(i64.ne(count, i64.const(0)), () => {
+    once();
+    const left = e.let(unsigned(i64.sub(count, i64.const(1)), e.addressSize));
+    e.setGpr(GPR.rcx, left, e.addressSize);
+    const more = i64.ne(left, i64.const(0));
+    e.again(looksAtZero ? i32.and(more, condition(e, e.repeat === "rep" ? 4 : 5)) : more);
+  });
+}
+
+/** The byte form and the operand-size form. */
+function string(
+  mnemonic: string,
+  forms: readonly [string, string],
+  pointers: readonly number[],
+  body: Iteration,
+  looksAtZero = false,
+): Insn[] {
+  const repeat = looksAtZero ? "repe-repne" : "rep";
+  const one = (form: string, suffix: string, width: (e: Emitter) => Size): Insn =>
+    insn(mnemonic + suffix, {
+      forms: [form],
+      string: true,
+      repeat,
+      exec: (e) => iterate(e, width(e), pointers, body, looksAtZero),
+    });
+  return [one(forms[0], "b", () => 8), { ...one(forms[1], "", (e) => e.size), names: names(mnemonic) }];
+}
+
+const names = (mnemonic: string): readonly [string, string, string] => [`${mnemonic}w`, `${mnemonic}d`, `${mnemonic}q`];
+const source = (e: Emitter): Expr => e.let(e.sourceAddress(e.gpr(GPR.rsi, e.addressSize)));
+const destination = (e: Emitter): Expr => e.let(e.destinationAddress(e.gpr(GPR.rdi, e.addressSize)));
+const port = (e: Emitter): Expr => i64.toI32(e.gpr(GPR.rdx, 16));
+/** Ports have no 64-bit accesses. */
+const portSize = (size: Size): Size => (size === 64 ? 32 : size);
+
+export const STRING: readonly Insn[] = [
+  ...string("movs", ["A4 Yb,Xb", "A5 Yv,Xv"], [GPR.rsi, GPR.rdi], (e, size) => {
+    e.store(destination(e), e.load(source(e), size), size);
+  }),
+  ...string("stos", ["AA Yb", "AB Yv"], [GPR.rdi], (e, size) => {
+    e.store(destination(e), e.gpr(GPR.rax, size), size);
+  }),
+  ...string("lods", ["AC Xb", "AD Xv"], [GPR.rsi], (e, size) => {
+    e.setGpr(GPR.rax, e.load(source(e), size), size);
+  }),
+  ...string(
+    "cmps",
+    ["A6 Xb,Yb", "A7 Xv,Yv"],
+    [GPR.rsi, GPR.rdi],
+    (e, size) => {
+      const a = e.load(source(e), size);
+      const b = e.load(destination(e), size);
+      subFlags(e, e.let(i64.sub(a, b)), a, b, size);
+    },
+    true,
+  ),
+  ...string(
+    "scas",
+    ["AE Yb", "AF Yv"],
+    [GPR.rdi],
+    (e, size) => {
+      const b = e.load(destination(e), size);
+      const a = e.let(e.gpr(GPR.rax, size));
+      subFlags(e, e.let(i64.sub(a, b)), a, b, size);
+    },
+    true,
+  ),
+  ...string("ins", ["6C Yb", "6D Yz"], [GPR.rdi], (e, element) => {
+    const size = portSize(element);
+    const address = destination(e);
+    // Law 1: a port is read only once the memory is known to take the value.
+    e.prepare(address, size);
+    e.helper("in", port(e), i32.const(size / 8));
+    e.store(address, e.data(), size);
+  }),
+  ...string("outs", ["6E Xb", "6F Xz"], [GPR.rsi], (e, element) => {
+    const size = portSize(element);
+    e.setData(e.load(source(e), size));
+    e.helper("out", port(e), i32.const(size / 8));
+  }),
+];

@@ -1,0 +1,109 @@
+/**
+ * System instructions: one helper each.
+ * Document: SDM volume 2, CPUID RDTSC RDMSR WRMSR HLT LGDT LIDT SGDT SIDT MOV CR/DR/Sreg INVLPG SWAPGS CLTS WBINVD, fences.
+ * Left out: what unbuilt.ts names. Fences do nothing with one vCPU: a processor sees its own stores in order.
+ */
+
+import { unsigned } from "../../emit/flags.ts";
+import { i32, i64 } from "../../wasm/expr.ts";
+import { type Insn, insn } from "../insn.ts";
+
+/** GDTR is table 0, IDTR table 1. */
+const store = (mnemonic: string, digit: number, table: number): Insn =>
+  insn(mnemonic, {
+    forms: [`0F 01 /${digit} Mt f64`],
+    exec(e, memory) {
+      e.setData(e.linear(memory!));
+      e.helper("table", i32.const(table));
+    },
+  });
+
+const load = (mnemonic: string, digit: number, table: number): Insn =>
+  insn(mnemonic, {
+    forms: [`0F 01 /${digit} Mt f64`],
+    exec(e, memory) {
+      e.setData(e.linear(memory!));
+      e.helper("loadTable", i32.const(table), i32.const(e.size));
+    },
+  });
+
+export const SYSTEM: readonly Insn[] = [
+  insn("cpuid", { forms: ["0F A2"], exec: (e) => e.helper("cpuid") }),
+  insn("rdtsc", { forms: ["0F 31"], exec: (e) => e.helper("rdtsc") }),
+  insn("rdmsr", { forms: ["0F 32"], exec: (e) => e.helper("rdmsr") }),
+  insn("wrmsr", {
+    forms: ["0F 30"],
+    ends: true,
+    exec(e) {
+      e.helper("wrmsr");
+      e.jumpTo(e.nextRip());
+    },
+  }),
+  insn("hlt", { forms: ["F4"], ends: true, exec: (e) => e.helper("hlt") }),
+  store("sgdt", 0, 0),
+  store("sidt", 1, 1),
+  load("lgdt", 2, 0),
+  load("lidt", 3, 1),
+  insn("invlpg", {
+    forms: ["0F 01 /7 M"],
+    ends: true,
+    exec(e, memory) {
+      e.setData(e.linear(memory!));
+      e.helper("invlpg");
+      e.jumpTo(e.nextRip());
+    },
+  }),
+  insn("swapgs", { forms: ["0F 01 F8 o64"], exec: (e) => e.helper("swapgs") }),
+  insn("clts", { forms: ["0F 06"], exec: (e) => e.helper("clts") }),
+  insn("invd", { forms: ["0F 08"], exec: (e) => e.helper("privileged") }),
+  insn("wbinvd", { forms: ["0F 09"], exec: (e) => e.helper("privileged") }),
+  insn("mov", {
+    forms: ["0F 20 /r Ry,Cy f64"],
+    exec(e, dst, register) {
+      e.helper("readCr", i64.toI32(e.read(register!)));
+      e.write(dst!, e.data());
+    },
+  }),
+  insn("mov", {
+    forms: ["0F 22 /r Cy,Ry f64"],
+    ends: true,
+    exec(e, register, src) {
+      e.setData(unsigned(e.read(src!), src!.size));
+      e.helper("writeCr", i64.toI32(e.read(register!)));
+      e.jumpTo(e.nextRip());
+    },
+  }),
+  insn("mov", {
+    forms: ["0F 21 /r Ry,Dy f64"],
+    exec(e, dst, register) {
+      e.helper("readDr", i64.toI32(e.read(register!)));
+      e.write(dst!, e.data());
+    },
+  }),
+  insn("mov", {
+    forms: ["0F 23 /r Dy,Ry f64"],
+    exec(e, register, src) {
+      e.setData(unsigned(e.read(src!), src!.size));
+      e.helper("writeDr", i64.toI32(e.read(register!)));
+    },
+  }),
+  insn("mov", {
+    forms: ["8C /r Rv,Sw", "8C /r Mw,Sw"],
+    exec(e, dst, segment) {
+      e.helper("readSreg", i64.toI32(e.read(segment!)));
+      e.write(dst!, e.data());
+    },
+  }),
+  insn("mov", {
+    forms: ["8E /r Sw,Ew"],
+    ends: true,
+    exec(e, segment, src) {
+      const selector = e.let(i64.toI32(e.read(src!)));
+      e.helper("writeSreg", i64.toI32(e.read(segment!)), selector);
+      e.jumpTo(e.nextRip());
+    },
+  }),
+  insn("lfence", { forms: ["0F AE E8"], exec() {} }),
+  insn("mfence", { forms: ["0F AE F0"], exec() {} }),
+  insn("sfence", { forms: ["0F AE F8"], exec() {} }),
+];

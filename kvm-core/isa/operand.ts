@@ -1,0 +1,100 @@
+/**
+ * Operand codes of the Intel manual's opcode maps: addressing method, then operand type.
+ * Document: SDM volume 2D, A.2.1 and A.2.2.
+ * Deviations: Z is a register in the opcode's low three bits (the manual writes it out); Ibs is the byte that is
+ * sign-extended to the operand size (the manual's sIb); Mt is a pseudo-descriptor (the manual's Ms).
+ * Left out: codes of vector and x87 operands; they come with their instructions.
+ */
+
+import type { Size } from "../emit/emitter.ts";
+
+/** Where an operand is encoded. */
+export type Method =
+  | "E" // ModRM.rm: register or memory
+  | "M" // ModRM.rm: memory only
+  | "R" // ModRM.rm: general register only
+  | "G" // ModRM.reg: general register
+  | "S" // ModRM.reg: segment register
+  | "C" // ModRM.reg: control register
+  | "D" // ModRM.reg: debug register
+  | "Z" // low three bits of the opcode: general register
+  | "I" // immediate
+  | "J" // relative to the next instruction
+  | "O" // absolute offset, no ModRM
+  | "A" // far pointer in the instruction
+  | "X" // string source, DS:rSI
+  | "Y" // string destination, ES:rDI
+  | "F" // RFLAGS
+  | "register" // named: AL, CL, DX, rAX
+  | "segment" // named: ES ... GS
+  | "one"; // the constant 1
+
+/** b 8, w 16, d 32, q 64; v by operand size; z 16 or 32; y 32 or 64; p far pointer; t pseudo-descriptor; "": no size. */
+export type TypeCode = "b" | "w" | "d" | "q" | "v" | "z" | "y" | "p" | "t" | "";
+
+export interface OperandCode {
+  readonly text: string;
+  readonly method: Method;
+  readonly type: TypeCode;
+  /** Ibs: a byte, sign-extended to the operand size. */
+  readonly signExtended: boolean;
+  /** Number of a named register. */
+  readonly register: number;
+}
+
+const NAMED: Readonly<Record<string, readonly [Method, TypeCode, number]>> = {
+  AL: ["register", "b", 0],
+  AX: ["register", "w", 0],
+  rAX: ["register", "v", 0],
+  eAX: ["register", "z", 0],
+  CL: ["register", "b", 1],
+  DX: ["register", "w", 2],
+  ES: ["segment", "w", 0],
+  CS: ["segment", "w", 1],
+  SS: ["segment", "w", 2],
+  DS: ["segment", "w", 3],
+  FS: ["segment", "w", 4],
+  GS: ["segment", "w", 5],
+  "1": ["one", "b", 1],
+};
+
+export function parseOperand(text: string): OperandCode {
+  const named = NAMED[text];
+  if (named) {
+    const [method, type, register] = named;
+    return { text, method, type, register, signExtended: false };
+  }
+  const match = /^([EMRGSCDZIJOAXYF])([bwdqvzypt]?)(s?)$/.exec(text);
+  if (!match) throw new Error(`no such operand code: ${text}`);
+  const method = match[1] as Method;
+  const type = match[2] as TypeCode;
+  const signExtended = match[3] === "s";
+  if (signExtended && text !== "Ibs") throw new Error(`no such operand code: ${text}`);
+  return { text, method, type, signExtended, register: 0 };
+}
+
+/** Bits of an operand when the operand size is `size`. */
+export function operandSize(code: OperandCode, size: Size): Size {
+  if (code.signExtended) return size;
+  switch (code.type) {
+    case "b":
+      return 8;
+    case "w":
+      return 16;
+    case "d":
+      return 32;
+    case "q":
+      return 64;
+    case "z":
+      return size === 16 ? 16 : 32;
+    case "y":
+      return size === 64 ? 64 : 32;
+    default:
+      return size;
+  }
+}
+
+/** Does the operand's meaning depend on the operand size? */
+export function isSized(code: OperandCode): boolean {
+  return code.signExtended || "vzypt".includes(code.type || " ");
+}

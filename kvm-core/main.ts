@@ -1,0 +1,81 @@
+/**
+ * kvm-core, the process: command line, listening socket, server, and its end.
+ *   kvm-core --listen PATH          a shared core; PATH "@name" is an abstract socket
+ *   kvm-core --listen-fd N --private   started by qemu-user: serves an inherited socket, ends with its parent and when
+ *                                      the last session has ended
+ * Leaves out: everything that a VM is (server/, vm/).
+ */
+import { closeSync, unlinkSync, writeSync } from "node:fs";
+import { connectUnix, eventfd, listenUnix, parentDeathSignal, SIGTERM } from "../shared/native.ts";
+import { compileInterpreter } from "./engine/engine.ts";
+import { startAcceptor } from "./server/acceptor.ts";
+import { Server } from "./server/server.ts";
+
+const USAGE = `usage: kvm-core --listen PATH
+Serves virtual machines to qemu-user (qemu-user run --core PATH) until SIGTERM or Ctrl-C.
+PATH is a Unix socket to make; "@name" is an abstract one, which leaves no file.
+`;
+
+type Options = { readonly path: string; readonly listenFd: number; readonly isPrivate: boolean };
+
+function fail(message: string): never {
+  process.stderr.write(`kvm-core: ${message}\n`);
+  process.exit(1);
+}
+
+function parse(args: readonly string[]): Options {
+  const options = { path: "", listenFd: -1, isPrivate: false };
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!;
+    if (arg === "--help" || arg === "-h") {
+      process.stdout.write(USAGE);
+      process.exit(0);
+    } else if (arg === "--listen" && args[i + 1]) options.path = args[++i]!;
+    else if (arg === "--listen-fd" && args[i + 1]) options.listenFd = Number(args[++i]);
+    else if (arg === "--private") options.isPrivate = true;
+    else fail(`${arg}: no such option, or its argument is missing\n${USAGE}`);
+  }
+  if (options.path === "" && options.listenFd < 0) fail(`--listen PATH is missing\n${USAGE}`);
+  return options;
+}
+
+/** Listens at `path`; a socket file that nobody serves any more is replaced. */
+function listen(path: string): number {
+  try {
+    return listenUnix(path, 64);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") fail(`cannot listen: ${(error as Error).message}`);
+  }
+  try {
+    closeSync(connectUnix(path));
+  } catch {
+    unlinkSync(path);
+    return listenUnix(path, 64);
+  }
+  fail(`${path}: another kvm-core listens there`);
+}
+
+const options = parse(process.argv.slice(2));
+if (options.isPrivate) {
+  const parent = process.ppid;
+  if (parentDeathSignal(SIGTERM) !== parent) process.exit(0); // the parent ended before we asked
+}
+const listenFd = options.listenFd >= 0 ? options.listenFd : listen(options.path);
+const report = (line: string) => process.stderr.write(`kvm-core: ${line}\n`);
+const server = new Server(compileInterpreter(), report);
+const stopFd = eventfd(0, 0);
+startAcceptor({ listenFd, stopFd }, (connection) => server.accepted(connection));
+
+let ending = false;
+async function end(status: number): Promise<void> {
+  if (ending) return;
+  ending = true;
+  if (options.path !== "" && !options.path.startsWith("@")) unlinkSync(options.path);
+  writeSync(stopFd, new BigUint64Array([1n]));
+  await server.close();
+  process.exit(status);
+}
+if (options.isPrivate) server.onIdle = () => void end(0);
+process.on("SIGTERM", () => void end(0));
+process.on("SIGINT", () => void end(0));
+if (!options.isPrivate) report(`listens at ${options.path}`);

@@ -1,0 +1,189 @@
+/**
+ * Requests on a VM's handle. KVM API document, "VM ioctls"; SPLITVM_*: shared/ioctls.ts.
+ */
+import { KvmError } from "../../shared/errno.ts";
+import {
+  type Handlers,
+  KVM_IOEVENTFD_FLAG_DATAMATCH,
+  KVM_IOEVENTFD_FLAG_DEASSIGN,
+  KVM_IOEVENTFD_FLAG_PIO,
+  KVM_IRQFD_FLAG_DEASSIGN,
+  SPACE_MMIO,
+  SPACE_PIO,
+} from "../../shared/ioctls.ts";
+import { MAX_BYTES } from "../../shared/fields.ts";
+import { JOURNAL_BYTES } from "../../shared/journal.ts";
+import { MAILBOX_EVENTS } from "../../shared/mailbox.ts";
+import type { Slot } from "../vm/memslots.ts";
+import type { Vm } from "../vm/vm.ts";
+import { NO_GSI } from "../vm/vm-state.ts";
+import type { ServerSession } from "./session.ts";
+import type { VmHandle } from "./handles.ts";
+
+export type VmCall = { readonly session: ServerSession; readonly handle: VmHandle };
+
+/** The 8259s have these GSIs. */
+const GSIS = 16;
+
+function placeOf({ session, handle: { vm } }: VmCall): number {
+  return vm.servers.place(session, session.peer, vm.isOwner(session));
+}
+
+function vcpuOf(vm: Vm, id: number) {
+  const vcpu = vm.vcpus.get(id);
+  if (!vcpu) throw new KvmError("ENOENT", `there is no vCPU ${id}`);
+  return vcpu;
+}
+
+function slotFields(session: ServerSession, slot: Slot) {
+  return {
+    guest_phys_addr: BigInt(slot.gpa),
+    memory_size: BigInt(slot.size),
+    memfd: session.descriptors.add(slot.memfd.hold()),
+    memfd_offset: BigInt(slot.offset),
+  };
+}
+
+export const VM_IOCTLS: Handlers<"vm", VmCall> = {
+  KVM_CREATE_VCPU: ({ session, handle: { vm, right } }, { id }) => {
+    const vcpu = vm.createVcpu(id);
+    session.listenToTrace(vcpu);
+    return { vcpu: session.handles.add({ kind: "vcpu", vm, vcpu, right }) };
+  },
+
+  SPLITVM_OPEN_VCPU: ({ session, handle: { vm, right } }, { id }) => {
+    const vcpu = vcpuOf(vm, id);
+    session.listenToTrace(vcpu);
+    return { vcpu: session.handles.add({ kind: "vcpu", vm, vcpu, right }) };
+  },
+
+  KVM_SET_USER_MEMORY_REGION: ({ session, handle: { vm } }, arg) => {
+    const memfd = arg.memory_size === 0n ? undefined : session.descriptors.get(arg.memfd);
+    if (vm.slots.set(arg.slot, arg.flags, arg.guest_phys_addr, arg.memory_size, memfd, arg.memfd_offset)) vm.flushTlbs();
+    return {};
+  },
+
+  KVM_CREATE_IRQCHIP: ({ handle: { vm } }) => {
+    vm.createIrqchip();
+    return {};
+  },
+
+  KVM_GET_IRQCHIP: async ({ handle: { vm } }, { chip_id }) => (await vm.picAtRest(chip_id)).save(chip_id),
+
+  KVM_SET_IRQCHIP: async ({ handle: { vm } }, state) => {
+    (await vm.picAtRest(state.chip_id)).load(state.chip_id, state);
+    return {};
+  },
+
+  KVM_IRQ_LINE: ({ handle: { vm } }, { irq, level }) => {
+    vm.setIrqLine(irq, level !== 0);
+    return {};
+  },
+
+  KVM_IRQFD: (call, { event, gsi, flags }) => {
+    const { vm } = call.handle;
+    if (flags & ~KVM_IRQFD_FLAG_DEASSIGN) throw new KvmError("EINVAL", `flags ${flags}: resampling is not built`);
+    if (event >= MAILBOX_EVENTS) throw new KvmError("EINVAL", `event ${event}: a mailbox has ${MAILBOX_EVENTS}`);
+    if (gsi >= GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: the two 8259s have 0 to ${GSIS - 1}`);
+    const place = placeOf(call);
+    if (flags & KVM_IRQFD_FLAG_DEASSIGN) {
+      if (vm.servers.tied(place, event) !== gsi) throw new KvmError("ENOENT", `event ${event} is not tied to GSI ${gsi}`);
+      vm.servers.tie(place, event, NO_GSI);
+      return {};
+    }
+    if (!vm.hasIrqchip) throw new KvmError("EAGAIN", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+    if (vm.servers.tied(place, event) !== NO_GSI) throw new KvmError("EBUSY", `event ${event} is tied already`);
+    vm.servers.tie(place, event, gsi);
+    return {};
+  },
+
+  KVM_IOEVENTFD: (call, { datamatch, addr, len, event, flags }) => {
+    const known = KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DEASSIGN;
+    if (flags & ~known) throw new KvmError("EINVAL", `flags ${flags}`);
+    const space = flags & KVM_IOEVENTFD_FLAG_PIO ? SPACE_PIO : SPACE_MMIO;
+    const match = flags & KVM_IOEVENTFD_FLAG_DATAMATCH ? datamatch : undefined;
+    const { regions } = call.handle.vm;
+    if (flags & KVM_IOEVENTFD_FLAG_DEASSIGN) regions.deassignIoeventfd(placeOf(call), space, addr, len, event, match);
+    else regions.assignIoeventfd(placeOf(call), space, addr, len, event, match);
+    return {};
+  },
+
+  KVM_REGISTER_COALESCED_MMIO: (call, { addr, size, pio }) => {
+    call.handle.vm.regions.addCoalesced(placeOf(call), pio ? SPACE_PIO : SPACE_MMIO, addr, BigInt(size));
+    return {};
+  },
+
+  KVM_UNREGISTER_COALESCED_MMIO: (call, { addr, size, pio }) => {
+    call.handle.vm.regions.removeCoalesced(placeOf(call), pio ? SPACE_PIO : SPACE_MMIO, addr, BigInt(size));
+    return {};
+  },
+
+  KVM_GET_STATS_FD: ({ session, handle: { vm } }, { id }) => ({
+    memfd: session.descriptors.add(vcpuOf(vm, id).stats.hold()),
+  }),
+
+  SPLITVM_KEEP_VM: ({ handle: { vm } }, { linger }) => {
+    vm.keep(linger);
+    return {};
+  },
+
+  SPLITVM_DESTROY_VM: async ({ handle: { vm } }) => {
+    await vm.destroy();
+    return {};
+  },
+
+  SPLITVM_SET_SERVER_AREA: (call, { memfd }) => {
+    const { session, handle } = call;
+    const descriptor = session.descriptors.get(memfd);
+    const server = placeOf(call);
+    handle.vm.servers.setArea(server, descriptor);
+    return { server };
+  },
+
+  SPLITVM_REGISTER_REGION: (call, { space, address, length, name }) => ({
+    region: call.handle.vm.registerRegion(placeOf(call), space, address, length, name),
+  }),
+
+  SPLITVM_UNREGISTER_REGION: (call, { region }) => {
+    call.handle.vm.unregisterRegion(placeOf(call), region);
+    return {};
+  },
+
+  SPLITVM_READ_GUEST: ({ handle: { vm } }, { address, length }) => {
+    if (length > MAX_BYTES) throw new KvmError("E2BIG", `length: at most ${MAX_BYTES}`);
+    const data = new Uint8Array(length);
+    vm.slots.copy(address, data, false);
+    return { data };
+  },
+
+  SPLITVM_WRITE_GUEST: ({ handle: { vm } }, { address, data }) => {
+    vm.slots.copy(address, data, true);
+    return {};
+  },
+
+  SPLITVM_GET_KICK: ({ session, handle: { vm } }, { id }) => ({
+    memfd: session.descriptors.add(vcpuOf(vm, id).kickPage.hold()),
+  }),
+
+  SPLITVM_SET_JOURNAL: (call, { memfd }) => {
+    const descriptor = call.session.descriptors.get(memfd);
+    descriptor.requireMemory(JOURNAL_BYTES, "the journal");
+    call.handle.vm.servers.setJournal(placeOf(call), descriptor);
+    return {};
+  },
+
+  SPLITVM_TAKE_OVER: ({ session, handle: { vm } }, { server }) => {
+    const left = vm.servers.takeOver(server, session, session.peer);
+    if (!left.area) throw new KvmError("ENOENT", `device server ${server} was not in page mode`);
+    return {
+      area: session.descriptors.add(left.area.hold()),
+      journal: left.journal ? session.descriptors.add(left.journal.hold()) : 0,
+      slots: [...vm.slots.slots].map((slot) => ({ slot: slot.slot, flags: slot.flags, ...slotFields(session, slot) })),
+      vcpus: [...vm.vcpus.keys()],
+    };
+  },
+
+  SPLITVM_GET_MEMORY: ({ session, handle: { vm } }) => ({
+    slots: [...vm.slots.slots].map((slot) => slotFields(session, slot)),
+  }),
+};

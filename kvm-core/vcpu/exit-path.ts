@@ -1,0 +1,195 @@
+/**
+ * Every access that leaves the CPU engine: kvm-core's own devices first, then writes that are posted, then the device
+ * server that owns the address, in page mode where that server has a ring page and in message mode otherwise.
+ * It implements EngineHost (engine/engine.ts): each call returns when the access is complete.
+ * Leaves out: string I/O batches; each element is an exit of its own.
+ */
+import { EXIT, IO_IN, IO_OUT, runResult } from "../../shared/exits.ts";
+import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
+import { futexWait, futexWake } from "../../shared/native.ts";
+import { POSTED_COALESCED, POSTED_IOEVENTFD, PostedRing } from "../../shared/posted-ring.ts";
+import { AREA } from "../../shared/server-area.ts";
+import { CPU } from "../cpu/state.ts";
+import type { EngineHost } from "../engine/engine.ts";
+import { Pic } from "../irqchip/pic.ts";
+import { type Row, Router } from "../vm/regions.ts";
+import { COMMAND_RUN, controlAt, PENDING_EXIT, REGION_IOEVENTFD, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
+import { LeaveGuest } from "./leave-guest.ts";
+import type { FromThread } from "./messages.ts";
+import { PageExchange } from "./page-exchange.ts";
+import { type ExitStats, STATE_RUNNING, STATE_STOPPED } from "./stats.ts";
+
+const RECHECK_NS = 200_000_000;
+/** What an input of each size keeps of the answer's low word. */
+const MASK = [0, 0xff, 0xffff, 0, 0xffff_ffff] as const;
+
+export class ExitPath implements EngineHost {
+  readonly #words: Int32Array;
+  readonly #zone: number;
+  readonly #vcpu: number;
+  readonly #stats: ExitStats;
+  readonly #pages: PageExchange;
+  readonly #router: Router;
+  readonly #pic: Pic;
+  readonly #post: (message: FromThread) => void;
+  readonly #posted: (PostedRing | undefined)[] = [];
+  /** Called after an access to the 8259s: INTR may have changed. */
+  onIrqchip: () => void = () => {};
+
+  constructor(
+    memory: WebAssembly.Memory,
+    zone: number,
+    vcpu: number,
+    stats: ExitStats,
+    pic: Pic,
+    post: (message: FromThread) => void,
+  ) {
+    this.#words = new Int32Array(memory.buffer);
+    this.#zone = zone;
+    this.#vcpu = vcpu;
+    this.#stats = stats;
+    this.#pages = new PageExchange(memory, vcpu, stats);
+    this.#router = new Router(memory);
+    this.#pic = pic;
+    this.#post = post;
+    this.#memory = memory;
+  }
+  readonly #memory: WebAssembly.Memory;
+
+  portIn(port: number, size: 1 | 2 | 4): number {
+    if (Pic.owns(port) && this.#hasIrqchip()) return this.#picAccess(port, size, 0, IO_IN);
+    this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_IN, port, size, 0, 0);
+    return (this.#pages.low & MASK[size]!) >>> 0;
+  }
+
+  portOut(port: number, size: 1 | 2 | 4, value: number): void {
+    if (Pic.owns(port) && this.#hasIrqchip()) this.#picAccess(port, size, value, IO_OUT);
+    else this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_OUT, port, size, value & MASK[size]!, 0);
+  }
+
+  mmioRead(gpa: number, size: 1 | 2 | 4 | 8): void {
+    this.#access(EXIT.KVM_EXIT_MMIO, SPACE_MMIO, IO_IN, gpa, size, 0, 0);
+    const data = (this.#zone + CPU.mmioData) >> 2;
+    this.#words[data] = size === 8 ? this.#pages.low : this.#pages.low & MASK[size]!;
+    this.#words[data + 1] = size === 8 ? this.#pages.high : 0;
+  }
+
+  mmioWrite(gpa: number, size: 1 | 2 | 4 | 8): void {
+    const data = (this.#zone + CPU.mmioData) >> 2;
+    const low = size === 8 ? this.#words[data]! : this.#words[data]! & MASK[size]!;
+    const high = size === 8 ? this.#words[data + 1]! : 0;
+    this.#access(EXIT.KVM_EXIT_MMIO, SPACE_MMIO, IO_OUT, gpa, size, low, high);
+  }
+
+  trace(line: string): void {
+    // The main thread counts lines down as the client takes them; a client that reads slowly slows the guest, not the core.
+    const lines = controlAt(this.#vcpu, "traceLines") >> 2;
+    while (Atomics.load(this.#words, lines) > 4096) {
+      if (Atomics.load(this.#words, controlAt(this.#vcpu, "stop") >> 2) !== 0) return;
+      futexWait(this.#words, lines, Atomics.load(this.#words, lines), 1_000_000);
+    }
+    Atomics.add(this.#words, lines, 1);
+    this.#post({ kind: "trace", line });
+  }
+
+  /** One access, from the counters to the answer; the data comes and goes in `#pages.low` and `#pages.high`. */
+  #access(reason: number, space: number, direction: number, address: number, size: number, low: number, high: number): void {
+    if (Atomics.load(this.#words, (this.#zone + CPU.pending) >> 2) & PENDING_EXIT) throw new LeaveGuest();
+    const sampled = this.#stats.begin();
+    this.#router.find(space, address);
+    const { server, region } = this.#router;
+    const pages = this.#pages;
+    if (direction === IO_OUT) {
+      const rule = this.#router.posted(space, address, size, low, high);
+      if (rule !== undefined && this.#tryPost(rule, space, address, size, low, high)) {
+        if (sampled) {
+          this.#stats.published();
+          this.#stats.answered();
+        }
+        this.#stats.end(reason, region, sampled);
+        return;
+      }
+    }
+    pages.low = low;
+    pages.high = high;
+    if (Atomics.load(this.#words, (VM_STATE.serverArea >> 2) + server) !== 0)
+      pages.access(server, reason, direction, address, size, sampled);
+    else this.#message(reason, direction, address, size, sampled);
+    this.#stats.end(reason, region, sampled);
+  }
+
+  /** Posts a write that needs no answer: record, then doorbell. False when the ring is full: an ordinary exit then. */
+  #tryPost(rule: Row, space: number, address: number, size: number, low: number, high: number): boolean {
+    const words = this.#words;
+    const { server } = rule;
+    if (Atomics.load(words, (VM_STATE.serverArea >> 2) + server) === 0) return false;
+    const area = serverAreaAt(server);
+    let ring = this.#posted[server];
+    if (ring === undefined) {
+      ring = new PostedRing(this.#memory.buffer, area);
+      this.#posted[server] = ring;
+    }
+    const lock = VM_STATE.postedLock >> 2;
+    while (Atomics.compareExchange(words, lock, 0, 1) !== 0) Atomics.pause(); // other vCPUs, for a few stores
+    const kind = rule.kind === REGION_IOEVENTFD ? POSTED_IOEVENTFD : POSTED_COALESCED;
+    const done = ring.post(kind, rule.event, space, size, address, low, high);
+    Atomics.store(words, lock, 0);
+    // A coalesced write may wait for the next exit or doorbell; an ioeventfd is a doorbell.
+    const doorbell = (area + AREA.doorbell) >> 2;
+    if (done && Atomics.add(words, doorbell, 2) & 1) futexWake(words, doorbell, 1);
+    return done;
+  }
+
+  /** Message mode: KVM_RUN's reply is this exit, the next KVM_RUN brings the completion. */
+  #message(reason: number, direction: number, address: number, size: number, sampled: boolean): void {
+    const pages = this.#pages;
+    const data = new Uint8Array(direction === IO_OUT ? size : 0);
+    for (let i = 0; i < data.length; i++) data[i] = (i < 4 ? pages.low >>> (8 * i) : pages.high >>> (8 * (i - 4))) & 0xff;
+    const name = reason === EXIT.KVM_EXIT_IO ? "KVM_EXIT_IO" : "KVM_EXIT_MMIO";
+    if (sampled) this.#stats.published();
+    const result = runResult(name, { direction, size, count: 1, address: BigInt(address), data });
+    this.#stats.state(STATE_STOPPED, 0);
+    this.#post({ kind: "exit", result, pending: true });
+    this.awaitRun();
+    this.#stats.state(STATE_RUNNING, 0);
+    if (sampled) this.#stats.answered();
+    const words = this.#words;
+    const field = (name: "completionLength" | "completionLow" | "completionHigh" | "immediateExit") =>
+      Atomics.load(words, controlAt(this.#vcpu, name) >> 2);
+    // The completion comes first, then immediate_exit is looked at (KVM API, KVM_RUN).
+    pages.low = field("completionLength") > 0 ? field("completionLow") : -1;
+    pages.high = field("completionLength") > 4 ? field("completionHigh") : -1;
+    if (field("immediateExit") !== 0) Atomics.or(words, (this.#zone + CPU.pending) >> 2, PENDING_EXIT);
+  }
+
+  /** Sleeps until the main thread says KVM_RUN; throws LeaveGuest when the vCPU has to stop. */
+  awaitRun(): void {
+    const words = this.#words;
+    const command = controlAt(this.#vcpu, "command") >> 2;
+    const stop = controlAt(this.#vcpu, "stop") >> 2;
+    for (;;) {
+      if (Atomics.load(words, stop) !== 0) throw new LeaveGuest();
+      if (Atomics.compareExchange(words, command, COMMAND_RUN, 0) === COMMAND_RUN) return;
+      futexWait(words, command, 0, RECHECK_NS);
+    }
+  }
+
+  #hasIrqchip(): boolean {
+    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+  }
+
+  /** The 8259s are byte-wide: a wider access is one access a byte, as the ISA bus makes it. */
+  #picAccess(port: number, size: number, value: number, direction: number): number {
+    let result = 0;
+    for (let i = 0; i < size; i++) {
+      const own = Pic.owns(port + i);
+      if (direction === IO_OUT) {
+        if (own) this.#pic.write(port + i, (value >>> (8 * i)) & 0xff);
+      } else {
+        result |= (own ? this.#pic.read(port + i) : 0xff) << (8 * i);
+      }
+    }
+    this.onIrqchip();
+    return result >>> 0;
+  }
+}

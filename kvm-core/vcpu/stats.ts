@@ -1,0 +1,86 @@
+/**
+ * The writer of a vCPU's statistics page: counts always, times 1 in SAMPLE_PERIOD.
+ * Layout and readers: shared/stats-page.ts. Leaves out: rows' names and places, which the main thread writes.
+ */
+import { clockMonotonic } from "../../shared/native.ts";
+import { STATS_HEADER, STATS_REASONS, STATS_ROW, statsRow } from "../../shared/stats-page.ts";
+
+/** A clock read costs about 40 ns, three of them a tenth of a page-mode exit. */
+export const SAMPLE_PERIOD = 32;
+
+export const STATE_STOPPED = 0;
+export const STATE_RUNNING = 1;
+export const STATE_WAITS = 2;
+export const STATE_HALTED = 3;
+
+export class ExitStats {
+  readonly #f64: Float64Array;
+  readonly #u32: Uint32Array;
+  readonly #at: number;
+  #tick = 0;
+  #start = 0;
+  #device = 0;
+  #answered = 0;
+
+  /** `at` is the page's byte address in linear memory. */
+  constructor(memory: WebAssembly.Memory, at: number) {
+    this.#f64 = new Float64Array(memory.buffer);
+    this.#u32 = new Uint32Array(memory.buffer);
+    this.#at = at;
+  }
+
+  /** What the vCPU is doing; `waitsFor` is the device server + 1, or 0. */
+  state(state: number, waitsFor: number): void {
+    this.#u32[(this.#at + STATS_HEADER.state) >> 2] = state;
+    this.#u32[(this.#at + STATS_HEADER.waitsFor) >> 2] = waitsFor;
+  }
+
+  /** Before an exit: true when this one is sampled. */
+  begin(): boolean {
+    if (++this.#tick < SAMPLE_PERIOD) return false;
+    this.#tick = 0;
+    this.#start = clockMonotonic();
+    this.#device = 0;
+    this.#answered = 0;
+    return true;
+  }
+
+  /** A sampled exit was published to its server. */
+  published(): void {
+    this.#device = clockMonotonic();
+  }
+
+  /** A sampled exit's answer was seen. */
+  answered(): void {
+    this.#answered = clockMonotonic();
+  }
+
+  /** After an exit: counts it on its reason and on its region (-1: nobody's), and its times if it was sampled. */
+  end(reason: number, region: number, sampled: boolean): void {
+    const total = sampled ? clockMonotonic() - this.#start : -1;
+    const device = this.#answered - this.#device;
+    this.#row(reason, total, device);
+    if (region >= 0) this.#row(STATS_REASONS + region, total, device);
+  }
+
+  #row(index: number, total: number, device: number): void {
+    const f64 = this.#f64;
+    const row = this.#at + statsRow(index);
+    f64[(row + STATS_ROW.count) >> 3]!++;
+    if (total < 0) return;
+    const sampled = (row + STATS_ROW.sampled) >> 3;
+    const [min, max] = [(row + STATS_ROW.min) >> 3, (row + STATS_ROW.max) >> 3];
+    if (f64[sampled] === 0 || total < f64[min]!) f64[min] = total;
+    if (total > f64[max]!) f64[max] = total;
+    f64[sampled]!++;
+    f64[(row + STATS_ROW.total) >> 3]! += total;
+    f64[(row + STATS_ROW.device) >> 3]! += device;
+    this.#u32[((row + STATS_ROW.histogram) >> 2) + bucket(total)]!++;
+    this.#u32[((row + STATS_ROW.deviceHistogram) >> 2) + bucket(device)]!++;
+  }
+}
+
+/** log2 of a time in ns, in the range of the histogram. */
+function bucket(ns: number): number {
+  return ns < 1 ? 0 : 31 - Math.clz32(Math.min(ns, 0x7fff_ffff));
+}

@@ -1,0 +1,200 @@
+/**
+ * The thread of one vCPU: takes KVM_RUN from the control block, runs the engine, delivers interrupts, sleeps in HLT,
+ * and reports why KVM_RUN ended. It ends when the stop word is set (protocol.md, "Stopping"); it is never terminated.
+ * Leaves out: the accesses themselves (exit-path.ts).
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { EXIT, type ExitReason, type RunResult, runResult } from "../../shared/exits.ts";
+import { KVM_MP_STATE } from "../../shared/ioctls.ts";
+import { KICK_SLEEPING } from "../../shared/mailbox.ts";
+import { futexWait, setThreadName } from "../../shared/native.ts";
+import { CPU } from "../cpu/state.ts";
+import { vcpuZone, ZONE } from "../cpu/zones.ts";
+import { createEngine, type Engine, EngineExit, type EngineName } from "../engine/engine.ts";
+import { Lines } from "../irqchip/lines.ts";
+import { Pic } from "../irqchip/pic.ts";
+import { controlAt, PENDING_EXIT, PENDING_TLB, statsAt, VM_STATE } from "../vm/vm-state.ts";
+import { ExitPath } from "./exit-path.ts";
+import { LeaveGuest } from "./leave-guest.ts";
+import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
+import { ExitStats, STATE_HALTED, STATE_RUNNING, STATE_STOPPED } from "./stats.ts";
+
+const RECHECK_NS = 200_000_000;
+const IF = 1 << 9;
+const KVM_INTERNAL_ERROR_EMULATION = 1;
+
+class VcpuThread {
+  readonly #start: ThreadStart;
+  readonly #words: Int32Array;
+  readonly #zone: number;
+  readonly #kick: number;
+  readonly #pending: number;
+  readonly #pic: Pic;
+  readonly #lines: Lines;
+  readonly #stats: ExitStats;
+  readonly #exits: ExitPath;
+  readonly #engines = new Map<EngineName, Engine>();
+
+  constructor(start: ThreadStart) {
+    this.#start = start;
+    this.#words = new Int32Array(start.memory.buffer);
+    this.#zone = vcpuZone(start.vcpu);
+    this.#kick = (this.#zone + ZONE.kick) >> 2;
+    this.#pending = (this.#zone + CPU.pending) >> 2;
+    this.#pic = new Pic(start.memory);
+    this.#lines = new Lines(start.memory, this.#pic);
+    this.#stats = new ExitStats(start.memory, statsAt(start.vcpu));
+    this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#stats, this.#pic, post);
+    this.#exits.onIrqchip = () => this.#askForWindow();
+  }
+
+  /** Serves KVM_RUN after KVM_RUN until the stop word is set. */
+  serve(): void {
+    try {
+      for (;;) {
+        this.#exits.awaitRun();
+        this.#stats.state(STATE_RUNNING, 0);
+        const message = this.#run();
+        this.#stats.state(STATE_STOPPED, 0);
+        post(message);
+      }
+    } catch (error) {
+      if (!(error instanceof LeaveGuest)) throw error;
+    }
+  }
+
+  /** One KVM_RUN. */
+  #run(): FromThread {
+    const engine = this.#engine();
+    if (this.#control("immediateExit") !== 0) return { kind: "interrupted" };
+    for (;;) {
+      this.#service(engine);
+      if (Atomics.load(this.#words, this.#pending) & PENDING_EXIT) return this.#interrupted();
+      if (this.#control("requestWindow") !== 0 && engine.interruptible() && !this.#hasIrqchip())
+        return this.#exit("KVM_EXIT_IRQ_WINDOW_OPEN", engine);
+      if (this.#mpState === KVM_MP_STATE.HALTED && !this.#halt(engine)) continue;
+      let reason: number;
+      try {
+        reason = engine.run();
+      } catch (error) {
+        if (!(error instanceof LeaveGuest) || this.#control("stop") !== 0) throw error;
+        return this.#interrupted();
+      }
+      switch (reason) {
+        case EngineExit.INTR:
+          continue;
+        case EngineExit.HLT:
+          this.#stats.begin();
+          this.#stats.end(EXIT.KVM_EXIT_HLT, -1, false);
+          if (!this.#hasIrqchip()) return this.#exit("KVM_EXIT_HLT", engine);
+          this.#mpState = KVM_MP_STATE.HALTED;
+          continue;
+        case EngineExit.SHUTDOWN:
+          return this.#exit("KVM_EXIT_SHUTDOWN", engine);
+        default:
+          return this.#exit("KVM_EXIT_INTERNAL_ERROR", engine, {
+            suberror: KVM_INTERNAL_ERROR_EMULATION,
+            detail: engine.errorDetail,
+          });
+      }
+    }
+  }
+
+  /** Everything that `pending` and the kick ask for, and an interrupt if one can be delivered. */
+  #service(engine: Engine): void {
+    const words = this.#words;
+    Atomics.exchange(words, this.#kick, 0); // before the bits that it announces are read (mailbox.ts)
+    if (this.#control("stop") !== 0) throw new LeaveGuest();
+    if (Atomics.and(words, this.#pending, ~PENDING_TLB) & PENDING_TLB) engine.flushTlb();
+    if (this.#hasIrqchip() && this.#start.vcpu === 0) {
+      this.#lines.gather();
+      if (this.#pic.intr && engine.interruptible()) {
+        this.#mpState = KVM_MP_STATE.RUNNABLE;
+        engine.interrupt(this.#pic.acknowledge());
+      }
+    } else {
+      const injected = this.#control("injected");
+      if (injected !== 0 && engine.interruptible()) {
+        Atomics.store(words, controlAt(this.#start.vcpu, "injected") >> 2, 0);
+        this.#mpState = KVM_MP_STATE.RUNNABLE;
+        engine.interrupt(injected - 1);
+      }
+    }
+    this.#askForWindow();
+  }
+
+  /** The engine comes back when IF allows the interrupt that waits now. */
+  #askForWindow(): void {
+    const waits = this.#hasIrqchip()
+      ? this.#start.vcpu === 0 && this.#pic.intr
+      : this.#control("injected") !== 0 || this.#control("requestWindow") !== 0;
+    this.#engine().interruptWindow(waits);
+  }
+
+  /** HLT: sleeps on the KICK word. True when the vCPU runs again, false to look at everything once more. */
+  #halt(engine: Engine): boolean {
+    const words = this.#words;
+    if (this.#pic.intr && engine.interruptible()) return false;
+    this.#stats.state(STATE_HALTED, 0);
+    if (Atomics.compareExchange(words, this.#kick, 0, KICK_SLEEPING) === 0) {
+      // The stop word and `pending` are set before the kick word is: look at them after SLEEPING is in.
+      if (this.#control("stop") === 0 && Atomics.load(words, this.#pending) === 0)
+        futexWait(words, this.#kick, KICK_SLEEPING, RECHECK_NS);
+    }
+    this.#stats.state(STATE_RUNNING, 0);
+    return false;
+  }
+
+  #interrupted(): FromThread {
+    Atomics.and(this.#words, this.#pending, ~PENDING_EXIT);
+    return { kind: "interrupted" };
+  }
+
+  #exit(reason: ExitReason, engine: Engine, fields: Partial<RunResult> = {}): FromThread {
+    if (reason !== "KVM_EXIT_HLT") {
+      this.#stats.begin();
+      this.#stats.end(EXIT[reason], -1, false);
+    }
+    const flags = this.#words[(this.#zone + CPU.eflags) >> 2]!;
+    const result = runResult(reason, {
+      if_flag: flags & IF ? 1 : 0,
+      ready_for_interrupt_injection: engine.interruptible() ? 1 : 0,
+      ...fields,
+    });
+    return { kind: "exit", result, pending: false };
+  }
+
+  #engine(): Engine {
+    const name = ENGINES[this.#control("engine")]!;
+    let engine = this.#engines.get(name);
+    if (!engine) {
+      engine = createEngine(name, this.#start.module, this.#start.memory, this.#zone, this.#exits);
+      this.#engines.set(name, engine);
+    }
+    return engine;
+  }
+
+  #hasIrqchip(): boolean {
+    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+  }
+
+  #control(field: Parameters<typeof controlAt>[1]): number {
+    return Atomics.load(this.#words, controlAt(this.#start.vcpu, field) >> 2);
+  }
+
+  get #mpState(): number {
+    return this.#control("mpState");
+  }
+
+  set #mpState(state: number) {
+    Atomics.store(this.#words, controlAt(this.#start.vcpu, "mpState") >> 2, state);
+  }
+}
+
+function post(message: FromThread): void {
+  parentPort!.postMessage(message);
+}
+
+const start = workerData as ThreadStart;
+setThreadName(`vcpu ${start.vcpu}`);
+new VcpuThread(start).serve();

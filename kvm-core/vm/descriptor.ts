@@ -1,0 +1,56 @@
+/**
+ * Descriptors of sealed memfds, counted: a session's table, a VM's slots and servers may all hold the same one, and
+ * the last to let go closes it.
+ * Leaves out: how they travel (shared/hello.ts).
+ */
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { KvmError } from "../../shared/errno.ts";
+import { addSeals, F_SEAL_FUTURE_WRITE, getSeals, memfdCreate, SEALS_FIXED } from "../../shared/native.ts";
+
+export class Descriptor {
+  readonly fd: number;
+  #holders = 1;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** A memfd of our own: fixed in size. */
+  static create(name: string, size: number): Descriptor {
+    const fd = memfdCreate(name, size);
+    addSeals(fd, SEALS_FIXED);
+    return new Descriptor(fd);
+  }
+
+  /** A second descriptor for readers: seals the file against further writable mappings, then opens it read-only. */
+  readOnly(): Descriptor {
+    addSeals(this.fd, F_SEAL_FUTURE_WRITE);
+    return new Descriptor(openSync(`/proc/self/fd/${this.fd}`, constants.O_RDONLY));
+  }
+
+  hold(): this {
+    this.#holders++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.#holders === 0) closeSync(this.fd);
+  }
+
+  /**
+   * Checks what a client claims: a memfd that can neither shrink nor grow, at least `bytes` long. An unsealed one
+   * that is truncated later would kill this process with SIGBUS. EINVAL otherwise.
+   */
+  requireMemory(bytes: number, what: string): void {
+    let seals = 0;
+    try {
+      seals = getSeals(this.fd);
+    } catch {
+      throw new KvmError("EINVAL", `${what} is no memfd`);
+    }
+    if ((seals & SEALS_FIXED) !== SEALS_FIXED)
+      throw new KvmError("EINVAL", `${what} lacks the seals F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_SEAL`);
+    const size = fstatSync(this.fd).size;
+    if (size < bytes) throw new KvmError("EINVAL", `${what} has ${size} bytes, ${bytes} are needed`);
+  }
+}

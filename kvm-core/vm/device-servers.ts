@@ -1,0 +1,161 @@
+/**
+ * The device servers of a VM: their mapped areas, what was granted to them, their journals, and who they are.
+ * Server 0 is the owner. A server's place stays when its process dies, with the vCPUs that wait for it, until another
+ * process takes it over; it is freed when the server's session ends in order or the VM ends.
+ * Leaves out: the regions (regions.ts).
+ */
+import { readFileSync } from "node:fs";
+import { KvmError } from "../../shared/errno.ts";
+import { MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
+import { mapAnonymous, mapFixed, PROT_READ, PROT_WRITE } from "../../shared/native.ts";
+import { AREA_BYTES } from "../../shared/server-area.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { MAX_SERVERS, NO_GSI, serverAreaAt, VM_STATE } from "./vm-state.ts";
+
+/** Who is at the other end of a session; a process number may be used again, its start time tells them apart. */
+export type Peer = { readonly pid: number; readonly startTime: string };
+
+/** The peer of a connection, as of now. */
+export function peerOf(pid: number): Peer {
+  return { pid, startTime: startTime(pid) };
+}
+
+/** True when the process has ended (a zombie has). */
+export function isGone(peer: Peer): boolean {
+  const now = startTime(peer.pid);
+  return now === "" || now !== peer.startTime;
+}
+
+/** Field 22 of /proc/PID/stat; "" when the process has ended. */
+function startTime(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? "" : fields[19]!;
+  } catch {
+    return "";
+  }
+}
+
+type Server = {
+  peer: Peer;
+  /** The session that speaks for the server, or undefined when it ended. */
+  session: object | undefined;
+  area: Descriptor | undefined;
+  journal: Descriptor | undefined;
+};
+
+export class DeviceServers {
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #servers: (Server | undefined)[] = [];
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#words = new Int32Array(memory.buffer);
+    this.#bytes.fill(NO_GSI, VM_STATE.irqfds, VM_STATE.irqfds + MAX_SERVERS * MAILBOX_EVENTS);
+  }
+
+  /** The place of a session: 0 for the owner, else its own, made when first asked for. ENOSPC: all are taken. */
+  place(session: object, peer: Peer, owner: boolean): number {
+    const known = this.#servers.findIndex((server) => server?.session === session);
+    if (known >= 0) return known;
+    let place = owner ? 0 : 1;
+    if (!owner) while (place < MAX_SERVERS && this.#servers[place] !== undefined) place++;
+    if (place >= MAX_SERVERS) throw new KvmError("ENOSPC", `at most ${MAX_SERVERS - 1} attached device servers`);
+    const old = this.#servers[place];
+    if (old) {
+      old.session = session;
+      old.peer = peer;
+    } else {
+      this.#servers[place] = { peer, session, area: undefined, journal: undefined };
+    }
+    this.#grant(place, owner);
+    return place;
+  }
+
+  /** Maps a server's area: page mode from the next exit on. EEXIST when it has one. */
+  setArea(place: number, memfd: Descriptor): void {
+    const server = this.#servers[place]!;
+    if (server.area) throw new KvmError("EEXIST", "this server has an area already");
+    memfd.requireMemory(AREA_BYTES, "the server area");
+    mapFixed(this.#bytes, serverAreaAt(place), AREA_BYTES, memfd.fd, 0, PROT_READ | PROT_WRITE);
+    server.area = memfd.hold();
+    Atomics.store(this.#words, (VM_STATE.serverArea >> 2) + place, 1);
+  }
+
+  setJournal(place: number, memfd: Descriptor): void {
+    const server = this.#servers[place]!;
+    memfd.hold();
+    server.journal?.release();
+    server.journal = memfd;
+  }
+
+  /**
+   * Gives a dead server's place to a session. ENOENT: no such server; EBUSY: its process lives, or its session is
+   * still open. Returns what it left.
+   */
+  takeOver(place: number, session: object, peer: Peer): { area: Descriptor | undefined; journal: Descriptor | undefined } {
+    const server = this.#servers[place];
+    if (!server) throw new KvmError("ENOENT", `there is no device server ${place}`);
+    if (server.session !== undefined && server.session !== session)
+      throw new KvmError("EBUSY", `device server ${place} is still connected (process ${server.peer.pid})`);
+    if (server.session === undefined && !isGone(server.peer))
+      throw new KvmError("EBUSY", `process ${server.peer.pid} of device server ${place} still lives`);
+    // The session had a place of its own only if it asked for one; that one must be unused.
+    const own = this.#servers.findIndex((other) => other?.session === session);
+    if (own >= 0 && own !== place) this.#free(own);
+    server.session = session;
+    server.peer = peer;
+    return { area: server.area, journal: server.journal };
+  }
+
+  /** KVM_IRQFD: ties an event of a server to a GSI, or with NO_GSI unties it. */
+  tie(place: number, event: number, gsi: number): void {
+    this.#bytes[VM_STATE.irqfds + place * MAILBOX_EVENTS + event] = gsi;
+  }
+
+  tied(place: number, event: number): number {
+    return this.#bytes[VM_STATE.irqfds + place * MAILBOX_EVENTS + event]!;
+  }
+
+  /**
+   * A session ended. Where its process died the place is kept for a successor; an orderly end frees an attached
+   * server's place. Returns the freed place, or -1.
+   */
+  sessionEnded(session: object): number {
+    const place = this.#servers.findIndex((server) => server?.session === session);
+    if (place < 0) return -1;
+    this.#servers[place]!.session = undefined;
+    return place;
+  }
+
+  /** Frees a place: unmaps its area and forgets what was granted. */
+  free(place: number): void {
+    this.#free(place);
+  }
+
+  peer(place: number): Peer | undefined {
+    return this.#servers[place]?.peer;
+  }
+
+  releaseAll(): void {
+    for (let place = 0; place < MAX_SERVERS; place++) if (this.#servers[place]) this.#free(place);
+  }
+
+  /** The owner may assert every GSI by its mailbox; an attached server only through KVM_IRQFD. */
+  #grant(place: number, owner: boolean): void {
+    const words = MAILBOX_GSIS / 32;
+    this.#words.fill(owner ? -1 : 0, (VM_STATE.granted >> 2) + place * words, (VM_STATE.granted >> 2) + (place + 1) * words);
+  }
+
+  #free(place: number): void {
+    const server = this.#servers[place]!;
+    Atomics.store(this.#words, (VM_STATE.serverArea >> 2) + place, 0);
+    mapAnonymous(this.#bytes, serverAreaAt(place), AREA_BYTES);
+    this.#bytes.fill(NO_GSI, VM_STATE.irqfds + place * MAILBOX_EVENTS, VM_STATE.irqfds + (place + 1) * MAILBOX_EVENTS);
+    server.area?.release();
+    server.journal?.release();
+    this.#servers[place] = undefined;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Memory slots (KVM_SET_USER_MEMORY_REGION): guest-physical ranges on passed memfds, mapped into the VM's linear
+ * memory and entered in the guest-physical page table.
+ * A deleted slot's linear range gets fresh anonymous pages at once, so that a vCPU with a stale TLB entry hits zeros
+ * and never a fault; the range is used again only when every vCPU has flushed.
+ * Leaves out: flags other than KVM_MEM_READONLY (dirty logging: EINVAL).
+ */
+import { KvmError } from "../../shared/errno.ts";
+import { KVM_MEM_READONLY } from "../../shared/ioctls.ts";
+import { mapAnonymous, mapFixed, PROT_READ, PROT_WRITE } from "../../shared/native.ts";
+import { GPA_PRESENT, GPA_READONLY, GPA_TABLE, GUEST_RAM } from "../cpu/zones.ts";
+import type { Descriptor } from "./descriptor.ts";
+
+const PAGE = 4096;
+const LINEAR_END = 2 ** 32;
+/** Guest-physical space that the page table covers. */
+const GUEST_END = 2 ** 32;
+/** All slots of a VM together: 4 GiB of linear memory less kvm-core's part. */
+export const MAX_GUEST_RAM = LINEAR_END - GUEST_RAM;
+const MAX_SLOTS = 64;
+
+export type Slot = {
+  readonly slot: number;
+  readonly flags: number;
+  readonly gpa: number;
+  readonly size: number;
+  readonly memfd: Descriptor;
+  readonly offset: number;
+  /** Byte address in linear memory. */
+  readonly at: number;
+};
+
+export class MemSlots {
+  readonly #memory: Uint8Array;
+  readonly #table: Int32Array;
+  readonly #slots = new Map<number, Slot>();
+  /** Linear ranges of deleted slots that a vCPU's TLB may still point to. */
+  #quarantine: { readonly at: number; readonly size: number }[] = [];
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = new Uint8Array(memory.buffer);
+    this.#table = new Int32Array(memory.buffer, GPA_TABLE, GUEST_END / PAGE);
+  }
+
+  get slots(): IterableIterator<Slot> {
+    return this.#slots.values();
+  }
+
+  /**
+   * Makes, or with size 0 deletes, a slot. EINVAL: misaligned, wrapping, over the limits, a size or memfd that
+   * changes, or an unsealed memfd; EEXIST: overlaps another slot. True when TLBs have to be flushed.
+   */
+  set(slot: number, flags: number, gpaBig: bigint, sizeBig: bigint, memfd: Descriptor | undefined, offsetBig: bigint): boolean {
+    if (slot >= MAX_SLOTS) throw new KvmError("EINVAL", `slot ${slot}: at most ${MAX_SLOTS} slots`);
+    const old = this.#slots.get(slot);
+    if (sizeBig === 0n) {
+      if (!old) throw new KvmError("EINVAL", `slot ${slot} does not exist`);
+      this.#remove(old);
+      return true;
+    }
+    if ((flags & ~KVM_MEM_READONLY) !== 0) throw new KvmError("EINVAL", `flags ${flags} of slot ${slot} are not built`);
+    if (gpaBig + sizeBig > BigInt(GUEST_END) || sizeBig > BigInt(MAX_GUEST_RAM))
+      throw new KvmError("EINVAL", `slot ${slot} ends beyond 4 GiB, or guest RAM exceeds 3.75 GiB`);
+    if (offsetBig + sizeBig > BigInt(Number.MAX_SAFE_INTEGER)) throw new KvmError("EINVAL", "memfd_offset is too large");
+    const [gpa, size, offset] = [Number(gpaBig), Number(sizeBig), Number(offsetBig)];
+    if (gpa % PAGE !== 0 || size % PAGE !== 0 || offset % PAGE !== 0)
+      throw new KvmError("EINVAL", `slot ${slot} is not aligned to ${PAGE} bytes`);
+    if (old) throw new KvmError("EINVAL", `slot ${slot} exists: delete it first, its size and place are fixed`);
+    for (const other of this.#slots.values())
+      if (gpa < other.gpa + other.size && other.gpa < gpa + size)
+        throw new KvmError("EEXIST", `slot ${slot} overlaps slot ${other.slot}`);
+    if (!memfd) throw new KvmError("EBADF", `slot ${slot}: no such descriptor`);
+    memfd.requireMemory(offset + size, `the memory of slot ${slot}`);
+    const at = this.#place(size);
+    mapFixed(this.#memory, at, size, memfd.fd, offset, PROT_READ | PROT_WRITE);
+    const made: Slot = { slot, flags, gpa, size, memfd: memfd.hold(), offset, at };
+    this.#slots.set(slot, made);
+    const bits = GPA_PRESENT | (flags & KVM_MEM_READONLY ? GPA_READONLY : 0);
+    for (let page = 0; page < size; page += PAGE)
+      Atomics.store(this.#table, (gpa + page) / PAGE, (at + page) | bits);
+    return false;
+  }
+
+  /** Every vCPU has flushed its TLB since the last delete: those ranges may be used again. */
+  flushed(): void {
+    this.#quarantine = [];
+  }
+
+  /** Copies guest memory out of or into slots; EFAULT where any byte is no RAM (or read-only, for a write). */
+  copy(gpaBig: bigint, bytes: Uint8Array, write: boolean): void {
+    let gpa = gpaBig < BigInt(GUEST_END) ? Number(gpaBig) : GUEST_END;
+    if (gpa + bytes.length > GUEST_END) throw new KvmError("EFAULT", "the range ends beyond 4 GiB");
+    for (let done = 0; done < bytes.length; ) {
+      const chunk = Math.min(PAGE - (gpa % PAGE), bytes.length - done);
+      const entry = this.#table[Math.floor(gpa / PAGE)]!;
+      if (!(entry & GPA_PRESENT) || (write && entry & GPA_READONLY))
+        throw new KvmError("EFAULT", `0x${gpa.toString(16)} is ${entry & GPA_PRESENT ? "read-only" : "no RAM"}`);
+      const at = ((entry & ~(PAGE - 1)) >>> 0) + (gpa % PAGE);
+      if (write) this.#memory.set(bytes.subarray(done, done + chunk), at);
+      else bytes.set(this.#memory.subarray(at, at + chunk), done);
+      gpa += chunk;
+      done += chunk;
+    }
+  }
+
+  releaseAll(): void {
+    for (const slot of this.#slots.values()) slot.memfd.release();
+    this.#slots.clear();
+  }
+
+  #remove(slot: Slot): void {
+    for (let page = 0; page < slot.size; page += PAGE) Atomics.store(this.#table, (slot.gpa + page) / PAGE, 0);
+    mapAnonymous(this.#memory, slot.at, slot.size);
+    this.#slots.delete(slot.slot);
+    this.#quarantine.push({ at: slot.at, size: slot.size });
+    slot.memfd.release();
+  }
+
+  /** First fit among the linear ranges that are neither a slot's nor in quarantine. */
+  #place(size: number): number {
+    const taken = [...this.#slots.values(), ...this.#quarantine].sort((a, b) => a.at - b.at);
+    let at = GUEST_RAM;
+    for (const range of taken) {
+      if (at + size <= range.at) return at;
+      at = range.at + range.size;
+    }
+    if (at + size > LINEAR_END)
+      throw new KvmError("EINVAL", `guest RAM exceeds ${MAX_GUEST_RAM / 2 ** 20} MiB (or deleted slots are not flushed yet)`);
+    return at;
+  }
+}

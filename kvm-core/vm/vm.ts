@@ -1,0 +1,196 @@
+/**
+ * A virtual machine: its linear memory, slots, regions, device servers, interrupt lines and vCPUs, on the main thread.
+ * It lives as long as a handle of its owner's, and where it was kept (SPLITVM_KEEP_VM) a while longer, parked.
+ * Leaves out: the requests' arguments (server/vm-ioctls.ts).
+ */
+import { KvmError } from "../../shared/errno.ts";
+import { MAX_VCPUS } from "../../shared/server-area.ts";
+import { initRow, STATS_REASONS } from "../../shared/stats-page.ts";
+import { Pic } from "../irqchip/pic.ts";
+import { Vcpu } from "../vcpu/vcpu.ts";
+import { DeviceServers, isGone, type Peer } from "./device-servers.ts";
+import type { MemoryPool } from "./memory-pool.ts";
+import { MemSlots } from "./memslots.ts";
+import { RegionTable } from "./regions.ts";
+import { MAX_SERVERS, statsAt, VM_STATE } from "./vm-state.ts";
+
+export class Vm {
+  readonly name: string;
+  readonly memory: WebAssembly.Memory;
+  readonly slots: MemSlots;
+  readonly regions: RegionTable;
+  readonly servers: DeviceServers;
+  readonly vcpus = new Map<number, Vcpu>();
+  /** Places and names of the regions, by id: their rows in the statistics. */
+  readonly #names = new Map<number, { space: number; base: number; length: number; name: string }>();
+  readonly #words: Int32Array;
+  readonly #pool: MemoryPool;
+  readonly #module: WebAssembly.Module;
+  #owner: object | undefined;
+  #ownerPeer: Peer;
+  #linger = 0;
+  #lingering: NodeJS.Timeout | undefined;
+  #destroyed: Promise<void> | undefined;
+  /** Called once when the VM has ended. */
+  onDestroyed: () => void = () => {};
+  /** Something that the person who runs kvm-core should read. */
+  onReport: (line: string) => void = () => {};
+
+  constructor(name: string, owner: object, peer: Peer, pool: MemoryPool, module: WebAssembly.Module) {
+    this.name = name;
+    this.#owner = owner;
+    this.#ownerPeer = peer;
+    this.#pool = pool;
+    this.#module = module;
+    this.memory = pool.take();
+    this.#words = new Int32Array(this.memory.buffer);
+    this.slots = new MemSlots(this.memory);
+    this.regions = new RegionTable(this.memory);
+    this.servers = new DeviceServers(this.memory);
+    this.servers.place(owner, peer, true);
+  }
+
+  get parked(): boolean {
+    return this.#owner === undefined;
+  }
+
+  get ownerPid(): number {
+    return this.#ownerPeer.pid;
+  }
+
+  isOwner(session: object): boolean {
+    return this.#owner === session;
+  }
+
+  /** Throws ENODEV once the VM is being destroyed: its handles are dead. */
+  alive(): void {
+    if (this.#destroyed) throw new KvmError("ENODEV", `the VM "${this.name}" was destroyed`);
+  }
+
+  /** KVM_CREATE_VCPU. EINVAL: no such id; EEXIST: it exists. */
+  createVcpu(id: number): Vcpu {
+    if (id >= MAX_VCPUS) throw new KvmError("EINVAL", `vCPU ${id}: ids are below ${MAX_VCPUS}`);
+    if (this.vcpus.has(id)) throw new KvmError("EEXIST", `vCPU ${id} exists`);
+    const vcpu = new Vcpu(this.memory, this.#module, id);
+    vcpu.onFailure = (error) => this.onReport(`vCPU ${id} of "${this.name}" failed: ${error.stack}`);
+    this.vcpus.set(id, vcpu);
+    for (const region of this.#names.keys()) this.#nameRegion(vcpu, region);
+    return vcpu;
+  }
+
+  /** KVM_CREATE_IRQCHIP: the two 8259s. EEXIST: they exist. Before any vCPU ran, as Linux wants it. */
+  createIrqchip(): void {
+    if (this.#words[VM_STATE.irqchip >> 2] !== 0) throw new KvmError("EEXIST", "the irqchip exists");
+    new Pic(this.memory).reset();
+    Atomics.store(this.#words, VM_STATE.irqchip >> 2, 1);
+  }
+
+  /**
+   * One of the 8259s, for KVM_GET_IRQCHIP and KVM_SET_IRQCHIP, when the thread that drives them has vCPU 0 at rest.
+   * ENXIO without an irqchip, EINVAL for a chip that there is none of.
+   */
+  async picAtRest(chip: number): Promise<Pic> {
+    if (!this.hasIrqchip) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+    if (chip > 1) throw new KvmError("EINVAL", `chip ${chip}: 0 and 1 are the 8259s, the IOAPIC is not built`);
+    await this.vcpus.get(0)?.idle();
+    return new Pic(this.memory);
+  }
+
+  get hasIrqchip(): boolean {
+    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+  }
+
+  /** KVM_IRQ_LINE. ENXIO without an irqchip, EINVAL for a GSI that it does not have. */
+  setIrqLine(gsi: number, level: boolean): void {
+    if (!this.hasIrqchip) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+    if (gsi >= 16) throw new KvmError("EINVAL", `GSI ${gsi}: the two 8259s have 0 to 15`);
+    const bit = 1 << gsi;
+    if (level) {
+      if (!(Atomics.or(this.#words, VM_STATE.lineLevels >> 2, bit) & bit))
+        Atomics.or(this.#words, VM_STATE.lineRises >> 2, bit);
+    } else {
+      Atomics.and(this.#words, VM_STATE.lineLevels >> 2, ~bit);
+    }
+    this.vcpus.get(0)?.interruptsChanged();
+  }
+
+  /** Adds a region and its rows in the statistics; returns its id. */
+  registerRegion(server: number, space: number, base: bigint, length: bigint, name: string): number {
+    const region = this.regions.register(server, space, base, length);
+    this.#names.set(region, { space, base: Number(base), length: Number(length), name });
+    for (const vcpu of this.vcpus.values()) this.#nameRegion(vcpu, region);
+    return region;
+  }
+
+  /** Ends a region of a server's; its exits are the owner's from then on. ENOENT if it is none of the server's. */
+  unregisterRegion(server: number, region: number): void {
+    this.regions.unregister(server, region);
+    this.#names.delete(region);
+  }
+
+  /** Guest memory changed its place: TLBs are flushed before the vCPUs go on. */
+  flushTlbs(): void {
+    for (const vcpu of this.vcpus.values()) vcpu.flushTlb();
+  }
+
+  keep(linger: number): void {
+    this.#linger = linger;
+  }
+
+  /** Makes a session the owner. EBUSY: there is one, or its process still lives. */
+  takeOwnership(session: object, peer: Peer): void {
+    this.alive();
+    if (this.#owner !== undefined)
+      throw new KvmError("EBUSY", `"${this.name}" has an owner: process ${this.#ownerPeer.pid}`);
+    if (!isGone(this.#ownerPeer)) throw new KvmError("EBUSY", `process ${this.#ownerPeer.pid} still lives`);
+    clearTimeout(this.#lingering);
+    this.#lingering = undefined;
+    this.#owner = session;
+    this.#ownerPeer = peer;
+    this.servers.takeOver(0, session, peer);
+    this.onReport(`"${this.name}" was taken over by process ${peer.pid}`);
+  }
+
+  /** A session that had a handle on this VM ended. */
+  sessionEnded(session: object): void {
+    const place = this.servers.sessionEnded(session);
+    if (this.#owner === session) {
+      this.#owner = undefined;
+      for (const vcpu of this.vcpus.values()) {
+        vcpu.orphan();
+        vcpu.onTrace = (_line, taken) => taken();
+      }
+      if (this.#linger === 0 || this.#destroyed) {
+        void this.destroy();
+        return;
+      }
+      this.onReport(`"${this.name}" is parked: process ${this.#ownerPeer.pid} is gone; kept for ${this.#linger} s`);
+      this.#lingering = setTimeout(() => {
+        this.onReport(`"${this.name}" was parked for ${this.#linger} s and nobody took it over: destroyed`);
+        void this.destroy();
+      }, this.#linger * 1000);
+    } else if (place > 0) {
+      this.onReport(`device server ${place} of "${this.name}" is gone: its exits wait for a successor`);
+    }
+  }
+
+  /** Stops the vCPUs, unmaps everything, gives the memory back. Safe to call again. */
+  destroy(): Promise<void> {
+    this.#destroyed ??= this.#tearDown();
+    return this.#destroyed;
+  }
+
+  async #tearDown(): Promise<void> {
+    clearTimeout(this.#lingering);
+    await Promise.all([...this.vcpus.values()].map((vcpu) => vcpu.stop(MAX_SERVERS)));
+    this.vcpus.clear();
+    this.slots.releaseAll();
+    this.servers.releaseAll();
+    this.#pool.give(this.memory);
+    this.onDestroyed();
+  }
+
+  #nameRegion(vcpu: Vcpu, region: number): void {
+    initRow(this.memory.buffer, statsAt(vcpu.id), STATS_REASONS + region, { kind: 2, ...this.#names.get(region)! });
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The body of one WebAssembly function: statements, structured control, locals that are reused.
+ * Document: WebAssembly core specification, 5.4 and 5.5.13 (code section).
+ * Left out: block results; a block hands values on in locals.
+ */
+
+import { Bytes } from "./bytes.ts";
+import { type Expr, local, STORE, type Store, type ValType } from "./expr.ts";
+
+export const VALTYPE_BYTE = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c } as const;
+const EMPTY_BLOCK = 0x40;
+
+/** Where a branch goes: the end of a block, or the head of a loop. */
+export interface Label {
+  readonly depth: number;
+}
+
+/** The function's locals beyond its parameters, and which of them are in use. */
+interface Pool {
+  readonly indices: number[];
+  used: number;
+}
+
+export class Code {
+  readonly body = new Bytes();
+  readonly #types: ValType[];
+  readonly #params: number;
+  readonly #pools: Record<ValType, Pool> = {
+    i32: { indices: [], used: 0 },
+    i64: { indices: [], used: 0 },
+    f32: { indices: [], used: 0 },
+    f64: { indices: [], used: 0 },
+  };
+  #depth = 0;
+
+  constructor(params: readonly ValType[]) {
+    this.#types = [...params];
+    this.#params = params.length;
+  }
+
+  param(index: number): Expr {
+    return local(this.#types[index]!, index);
+  }
+
+  /** A local of its own, until the scope() around it ends. */
+  local(type: ValType): Expr {
+    const pool = this.#pools[type];
+    if (pool.used === pool.indices.length) {
+      pool.indices.push(this.#types.length);
+      this.#types.push(type);
+    }
+    return local(type, pool.indices[pool.used++]!);
+  }
+
+  /** Locals made inside are free for reuse afterwards. */
+  scope(inside: () => void): void {
+    const used = Object.values(this.#pools).map((pool) => pool.used);
+    inside();
+    Object.values(this.#pools).forEach((pool, i) => {
+      pool.used = used[i]!;
+    });
+  }
+
+  set(target: Expr, value: Expr): void {
+    if (target.kind !== "local" || target.type !== value.type) throw new Error("set: no local of the value's type");
+    this.#expr(value);
+    this.body.byte(0x21);
+    this.body.unsigned(Number(target.value));
+  }
+
+  /** Evaluates now; the result is a local. Constants and locals of their own stay as they are. */
+  let(value: Expr): Expr {
+    if (value.kind === "const") return value;
+    const target = this.local(value.type);
+    this.set(target, value);
+    return target;
+  }
+
+  store(kind: Store, address: Expr, value: Expr, offset = 0): void {
+    this.#expr(address);
+    this.#expr(value);
+    this.body.byte(STORE[kind]);
+    this.body.byte(0);
+    this.body.unsigned(offset);
+  }
+
+  /** A call statement; `result` takes its value. */
+  call(func: number, args: readonly Expr[], result?: Expr): void {
+    for (const arg of args) this.#expr(arg);
+    this.body.byte(0x10);
+    this.body.unsigned(func);
+    if (result === undefined) return;
+    this.body.byte(0x21);
+    this.body.unsigned(Number(result.value));
+  }
+
+  block(inside: (end: Label) => void): void {
+    this.#structure(0x02, inside);
+  }
+
+  loop(inside: (head: Label) => void): void {
+    this.#structure(0x03, inside);
+  }
+
+  if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    this.#expr(condition);
+    this.body.bytes(0x04, EMPTY_BLOCK);
+    this.#depth++;
+    then();
+    if (otherwise) {
+      this.body.byte(0x05);
+      otherwise();
+    }
+    this.#depth--;
+    this.body.byte(0x0b);
+  }
+
+  br(label: Label): void {
+    this.body.byte(0x0c);
+    this.body.unsigned(this.#depth - label.depth);
+  }
+
+  brIf(label: Label, condition: Expr): void {
+    this.#expr(condition);
+    this.body.byte(0x0d);
+    this.body.unsigned(this.#depth - label.depth);
+  }
+
+  return(value?: Expr): void {
+    if (value) this.#expr(value);
+    this.body.byte(0x0f);
+  }
+
+  unreachable(): void {
+    this.body.byte(0x00);
+  }
+
+  /** `switch (index)` with one arm per function; an arm that falls off its end runs into the next one. */
+  switch(index: Expr, arms: readonly (() => void)[]): void {
+    for (const _ of arms) this.body.bytes(0x02, EMPTY_BLOCK);
+    this.#expr(index);
+    this.body.byte(0x0e);
+    this.body.unsigned(arms.length - 1);
+    for (let i = 0; i < arms.length; i++) this.body.unsigned(i);
+    this.#depth += arms.length;
+    for (const arm of arms) {
+      this.#depth--;
+      this.body.byte(0x0b);
+      this.scope(arm);
+    }
+  }
+
+  /** Local declarations and body, as the code section wants them. */
+  encode(): Bytes {
+    const out = new Bytes();
+    const types = this.#types.slice(this.#params);
+    const runs: [ValType, number][] = [];
+    for (const type of types) {
+      const last = runs.at(-1);
+      if (last?.[0] === type) last[1]++;
+      else runs.push([type, 1]);
+    }
+    out.unsigned(runs.length);
+    for (const [type, count] of runs) {
+      out.unsigned(count);
+      out.byte(VALTYPE_BYTE[type]);
+    }
+    out.append(this.body);
+    out.byte(0x0b);
+    return out;
+  }
+
+  #structure(op: number, inside: (label: Label) => void): void {
+    this.body.bytes(op, EMPTY_BLOCK);
+    this.#depth++;
+    inside({ depth: this.#depth });
+    this.#depth--;
+    this.body.byte(0x0b);
+  }
+
+  #expr(e: Expr): void {
+    for (const arg of e.args) this.#expr(arg);
+    const { body } = this;
+    switch (e.kind) {
+      case "local":
+        body.byte(0x20);
+        body.unsigned(Number(e.value));
+        break;
+      case "const":
+        body.byte(e.op);
+        if (e.type === "f32" || e.type === "f64") this.#float(e);
+        else body.signed(e.value);
+        break;
+      case "load":
+        if (e.op > 0xff) body.byte(0xfe);
+        body.byte(e.op & 0xff);
+        body.unsigned(e.align);
+        body.unsigned(Number(e.value));
+        break;
+      default:
+        body.byte(e.op);
+    }
+  }
+
+  #float(e: Expr): void {
+    const view = new DataView(new ArrayBuffer(8));
+    const size = e.type === "f32" ? 4 : 8;
+    if (size === 4) view.setFloat32(0, Number(e.value), true);
+    else view.setFloat64(0, Number(e.value), true);
+    for (let i = 0; i < size; i++) this.body.byte(view.getUint8(i));
+  }
+}

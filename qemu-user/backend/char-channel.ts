@@ -1,0 +1,84 @@
+/**
+ * A character back end split over two threads: the device thread's half, and the shared memory between the halves.
+ * Follows: the rule that the device thread never awaits; what goes between threads is shared memory with a layout.
+ * Left out: the main thread's half (char-pump.ts), line break and modem lines.
+ *
+ * Layout: the ring of output (device to main), then the ring of input (main to device).
+ */
+import type { CharBackend, CharFrontend } from "../bus/interfaces.ts";
+import { ByteRing, type Notify } from "./byte-ring.ts";
+
+/** Room for a burst of output while the main thread is elsewhere. */
+const OUTPUT_BYTES = 64 * 1024;
+/** More than one paste from a terminal; beyond it the main thread stops reading its input. */
+const INPUT_BYTES = 4 * 1024;
+
+/** The shared memory of one channel: make it on either thread, pass it to the other. */
+export function createCharChannel(): SharedArrayBuffer {
+  return new SharedArrayBuffer(ByteRing.bytesFor(OUTPUT_BYTES) + ByteRing.bytesFor(INPUT_BYTES));
+}
+
+/** Both rings of a channel, as one thread sees them; `notify` tells the other thread. */
+export function channelRings(channel: SharedArrayBuffer, notify: Notify): { output: ByteRing; input: ByteRing } {
+  return {
+    output: new ByteRing(channel, 0, OUTPUT_BYTES, notify),
+    input: new ByteRing(channel, ByteRing.bytesFor(OUTPUT_BYTES), INPUT_BYTES, notify),
+  };
+}
+
+/** The device thread's half. Call `poll` whenever the main thread notified, and before the device thread sleeps. */
+export class ChannelBackend implements CharBackend {
+  readonly #output: ByteRing;
+  readonly #input: ByteRing;
+  #frontend: CharFrontend | undefined;
+  #full = false;
+
+  /** `notify` wakes the main thread; it is called only when that waits for this channel. */
+  constructor(channel: SharedArrayBuffer, notify: Notify) {
+    const rings = channelRings(channel, notify);
+    this.#output = rings.output;
+    this.#input = rings.input;
+  }
+
+  attach(frontend: CharFrontend): void {
+    this.#frontend = frontend;
+  }
+
+  write(byte: number): boolean {
+    const taken = this.#output.push(byte);
+    this.#full = !taken;
+    return taken;
+  }
+
+  writeAll(byte: number): void {
+    this.#output.pushWait(byte);
+  }
+
+  read(): number {
+    return this.#input.pop();
+  }
+
+  /**
+   * Tells the device of input and of room. Returns with the main thread under obligation to notify of the next input;
+   * so a device thread that polled and found nothing may sleep. Input that the device has no room for stays in the ring.
+   */
+  poll(): void {
+    if (this.#full && (this.#output.length < this.#output.capacity || this.#output.closed)) {
+      this.#full = false;
+      this.#frontend?.outputReady();
+    }
+    if (!this.#input.waitForBytes()) this.#frontend?.inputReady();
+  }
+}
+
+/** A back end that leads nowhere: takes everything, gives nothing. */
+export class NullBackend implements CharBackend {
+  attach(_frontend: CharFrontend): void {}
+  write(_byte: number): boolean {
+    return true;
+  }
+  writeAll(_byte: number): void {}
+  read(): number {
+    return -1;
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * What a device is, and what it may be given: the only types that devices, board and back ends have in common.
+ * Follows: the device model's rule that a device gets what it touches, never the machine.
+ * Left out: any behaviour.
+ */
+
+/** Bytes of one access on a bus. Eight bytes are two accesses, or `read64`/`write64`. */
+export type Width = 1 | 2 | 4;
+
+/** What a read of nothing gives: a floating bus reads as ones. */
+export const ALL_ONES = { 1: 0xff, 2: 0xffff, 4: 0xffff_ffff } as const satisfies Record<Width, number>;
+
+/** Something that answers accesses to a region of a bus. Offsets count from the region's base; values are u32. */
+export interface BusDevice {
+  readonly name: string;
+  read(offset: number, width: Width): number;
+  write(offset: number, width: Width, value: number): void;
+  /** Absent: the bus makes two 4-byte accesses, low half first. `out[0]` is the low half. */
+  read64?(offset: number, out: Uint32Array): void;
+  write64?(offset: number, lo: number, hi: number): void;
+}
+
+/** Writes of exactly this offset and size need no answer: kvm-core may post them (KVM_IOEVENTFD, KVM_REGISTER_COALESCED_*). */
+export interface PostedRange {
+  readonly offset: number;
+  readonly size: Width;
+  readonly kind: "ioeventfd" | "coalesced";
+}
+
+/** A device's wire to the interrupt controllers: a level, which an edge-triggered GSI sees rise and fall. */
+export interface IrqLine {
+  set(level: boolean): void;
+}
+
+/** Time since some fixed moment, in nanoseconds. Never goes backwards. */
+export interface Clock {
+  now(): number;
+}
+
+/** One finished line of text for the operator, without its newline. */
+export type Log = (line: string) => void;
+
+/** Ends the run with this process status, as QEMU's isa-debug-exit does. */
+export type ExitRequest = (status: number) => void;
+
+/** What a back end tells the device in front of it; both are called on the device's thread, from the back end's `poll`. */
+export interface CharFrontend {
+  /** `read` has something to give. */
+  inputReady(): void;
+  /** There is room again after `write` returned false. */
+  outputReady(): void;
+}
+
+/** The far end of a serial line or console, as its device sees it. None of these waits, except `writeAll`. */
+export interface CharBackend {
+  /** Takes one byte. False: full, nothing was taken; `outputReady` will be called. */
+  write(byte: number): boolean;
+  /** Takes one byte and waits for room; for devices that have no flow control. Drops it only if the back end was closed. */
+  writeAll(byte: number): void;
+  /** Next byte of input, or -1. */
+  read(): number;
+  attach(frontend: CharFrontend): void;
+}
+
+/** Versioned state of one device: JSON-like, so that snapshot, migration and hot reload can share it. */
+export interface DeviceState {
+  readonly version: number;
+  readonly [field: string]: StateValue;
+}
+export type StateValue = number | boolean | string | readonly StateValue[] | { readonly [field: string]: StateValue };
+
+/** A device whose state can leave and come back. `load` throws an Error naming the device on a state that it cannot take. */
+export interface Stateful {
+  /** To the state after power-on. */
+  reset(): void;
+  save(): DeviceState;
+  load(state: DeviceState): void;
+}
+
+/** Every device of the board: it answers on a bus, or on several through its functions. */
+export interface Device extends Stateful {
+  readonly name: string;
+}
+
+/**
+ * State that must change exactly once even if the device process dies between effect and answer. The journal belongs to
+ * kvm-core; the owner of the journal calls these around each exit. `journalBytes` is fixed for the device's life.
+ */
+export interface Journalled {
+  readonly journalBytes: number;
+  writeJournal(view: DataView, at: number): void;
+  readJournal(view: DataView, at: number): void;
+}
+
+/** A base address register, as the device describes it. */
+export interface PciBar {
+  readonly kind: "io" | "memory";
+  /** A power of two: at least 4 for io, 16 for memory (PCI 3.0 section 6.2.5.1). */
+  readonly size: number;
+  readonly region: BusDevice;
+  readonly posted?: readonly PostedRange[];
+}
+
+/** What a function's configuration header says of it (PCI 3.0 section 6.2.1). */
+export interface PciIdentity {
+  readonly vendor: number;
+  readonly device: number;
+  readonly revision: number;
+  /** 24 bits: base class, subclass, programming interface. */
+  readonly classCode: number;
+  readonly subsystemVendor: number;
+  readonly subsystem: number;
+  /** Uses INTA. */
+  readonly interrupt: boolean;
+  /** Command register bits that are always set; none unless said. */
+  readonly command?: number;
+  /** Status register bits that are always set; none unless said. */
+  readonly status?: number;
+}
+
+/** A function on the PCI bus. Its header is kept by the PCI host. */
+export interface PciDevice extends Device {
+  readonly identity: PciIdentity;
+  /** At most six, in BAR order. */
+  readonly bars: readonly PciBar[];
+}
+
+/** What the PCI host gives a function. */
+export interface PciSlot {
+  /** INTA, gated by Interrupt Disable of the command register. */
+  readonly intx: IrqLine;
+  /** Bus Master Enable of the command register. */
+  busMaster(): boolean;
+}

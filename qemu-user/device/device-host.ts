@@ -1,0 +1,114 @@
+/**
+ * The device thread as the main thread sees it: starts it, tells it, hears from it, ends it.
+ * Leaves out: what the thread does (device-thread.ts).
+ */
+import { Worker } from "node:worker_threads";
+import { type DeviceMemory, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
+import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
+import { RingServer } from "./ring-server.ts";
+
+export type DeviceEvents = {
+  readonly onChars: (channel: "serial" | "debugcon") => void;
+  readonly onExit: (status: number) => void;
+  readonly onIrq: (gsi: number, level: boolean) => void;
+  readonly onRegion: (kind: "map" | "unmap", region: RegionReport) => void;
+  readonly onLog: (line: string) => void;
+  /** The thread died by a mistake of ours, or of a device model's. */
+  readonly onFailure: (error: Error) => void;
+};
+
+type Answer = { readonly low: number; readonly high: number };
+
+export class DeviceHost {
+  readonly #worker: Worker;
+  readonly #words: Int32Array;
+  readonly #memory: DeviceMemory;
+  readonly #mode: "page" | "message";
+  readonly #ended: Promise<void>;
+  #answer: ((answer: Answer) => void) | undefined;
+  #resetDone: (() => void) | undefined;
+  /** The board's regions; rejects with one line for the user if the board cannot be built. */
+  readonly ready: Promise<{ readonly regions: readonly RegionReport[]; readonly levelGsis: readonly number[] }>;
+
+  constructor(start: Omit<DeviceThreadStart, "memory" | "plan">, memory: DeviceMemory, events: DeviceEvents) {
+    this.#memory = memory;
+    this.#mode = start.mode;
+    this.#words = new Int32Array(memory.buffer);
+    const workerData: DeviceThreadStart = { ...start, memory: memory.memory, plan: memory.plan };
+    this.#worker = new Worker(new URL("./device-thread.ts", import.meta.url), { workerData });
+    this.#ended = new Promise((resolve) => this.#worker.on("exit", () => resolve()));
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.on("error", (error: unknown) => {
+        reject(error as Error);
+        events.onFailure(error as Error);
+      });
+      this.#worker.on("message", (message: FromDevice) => {
+        if (message.kind === "ready") resolve(message);
+        else if (message.kind === "refused") reject(new Error(message.message));
+        else this.#hear(message, events);
+      });
+    });
+  }
+
+  /** Wakes the thread to look at its back ends. */
+  notify(): void {
+    if (this.#mode === "page") RingServer.ring(this.#words, this.#memory.plan.area);
+    else this.#worker.postMessage("poll");
+  }
+
+  /** Message mode: one access, and its answer. Never resolves after the guest asked for the end. */
+  access(message: Extract<ToDevice, { kind: "access" }>): Promise<Answer> {
+    return new Promise((resolve) => {
+      this.#answer = resolve;
+      this.#tell(message);
+    });
+  }
+
+  /** Puts every device into its power-on state. The guest must not run. */
+  reset(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resetDone = resolve;
+      this.#tell({ kind: "reset" });
+    });
+  }
+
+  /** Ends the thread; resolves when it has ended. */
+  async stop(): Promise<void> {
+    Atomics.store(this.#words, (this.#memory.plan.local >> 2) + LOCAL_STOP, 1);
+    if (this.#mode === "page") RingServer.ring(this.#words, this.#memory.plan.area);
+    else this.#worker.postMessage("stop");
+    await this.#ended;
+  }
+
+  #tell(message: ToDevice): void {
+    this.#worker.postMessage(message);
+    if (this.#mode === "message") return;
+    Atomics.store(this.#words, (this.#memory.plan.local >> 2) + LOCAL_MAIL, 1); // the message before the flag
+    RingServer.ring(this.#words, this.#memory.plan.area);
+  }
+
+  #hear(message: Exclude<FromDevice, { kind: "ready" | "refused" }>, events: DeviceEvents): void {
+    switch (message.kind) {
+      case "answer":
+        this.#answer?.(message);
+        break;
+      case "chars":
+        events.onChars(message.channel);
+        break;
+      case "exit":
+        events.onExit(message.status);
+        break;
+      case "irq":
+        events.onIrq(message.gsi, message.level);
+        break;
+      case "log":
+        events.onLog(message.line);
+        break;
+      case "reset-done":
+        this.#resetDone?.();
+        break;
+      default:
+        events.onRegion(message.kind, message.region);
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The device thread: owns the board and every device's state, and serves the guest's accesses. In page mode it sleeps
+ * on its doorbell and never awaits; in message mode the main thread hands it one access at a time.
+ * Leaves out: back ends' files and sockets, and every ioctl: the main thread's.
+ */
+import { writeSync } from "node:fs";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { hex } from "../../shared/bits.ts";
+import { IO_IN } from "../../shared/exits.ts";
+import { GuestMemory } from "../../shared/guest-memory.ts";
+import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
+import { Journal } from "../../shared/journal.ts";
+import { Mailbox } from "../../shared/mailbox.ts";
+import { clockMonotonic, setThreadName } from "../../shared/native.ts";
+import { ChannelBackend } from "../backend/char-channel.ts";
+import type { Bus, Region } from "../bus/bus.ts";
+import type { IrqLine } from "../bus/interfaces.ts";
+import { memoryMap } from "../machine/memory-map.ts";
+import { createPc, LEVEL_GSIS, type Pc } from "../machine/pc.ts";
+import { LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
+import { type AccessLog, Dispatcher } from "./dispatch.ts";
+import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
+import { RingServer, restoreJournal } from "./ring-server.ts";
+
+const start = workerData as DeviceThreadStart;
+const { plan } = start;
+const buffer = start.memory.buffer;
+const words = new Int32Array(buffer);
+const port = parentPort!;
+const post = (message: FromDevice) => port.postMessage(message);
+
+/** Status that the guest asked to end with, or -1. */
+let endStatus = -1;
+
+function channel(which: "serial" | "debugcon"): ChannelBackend | null {
+  const memory = start[which];
+  return memory === null ? null : new ChannelBackend(memory, () => post({ kind: "chars", channel: which }));
+}
+
+/** Page mode raises lines through the mailbox, message mode by ioctl. */
+function irqLines(): (gsi: number) => IrqLine {
+  if (start.mode === "page") {
+    const mailbox = new Mailbox(buffer, plan.area, buffer, plan.kick);
+    return (gsi) => ({ set: (level) => mailbox.setLevel(gsi, level) });
+  }
+  return (gsi) => {
+    let now = false;
+    return {
+      set(level) {
+        if (level !== now) post({ kind: "irq", gsi, level });
+        now = level;
+      },
+    };
+  };
+}
+
+function report(space: number, { base, size, device, posted }: Region): RegionReport {
+  return { space, base, size, name: device.name, posted };
+}
+
+function exitLog(fd: number): AccessLog | undefined {
+  if (fd < 0) return undefined;
+  return (space, direction, address, size, low, high) => {
+    const value = size === 8 ? (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0) : low >>> 0;
+    const kind = `${space === SPACE_PIO ? "KVM_EXIT_IO  " : "KVM_EXIT_MMIO"} ${direction === IO_IN ? "in " : "out"}`;
+    writeSync(fd, `${kind} ${hex(address)} size ${size} = 0x${value.toString(16)}\n`);
+  };
+}
+
+const serial = channel("serial");
+const debugcon = channel("debugcon");
+
+function build(): Pc | undefined {
+  try {
+    const pc = createPc({
+      memory: new GuestMemory(buffer as unknown as SharedArrayBuffer, memoryMap(plan.ramSize).slots),
+      irq: irqLines(),
+      serial,
+      debugcon,
+      exit: (status) => {
+        if (endStatus < 0) post({ kind: "exit", status });
+        endStatus = status;
+      },
+      clock: { now: clockMonotonic },
+      devices: start.devices,
+      log: (line) => post({ kind: "log", line }),
+    });
+    pc.reset();
+    return pc;
+  } catch (error) {
+    post({ kind: "refused", message: (error as Error).message });
+    return undefined;
+  }
+}
+
+function announce(pc: Pc): void {
+  const buses: readonly (readonly [number, Bus])[] = [
+    [SPACE_PIO, pc.ports],
+    [SPACE_MMIO, pc.mmio],
+  ];
+  const regions = buses.flatMap(([space, bus]) => bus.regions().map((region) => report(space, region)));
+  for (const [space, bus] of buses)
+    bus.onChange = ({ kind, region }) => post({ kind, region: report(space, region) });
+  post({ kind: "ready", regions, levelGsis: LEVEL_GSIS });
+}
+
+function pollBackends(): void {
+  serial?.poll();
+  debugcon?.poll();
+}
+
+function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
+  if (message.kind === "reset") {
+    pc.reset();
+    post({ kind: "reset-done" });
+    return;
+  }
+  const { space, direction, address, size, low, high } = message;
+  dispatcher.access(space, direction, address, size, low, high);
+  pollBackends();
+  if (endStatus < 0) post({ kind: "answer", low: dispatcher.low, high: dispatcher.high });
+}
+
+function servePages(pc: Pc, dispatcher: Dispatcher): void {
+  const mail = (plan.local >> 2) + LOCAL_MAIL;
+  const poll = () => {
+    pollBackends();
+    if (Atomics.exchange(words, mail, 0) === 0) return false;
+    for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port))
+      handle(pc, dispatcher, next.message as ToDevice);
+    return true;
+  };
+  const devices = pc.journalled;
+  const journal = new Journal(buffer, plan.journal);
+  if (start.takeOver) restoreJournal(journal, devices);
+  new RingServer({
+    buffer,
+    area: plan.area,
+    vcpus: start.vcpus,
+    dispatcher,
+    stopIndex: (plan.local >> 2) + LOCAL_STOP,
+    poll,
+    finished: () => endStatus >= 0,
+    ...(devices.length > 0 ? { journal: { journal, devices } } : {}),
+  }).run();
+}
+
+setThreadName("devices");
+const pc = build();
+if (pc) {
+  const dispatcher = new Dispatcher(pc, exitLog(start.exitLogFd));
+  announce(pc);
+  if (start.mode === "page") servePages(pc, dispatcher);
+  else
+    port.on("message", (message: ToDevice | "stop" | "poll") => {
+      if (message === "stop") port.close();
+      else if (message === "poll") pollBackends();
+      else handle(pc, dispatcher, message);
+    });
+}

@@ -1,0 +1,46 @@
+/**
+ * One access of the guest's, from whichever mode it came, to the buses of the board.
+ * Leaves out: how it came and how the answer goes back (ring-server.ts, message-loop.ts).
+ */
+import { IO_IN } from "../../shared/exits.ts";
+import { SPACE_PIO } from "../../shared/ioctls.ts";
+import type { Width } from "../bus/interfaces.ts";
+import type { Pc } from "../machine/pc.ts";
+
+/** Notes an access for `-d exits`; data is the answer's for an input. */
+export type AccessLog = (space: number, direction: number, address: number, size: number, low: number, high: number) => void;
+
+export class Dispatcher {
+  readonly #pc: Pc;
+  readonly #pair = new Uint32Array(2);
+  readonly #log: AccessLog | undefined;
+  /** The answer of the last access. */
+  low = 0;
+  high = 0;
+
+  constructor(pc: Pc, log: AccessLog | undefined) {
+    this.#pc = pc;
+    this.#log = log;
+  }
+
+  /** `size` is 1, 2, 4 or 8. Allocates nothing. */
+  access(space: number, direction: number, address: number, size: number, low: number, high: number): void {
+    const bus = space === SPACE_PIO ? this.#pc.ports : this.#pc.mmio;
+    this.low = 0;
+    this.high = 0;
+    if (direction === IO_IN) {
+      if (size === 8) {
+        bus.read64(address, this.#pair);
+        this.low = this.#pair[0]!;
+        this.high = this.#pair[1]!;
+      } else {
+        this.low = bus.read(address, size as Width);
+      }
+      this.#log?.(space, direction, address, size, this.low, this.high);
+      return;
+    }
+    this.#log?.(space, direction, address, size, low, high);
+    if (size === 8) bus.write64(address, low >>> 0, high >>> 0);
+    else bus.write(address, size as Width, low >>> 0);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * What the main thread of a device-model process and its device thread tell each other, apart from shared memory.
+ * In page mode the device thread never returns to its event loop: the main thread posts, sets LOCAL_MAIL and rings
+ * the doorbell, and the thread takes the messages between two exits.
+ */
+import type { PostedRange } from "../bus/interfaces.ts";
+import type { DeviceOption } from "../machine/device-catalog.ts";
+import type { MemoryPlan } from "./device-memory.ts";
+
+export type DeviceThreadStart = {
+  readonly memory: WebAssembly.Memory;
+  readonly plan: MemoryPlan;
+  readonly mode: "page" | "message";
+  readonly vcpus: number;
+  readonly devices: readonly DeviceOption[];
+  /** Channels (backend/char-channel.ts) of COM1 and the debug console; null: nothing plugged in. */
+  readonly serial: SharedArrayBuffer | null;
+  readonly debugcon: SharedArrayBuffer | null;
+  /** Where `-d exits` writes, or -1. */
+  readonly exitLogFd: number;
+  /** True when this process took a dead one's place. */
+  readonly takeOver: boolean;
+};
+
+/** A region of the board, for kvm-core. */
+export type RegionReport = {
+  readonly space: number;
+  readonly base: number;
+  readonly size: number;
+  readonly name: string;
+  readonly posted: readonly PostedRange[];
+};
+
+export type ToDevice =
+  | { readonly kind: "reset" }
+  | {
+      readonly kind: "access";
+      readonly space: number;
+      readonly direction: number;
+      readonly address: number;
+      readonly size: number;
+      readonly low: number;
+      readonly high: number;
+    };
+
+export type FromDevice =
+  | { readonly kind: "ready"; readonly regions: readonly RegionReport[]; readonly levelGsis: readonly number[] }
+  | { readonly kind: "map" | "unmap"; readonly region: RegionReport }
+  | { readonly kind: "answer"; readonly low: number; readonly high: number }
+  | { readonly kind: "irq"; readonly gsi: number; readonly level: boolean }
+  /** A character channel has output, or room for input. */
+  | { readonly kind: "chars"; readonly channel: "serial" | "debugcon" }
+  | { readonly kind: "log"; readonly line: string }
+  | { readonly kind: "reset-done" }
+  /** The guest asked for the end of the run. */
+  | { readonly kind: "exit"; readonly status: number }
+  /** The board cannot be built as asked; one line for the user. */
+  | { readonly kind: "refused"; readonly message: string };

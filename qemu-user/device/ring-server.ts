@@ -1,0 +1,169 @@
+/**
+ * The device server's side of page mode: serves ring pages and the posted ring, and sleeps on the doorbell.
+ * Document: protocol.md, "One exit in page mode". The vCPU's side is kvm-core/vcpu/page-exchange.ts.
+ * Leaves out: what an access does (dispatch.ts), what the back ends bring (`poll`).
+ */
+import { EXIT } from "../../shared/exits.ts";
+import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
+import { IO_OUT } from "../../shared/exits.ts";
+import type { Journal } from "../../shared/journal.ts";
+import { futexWait, futexWake } from "../../shared/native.ts";
+import { PostedRing } from "../../shared/posted-ring.ts";
+import { PHASE_DONE, PHASE_EXIT, PHASE_MASK, RING, SEQ_SHIFT, WAITER } from "../../shared/ring-page.ts";
+import { AREA, ringOffset } from "../../shared/server-area.ts";
+import { Waiter } from "../../shared/wait.ts";
+import type { Journalled } from "../bus/interfaces.ts";
+import type { Dispatcher } from "./dispatch.ts";
+
+const RECHECK_NS = 200_000_000;
+
+/** Where a server may die, in the order in which it passes them: what take-over has to survive. */
+export type Checkpoint = "claimed" | "effect" | "journalled";
+
+export type RingServerOptions = {
+  readonly buffer: ArrayBufferLike;
+  /** Byte offset of the server area. */
+  readonly area: number;
+  /** vCPUs 0 to this less 1 have ring pages in use. */
+  readonly vcpus: number;
+  readonly dispatcher: Dispatcher;
+  /** A word of the process's own that ends run(): its index in an Int32Array of the buffer. */
+  readonly stopIndex: number;
+  /** Back ends and timers: true when something was done. Must not wait. */
+  readonly poll: () => boolean;
+  /** True when the guest asked for the end: what it does after that is not served. */
+  readonly finished: () => boolean;
+  readonly journal?: { readonly journal: Journal; readonly devices: readonly Journalled[] };
+  /** For tests of take-over. */
+  readonly checkpoint?: (at: Checkpoint) => void;
+};
+
+export class RingServer {
+  readonly #o: RingServerOptions;
+  readonly #words: Int32Array;
+  readonly #f64: Float64Array;
+  readonly #doorbell: number;
+  readonly #posted: PostedRing;
+  readonly #waiter: Waiter;
+
+  constructor(options: RingServerOptions) {
+    this.#o = options;
+    this.#words = new Int32Array(options.buffer);
+    this.#f64 = new Float64Array(options.buffer);
+    this.#doorbell = (options.area + AREA.doorbell) >> 2;
+    this.#posted = new PostedRing(options.buffer, options.area);
+    this.#waiter = new Waiter(this.#words, (options.area + AREA.serverCpu) >> 2);
+  }
+
+  /** Serves until the stop word is set or the guest asked for the end. Never awaits. */
+  run(): void {
+    const words = this.#words;
+    const { stopIndex, poll, finished } = this.#o;
+    // A server that takes another's place may find it asleep for ever.
+    Atomics.and(words, this.#doorbell, ~1);
+    while (Atomics.load(words, stopIndex) === 0) {
+      const seen = Atomics.load(words, this.#doorbell); // before the scan: what comes after it shows as a change
+      const worked = this.#scan();
+      if (finished()) return;
+      if (poll() || worked) continue;
+      if (this.#waiter.spin(words, this.#doorbell, seen, words, (this.#o.area + ringOffset(0) + RING.vcpuCpu) >> 2)) continue;
+      // All sources were looked at after `seen` was read, so the doorbell tells whether any of them has news.
+      if (Atomics.compareExchange(words, this.#doorbell, seen, seen | 1) !== seen) continue;
+      this.#waiter.asleep();
+      if (Atomics.load(words, stopIndex) === 0) futexWait(words, this.#doorbell, seen | 1, RECHECK_NS);
+      Atomics.and(words, this.#doorbell, ~1);
+      this.#waiter.awake();
+    }
+  }
+
+  /** Makes a server that sleeps or spins look at its sources; any thread of the process may call it. */
+  static ring(words: Int32Array, area: number): void {
+    const doorbell = (area + AREA.doorbell) >> 2;
+    if (Atomics.add(words, doorbell, 2) & 1) futexWake(words, doorbell, 1);
+  }
+
+  /** Looks at the posted ring and every ring page once; true when there was work. */
+  #scan(): boolean {
+    let worked = this.#drainPosted();
+    for (let vcpu = 0; vcpu < this.#o.vcpus; vcpu++) {
+      if (this.#serve(vcpu)) worked = true;
+    }
+    return worked;
+  }
+
+  #drainPosted(): boolean {
+    let worked = false;
+    while (this.#posted.take()) {
+      worked = true;
+      const { space, address, width, low, high } = this.#posted;
+      this.#o.dispatcher.access(space, IO_OUT, address, width, low, high);
+    }
+    return worked;
+  }
+
+  #serve(vcpu: number): boolean {
+    const words = this.#words;
+    const ring = this.#o.area + ringOffset(vcpu);
+    const state = ring >> 2;
+    let seen = Atomics.load(words, state);
+    if ((seen & PHASE_MASK) !== PHASE_EXIT) return false;
+    const space = words[(ring + RING.reason) >> 2] === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
+    const direction = words[(ring + RING.direction) >> 2]!;
+    const size = words[(ring + RING.size) >> 2]!;
+    const address = this.#f64[(ring + RING.address) >> 3]!;
+    const data = (ring + RING.data) >> 2;
+    const low = words[data]!;
+    const high = words[data + 1]!;
+    this.#drainPosted(); // what the vCPU posted before this exit comes before it
+    const { checkpoint } = this.#o;
+    checkpoint?.("claimed");
+    this.#effect(vcpu, seen >>> SEQ_SHIFT, space, direction, address, size, low, high);
+    words[data] = this.#low;
+    words[data + 1] = this.#high;
+    if (this.#o.finished()) return true; // the vCPU stays where it is
+    for (;;) {
+      const done = (seen & ~(PHASE_MASK | WAITER)) | PHASE_DONE;
+      const found = Atomics.compareExchange(words, state, seen, done); // orders the answer before it
+      if (found === seen) break;
+      if ((found & ~WAITER) !== (seen & ~WAITER)) return true; // the vCPU gave this exit up: the answer is stale
+      seen = found;
+    }
+    if (seen & WAITER) futexWake(words, state, 1);
+    return true;
+  }
+  #low = 0;
+  #high = 0;
+
+  /** Dispatches, and journals the effect with its answer; or repeats the answer of an effect that has happened. */
+  #effect(vcpu: number, seq: number, space: number, direction: number, address: number, size: number, low: number, high: number): void {
+    const { dispatcher, journal: keeper, checkpoint } = this.#o;
+    if (keeper?.journal.holds(vcpu, seq)) {
+      this.#low = keeper.journal.low;
+      this.#high = keeper.journal.high;
+      return;
+    }
+    dispatcher.access(space, direction, address, size, low, high);
+    this.#low = dispatcher.low;
+    this.#high = dispatcher.high;
+    checkpoint?.("effect");
+    if (keeper === undefined) return;
+    const { journal, devices } = keeper;
+    let at = journal.nextStateAt;
+    for (let i = 0; i < devices.length; i++) {
+      devices[i]!.writeJournal(journal.view, at);
+      at += devices[i]!.journalBytes;
+    }
+    journal.commit(vcpu, seq, this.#low, this.#high);
+    checkpoint?.("journalled");
+  }
+}
+
+/** Gives devices the state that the journal holds; nothing to do for a journal without a commit. */
+export function restoreJournal(journal: Journal, devices: readonly Journalled[]): void {
+  let at = journal.stateAt;
+  if (at < 0) return;
+  for (const device of devices) {
+    device.readJournal(journal.view, at);
+    at += device.journalBytes;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Loading a kernel: which format it is, and the state of the machine that starts it.
+ * Follows: QEMU's order for -kernel: multiboot first, then PVH.
+ * Left out: Linux bzImage, firmware.
+ */
+import type { GuestMemory } from "../../shared/guest-memory.ts";
+import { BootFile } from "./boot-file.ts";
+import { readElf } from "./elf.ts";
+import { FLAT_PROTECTED_MODE, type InitialRegs, type InitialSregs, initialRegs } from "./initial-state.ts";
+import { LoaderError } from "./loader-error.ts";
+import { loadModules, parseModules } from "./modules.ts";
+import { findMultiboot, loadMultiboot, MULTIBOOT_LOADER_MAGIC, writeMultibootInfo } from "./multiboot.ts";
+import { type MemoryMapEntry, Placement } from "./placement.ts";
+import { findPvhEntry, loadPvh, writeStartInfo } from "./pvh.ts";
+
+/** What `-kernel`, `-initrd` and `-append` said. */
+export interface BootFiles {
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+  readonly append: string;
+}
+
+/** A kernel that lies in guest memory, and the state of the boot CPU that starts it. */
+export interface LoadedKernel {
+  readonly kind: "multiboot" | "pvh";
+  readonly entry: number;
+  readonly regs: InitialRegs;
+  readonly sregs: InitialSregs;
+}
+
+/** "HdrS" in the header of a Linux bzImage (Documentation/arch/x86/boot.rst). */
+const LINUX_MAGIC_AT = 0x202;
+const LINUX_MAGIC = 0x5372_6448;
+
+/**
+ * Loads kernel and modules into guest memory, with the memory map that the guest is told.
+ * Throws a LoaderError whose message is one line fit for the user: "PATH: reason". Guest memory is then of no use.
+ */
+export function loadKernel(files: BootFiles, memory: GuestMemory, map: readonly MemoryMapEntry[]): LoadedKernel {
+  const placement = new Placement(map);
+  const file = new BootFile(files.kernel);
+  try {
+    const multiboot = findMultiboot(file);
+    if (multiboot !== undefined) {
+      const entry = loadMultiboot(file, multiboot, memory, placement);
+      const modules = loadModules(parseModules(files.initrd), memory, placement);
+      // The kernel's name comes first, as with GRUB and QEMU: kernels skip that word.
+      const commandLine = files.append === "" ? file.path : `${file.path} ${files.append}`;
+      const info = writeMultibootInfo(file.path, commandLine, modules, map, memory, placement);
+      return loaded("multiboot", entry, MULTIBOOT_LOADER_MAGIC, info);
+    }
+    const elf = readElf(file);
+    const entry = elf === undefined ? undefined : findPvhEntry(file, elf);
+    if (elf === undefined || entry === undefined) throw notAKernel(file);
+    loadPvh(file, elf, entry, memory, placement);
+    const modules = loadModules(parseModules(files.initrd), memory, placement);
+    const info = writeStartInfo(file.path, files.append, modules, map, memory, placement);
+    return loaded("pvh", entry, 0, info);
+  } finally {
+    file.close();
+  }
+}
+
+function loaded(kind: LoadedKernel["kind"], entry: number, eax: number, ebx: number): LoadedKernel {
+  return { kind, entry, regs: initialRegs(entry, eax, ebx), sregs: FLAT_PROTECTED_MODE };
+}
+
+function notAKernel(file: BootFile): LoaderError {
+  const linux =
+    file.contains(LINUX_MAGIC_AT, 4) && file.read(LINUX_MAGIC_AT, 4, "header").getUint32(0, true) === LINUX_MAGIC;
+  const reason = linux
+    ? "a Linux bzImage, which is not built yet: multiboot and PVH kernels are"
+    : "not a multiboot or PVH kernel";
+  return new LoaderError(file.path, reason);
+}

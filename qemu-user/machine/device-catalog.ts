@@ -1,0 +1,80 @@
+/**
+ * The devices that `-device` can add: name, properties, and how one is made.
+ * Follows: QEMU's `-device NAME[,prop=value...]`, its generic properties `id` and (on PCI) `addr`.
+ * Left out: devices that every board has; those are in pc.ts.
+ */
+import type { GuestMemory } from "../../shared/guest-memory.ts";
+import type { BusDevice, Clock, Device, ExitRequest, Log, PciDevice, PciSlot } from "../bus/interfaces.ts";
+import type { PropertyTable, PropertyValue, PropertyValues } from "../bus/property.ts";
+import { ISA_DEBUG_EXIT_PROPERTIES, IsaDebugExit } from "../hw/isa-debug-exit.ts";
+import { SPLITVM_TEST_PROPERTIES, SplitvmTest } from "../hw/splitvm-test.ts";
+
+/** One `-device NAME,prop=value`, parsed: every property of the device's table is present. */
+export interface DeviceOption {
+  readonly name: string;
+  readonly id: string | undefined;
+  readonly properties: PropertyValues;
+}
+
+/** What the board can offer to a device; each takes from it what it touches. */
+export interface DeviceEnv {
+  /** The new device's name on this board. */
+  readonly name: string;
+  readonly memory: GuestMemory;
+  readonly exit: ExitRequest;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Exits served for this VM so far. */
+  readonly exits: () => number;
+}
+
+interface CatalogRow {
+  readonly description: string;
+  readonly properties: PropertyTable;
+}
+
+export interface PciRow extends CatalogRow {
+  readonly bus: "PCI";
+  create(env: DeviceEnv, slot: PciSlot, properties: PropertyValues): PciDevice;
+}
+
+export interface IsaRow extends CatalogRow {
+  readonly bus: "ISA";
+  /** The ports that these properties ask for. */
+  ports(properties: PropertyValues): { readonly base: number; readonly size: number };
+  create(env: DeviceEnv, properties: PropertyValues): Device & BusDevice;
+}
+
+/** Slot 0 is the host bridge's, so 0 can mean that the board chooses. */
+const PCI_PROPERTIES = {
+  addr: { kind: "pci-slot", default: 0, help: "PCI slot, hexadecimal; 0: the first that is free" },
+} as const satisfies PropertyTable;
+
+export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow>> = {
+  "isa-debug-exit": {
+    bus: "ISA",
+    description: "port that ends the run with a status of the guest's choice",
+    properties: ISA_DEBUG_EXIT_PROPERTIES,
+    ports: (p) => ({ base: number(p["iobase"]), size: Math.max(1, number(p["iosize"])) }),
+    create: (env) => new IsaDebugExit(env.exit),
+  },
+  "splitvm-test": {
+    bus: "PCI",
+    description: "test device: ports, memory, doorbell, DMA, interrupt",
+    properties: { ...SPLITVM_TEST_PROPERTIES, ...PCI_PROPERTIES },
+    create: ({ name, memory, exits }, slot, p) =>
+      new SplitvmTest({ name, slot, memory, exits, journal: p["journal"] === true }),
+  },
+};
+
+/** The values of a device's table that nobody set. Throws an Error on a name that is not in the catalog. */
+export function defaultProperties(name: string): PropertyValues {
+  const row = DEVICE_CATALOG[name];
+  if (row === undefined) throw new Error(`no device ${name}`);
+  return Object.fromEntries(Object.entries(row.properties).map(([key, property]) => [key, property.default]));
+}
+
+/** A property whose kind is a number: parsing made sure of it. */
+function number(value: PropertyValue | undefined): number {
+  return typeof value === "number" ? value : 0;
+}

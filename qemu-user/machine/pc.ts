@@ -1,0 +1,192 @@
+/**
+ * The board: a PC with an i440FX host bridge. Every port, address, GSI and PCI slot is in this file, and only here.
+ * Follows: the IBM PC/AT's port assignments; QEMU's `pc` machine for the rest.
+ * Left out: PIIX3, PIT, RTC, keyboard controller, VGA, firmware. The interrupt controllers are kvm-core's.
+ */
+import { alignUp } from "../../shared/bits.ts";
+import type { GuestMemory } from "../../shared/guest-memory.ts";
+import { Bus } from "../bus/bus.ts";
+import type {
+  BusDevice,
+  CharBackend,
+  Clock,
+  Device,
+  DeviceState,
+  ExitRequest,
+  IrqLine,
+  Journalled,
+  Log,
+  StateValue,
+} from "../bus/interfaces.ts";
+import { SharedIrq } from "../bus/irq.ts";
+import { expectUnsigned, expectVersion } from "../bus/state.ts";
+import { DebugConsole } from "../hw/debugcon.ts";
+import { Uart16550 } from "../hw/serial.ts";
+import { PCI_COMMAND } from "../pci/config-space.ts";
+import { PciHost, type SlotWiring } from "../pci/host.ts";
+import { DEVICE_CATALOG, type DeviceEnv, type DeviceOption, defaultProperties } from "./device-catalog.ts";
+import { PCI_HOLE, PCI_HOLE_END } from "./memory-map.ts";
+
+/** Devices that every board has. */
+const BOARD = {
+  DEBUGCON: { port: 0xe9, size: 1 },
+  COM1: { port: 0x3f8, size: 8, gsi: 4 },
+  PCI_ADDRESS: { port: 0xcf8, size: 4 },
+  PCI_DATA: { port: 0xcfc, size: 4 },
+} as const;
+
+/** Added as if by `-device`, unless the command line says where it wants its own. */
+const DEFAULT_DEVICES = ["isa-debug-exit"] as const;
+
+/** INTA of PCI slot n is wired to this GSI. */
+const pciGsi = (slot: number) => [10, 11, 10, 11][slot & 3]!;
+
+/** GSIs that the board wires as level-triggered: preset in the ELCR. */
+export const LEVEL_GSIS: readonly number[] = [10, 11];
+
+/** Where BARs may lie. The board presets them from the bottom, as firmware does. */
+const PCI_WINDOW = {
+  io: { from: 0xc000, to: 0x1_0000 },
+  memory: { from: PCI_HOLE, to: PCI_HOLE_END },
+} as const;
+
+const PORTS = 0x1_0000;
+const ADDRESSES = 2 ** 32;
+
+/** What a board needs from the outside. */
+export interface PcEnv {
+  readonly memory: GuestMemory;
+  /** The input of the interrupt controllers with this number. Called once per GSI. */
+  readonly irq: (gsi: number) => IrqLine;
+  /** COM1; null: a port with nothing plugged in. */
+  readonly serial: CharBackend | null;
+  /** Port 0xe9; null: writes vanish. */
+  readonly debugcon: CharBackend | null;
+  readonly exit: ExitRequest;
+  readonly clock: Clock;
+  /** `-device`, in order. */
+  readonly devices: readonly DeviceOption[];
+  readonly log: Log;
+}
+
+export interface Pc {
+  readonly ports: Bus;
+  readonly mmio: Bus;
+  /** Every device by its name on this board: "serial", "pci", "splitvm-test.0", or the option's id. */
+  readonly devices: ReadonlyMap<string, Device>;
+  /** Those of them that keep a journal. */
+  readonly journalled: readonly (Device & Journalled)[];
+  /** Puts every device into its state after power-on, and BARs where firmware would. */
+  reset(): void;
+  save(): DeviceState;
+  /** Throws an Error naming the device whose state cannot be taken; the machine must then be reset or given up. */
+  load(state: DeviceState): void;
+}
+
+/** Builds the board. Throws an Error, fit for the user, if the devices asked for do not fit on it. */
+export function createPc(env: PcEnv): Pc {
+  const ports = new Bus("port", PORTS, env.log);
+  const mmio = new Bus("memory", ADDRESSES, env.log);
+  const devices = new Map<string, Device>();
+  const wires = new Map<number, SharedIrq>();
+
+  const gsi = (number: number): IrqLine => {
+    let wire = wires.get(number);
+    if (wire === undefined) {
+      wire = new SharedIrq(env.irq(number));
+      wires.set(number, wire);
+    }
+    return wire.source();
+  };
+  const add = <D extends Device>(name: string, device: D): D => {
+    if (devices.has(name)) throw new Error(`-device: there is already a device with id=${name}`);
+    devices.set(name, device);
+    return device;
+  };
+  const atPort = (place: { readonly port: number; readonly size: number }, device: BusDevice) =>
+    ports.map(place.port, place.size, device);
+
+  atPort(BOARD.DEBUGCON, add("debugcon", new DebugConsole(env.debugcon)));
+  atPort(BOARD.COM1, add("serial", new Uart16550(gsi(BOARD.COM1.gsi), env.serial)));
+  const pci = add("pci", new PciHost({ ports, mmio }));
+  atPort(BOARD.PCI_ADDRESS, pci.address);
+  atPort(BOARD.PCI_DATA, pci.data);
+
+  const placeBar = barPlacer();
+  const wiring = (slot: number): SlotWiring => ({
+    line: gsi(pciGsi(slot)),
+    interruptLine: pciGsi(slot),
+    command: PCI_COMMAND.IO | PCI_COMMAND.MEMORY,
+    place: placeBar,
+  });
+
+  const plug = (option: DeviceOption, name: string) => {
+    const { properties } = option;
+    const row = DEVICE_CATALOG[option.name];
+    if (row === undefined) throw new Error(`-device: no device ${option.name}`);
+    const { memory, exit, clock, log } = env;
+    const deviceEnv: DeviceEnv = { name, memory, exit, clock, log, exits: () => ports.accesses + mmio.accesses };
+    if (row.bus === "ISA") {
+      const { base, size } = row.ports(properties);
+      ports.map(base, size, add(name, row.create(deviceEnv, properties)));
+    } else {
+      const slot = Number(properties["addr"]) || pci.freeSlot();
+      add(
+        name,
+        pci.plug(slot, wiring(slot), (offered) => row.create(deviceEnv, offered, properties)),
+      );
+    }
+  };
+  withDefaults(env.devices).forEach((option, index, all) => {
+    const nth = all.slice(0, index).filter((earlier) => earlier.name === option.name).length;
+    plug(option, option.id ?? `${option.name}.${nth}`);
+  });
+
+  return {
+    ports,
+    mmio,
+    devices,
+    journalled: [...devices.values()].filter(isJournalled),
+    reset() {
+      for (const device of devices.values()) device.reset();
+    },
+    save() {
+      const states: Record<string, StateValue> = {};
+      for (const [name, device] of devices) states[name] = { ...device.save() };
+      return { version: 1, portAccesses: ports.accesses, memoryAccesses: mmio.accesses, devices: states };
+    },
+    load(state) {
+      expectVersion("pc", state, 1);
+      const portAccesses = expectUnsigned("pc", "portAccesses", state["portAccesses"], Number.MAX_SAFE_INTEGER);
+      const memoryAccesses = expectUnsigned("pc", "memoryAccesses", state["memoryAccesses"], Number.MAX_SAFE_INTEGER);
+      const states = (state["devices"] ?? {}) as Readonly<Record<string, DeviceState>>;
+      const missing = [...devices.keys()].find((name) => states[name] === undefined);
+      const extra = Object.keys(states).find((name) => !devices.has(name));
+      if (missing !== undefined) throw new Error(`pc: the saved machine has no device ${missing}`);
+      if (extra !== undefined) throw new Error(`pc: this machine has no device ${extra}`);
+      for (const [name, device] of devices) device.load(states[name]!);
+      ports.restoreAccesses(portAccesses);
+      mmio.restoreAccesses(memoryAccesses);
+    },
+  };
+}
+
+function withDefaults(asked: readonly DeviceOption[]): readonly DeviceOption[] {
+  const defaults = DEFAULT_DEVICES.filter((name) => !asked.some((option) => option.name === name));
+  return [...defaults.map((name) => ({ name, id: undefined, properties: defaultProperties(name) })), ...asked];
+}
+
+/** Gives out the windows from the bottom, each BAR aligned to its size. */
+function barPlacer(): SlotWiring["place"] {
+  const next: Record<"io" | "memory", number> = { io: PCI_WINDOW.io.from, memory: PCI_WINDOW.memory.from };
+  return (kind, size) => {
+    const base = alignUp(next[kind], size);
+    if (base + size > PCI_WINDOW[kind].to) throw new Error(`-device: no room left in the PCI ${kind} window`);
+    next[kind] = base + size;
+    return base;
+  };
+}
+
+function isJournalled(device: Device): device is Device & Journalled {
+  return ((device as Partial<Journalled>).journalBytes ?? 0) > 0;
+}

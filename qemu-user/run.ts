@@ -1,0 +1,281 @@
+/**
+ * `qemu-user run`: makes or takes over a VM, loads the kernel, runs the vCPU, and ends with the guest's status.
+ * Every way out goes through end(): what the guest wrote is written, the terminal is given back, no process stays.
+ * Leaves out: devices (device/), the command line (cli/).
+ */
+import { closeSync, openSync, writeSync } from "node:fs";
+import type { KvmError } from "../shared/errno.ts";
+import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
+import { GuestMemory } from "../shared/guest-memory.ts";
+import { type KvmRegs, type KvmSregs, SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
+import type { RunOptions } from "./cli/run-options.ts";
+import { Console } from "./console.ts";
+import { DeviceHost } from "./device/device-host.ts";
+import { createOwnedVm, type OwnedVm, takeOverVm, VCPUS } from "./device/owned-vm.ts";
+import { Claims } from "./kvm/claims.ts";
+import { type CoreProcess, startCore } from "./kvm/core-process.ts";
+import { Kvm } from "./kvm/kvm.ts";
+import { loadKernel } from "./loader/loader.ts";
+import { memoryMap } from "./machine/memory-map.ts";
+import { Monitor } from "./monitor.ts";
+import { dumpRegisters } from "./registers.ts";
+
+/** How long a shared kvm-core keeps the VM of a qemu-user that died, in seconds. */
+const LINGER = 300;
+const FAILED = 1;
+
+/** Runs until the guest or the user ends it; resolves with the process status. */
+export async function run(options: RunOptions): Promise<number> {
+  const machine = new Machine(options);
+  try {
+    return await machine.run();
+  } finally {
+    await machine.end();
+  }
+}
+
+class Machine {
+  readonly #o: RunOptions;
+  #core: CoreProcess | undefined;
+  #kvm: Kvm | undefined;
+  #owned: OwnedVm | undefined;
+  #devices: DeviceHost | undefined;
+  #console: Console | undefined;
+  #claims: Claims | undefined;
+  #logFd = -1;
+  #ending = false;
+  /** While the vCPU is stopped (-S, monitor): resolves at `cont`. */
+  #resume: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
+  #resetState: { regs: KvmRegs; sregs: KvmSregs } | undefined;
+  /** The run's status, from whoever is first. */
+  #finish: (status: number) => void = () => {};
+  readonly #finished = new Promise<number>((resolve) => {
+    this.#finish = resolve;
+  });
+
+  constructor(options: RunOptions) {
+    this.#o = options;
+  }
+
+  async run(): Promise<number> {
+    if (this.#o.stopped) this.stop();
+    process.on("SIGINT", () => this.#signalled("SIGINT"));
+    process.on("SIGTERM", () => this.#signalled("SIGTERM"));
+    process.on("SIGHUP", () => this.#signalled("SIGHUP"));
+    await this.#connect();
+    await this.#startDevices();
+    if (!this.#o.takeOver) await this.#load();
+    void this.#loop().catch((error: Error) => this.#fail(error.message));
+    return this.#finished;
+  }
+
+  /** Stops everything in order; safe to call at any point of the start. */
+  async end(): Promise<void> {
+    this.#ending = true;
+    const { vm } = this.#owned ?? {};
+    if (vm) await vm.request("SPLITVM_DESTROY_VM", {}).catch(() => {});
+    await this.#devices?.stop();
+    await this.#console?.close();
+    this.#kvm?.close();
+    if (this.#core && this.#core.child.exitCode === null && this.#core.child.signalCode === null)
+      await new Promise((resolve) => this.#core!.child.once("exit", resolve));
+    if (this.#logFd > 2) closeSync(this.#logFd);
+  }
+
+  // What the monitor may do.
+
+  get running(): boolean {
+    return this.#stopped === undefined;
+  }
+
+  /** Stops the vCPU at the next instruction boundary. */
+  stop(): void {
+    this.#stopped ??= new Promise((resolve) => {
+      this.#resume = resolve;
+    });
+    void this.#owned?.vcpu.kick().catch(() => {});
+  }
+
+  cont(): void {
+    this.#resume?.();
+    this.#stopped = undefined;
+  }
+
+  quit(): void {
+    this.#finish(0);
+  }
+
+  /** The registers of a stopped vCPU. */
+  async registers(): Promise<string> {
+    const { vcpu } = this.#owned!;
+    return dumpRegisters(await vcpu.getRegs(), await vcpu.getSregs());
+  }
+
+  async #connect(): Promise<void> {
+    const { core } = this.#o;
+    if (core === undefined) {
+      this.#core = startCore();
+      this.#core.child.on("exit", (code, signal) => {
+        if (!this.#ending) this.#fail(`kvm-core ended unexpectedly (${signal ?? `status ${code}`})`);
+      });
+    }
+    try {
+      this.#kvm = Kvm.connect(core ?? this.#core!.path);
+    } catch (error) {
+      throw new Error(`cannot connect to kvm-core at ${core ?? this.#core!.path}: ${(error as Error).message}`);
+    }
+    this.#kvm.onClose((reason) => {
+      if (!this.#ending && !this.#core) this.#fail(`the connection to kvm-core ended: ${reason.message}`);
+    });
+    this.#kvm.session.channel.onNotice = (kind, value) => {
+      if (kind === "in_asm") this.#log(String(value));
+    };
+  }
+
+  async #startDevices(): Promise<void> {
+    const { name = `vm-${process.pid}`, memory: ramSize, mode, accel, trace, devices, logFile } = this.#o;
+    if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
+    const owned = this.#o.takeOver ? await takeOverVm(this.#kvm!, name) : await createOwnedVm(this.#kvm!, name, ramSize, mode);
+    this.#owned = owned;
+    const { vm, vcpu, memory } = owned;
+    if (this.#o.core !== undefined) await vm.request("SPLITVM_KEEP_VM", { linger: LINGER });
+    if (!this.#o.takeOver) await vcpu.request("SPLITVM_SET_ENGINE", { engine: accel });
+    if (trace.has("in_asm")) await vcpu.request("SPLITVM_SET_TRACE", { mask: 1 });
+
+    const monitor = new Monitor(this);
+    this.#console = await Console.open(this.#o.serial, this.#o.debugcon, {
+      onQuit: () => this.#finish(0),
+      onMonitor: (line) => monitor.command(line),
+      notify: () => this.#devices?.notify(),
+    });
+    this.#devices = new DeviceHost(
+      {
+        mode,
+        vcpus: VCPUS,
+        devices,
+        serial: this.#console.channel("serial"),
+        debugcon: this.#console.channel("debugcon"),
+        exitLogFd: trace.has("exits") ? this.#logFd : -1,
+        takeOver: this.#o.takeOver,
+      },
+      memory,
+      {
+        onChars: (channel) => this.#console!.notified(channel),
+        onExit: (status) => this.#finish(status),
+        onIrq: (gsi, level) => void vm.request("KVM_IRQ_LINE", { irq: gsi, level: level ? 1 : 0 }).catch(() => {}),
+        onRegion: (kind, region) => void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
+        onLog: (line) => this.#report(line),
+        onFailure: (error) => this.#fail(`the device thread failed: ${error.stack ?? error.message}`),
+      },
+    );
+    const board = await this.#devices.ready;
+    this.#claims = new Claims(vm, mode === "page");
+    if (this.#o.takeOver) return; // the regions are the place's, and so are still claimed
+    await Promise.all(board.regions.map((region) => this.#claims!.change("map", region)));
+    await this.#presetElcr(board.levelGsis);
+  }
+
+  /** The edge/level control registers, as firmware leaves them. */
+  async #presetElcr(gsis: readonly number[]): Promise<void> {
+    const { vm } = this.#owned!;
+    for (const chip_id of [0, 1]) {
+      const state = await vm.request("KVM_GET_IRQCHIP", { chip_id });
+      const elcr = gsis.filter((gsi) => gsi >> 3 === chip_id).reduce((bits, gsi) => bits | (1 << (gsi & 7)), 0);
+      await vm.request("KVM_SET_IRQCHIP", { ...state, chip_id, elcr });
+    }
+  }
+
+  /** The kernel into memory and the vCPU to its entry; again after a reset. */
+  async #load(): Promise<void> {
+    const { vcpu, memory } = this.#owned!;
+    const { kernel, initrd, append, memory: ramSize } = this.#o;
+    const map = memoryMap(ramSize);
+    const loaded = loadKernel({ kernel, initrd, append }, new GuestMemory(memory.buffer, map.slots), map.entries);
+    this.#resetState ??= { regs: await vcpu.getRegs(), sregs: await vcpu.getSregs() };
+    const { regs, sregs } = this.#resetState;
+    await vcpu.setSregs({ ...sregs, ...loaded.sregs });
+    await vcpu.setRegs({ ...regs, ...loaded.regs });
+  }
+
+  async #loop(): Promise<void> {
+    const { vcpu } = this.#owned!;
+    let data = new Uint8Array(0);
+    while (!this.#ending) {
+      await this.#stopped;
+      let exit: RunResult;
+      try {
+        exit = await vcpu.run(data);
+      } catch (error) {
+        if ((error as KvmError).code === "EINTR") continue;
+        if (this.#ending) return;
+        throw error;
+      }
+      data = new Uint8Array(0);
+      switch (exit.reason) {
+        case EXIT.KVM_EXIT_IO:
+        case EXIT.KVM_EXIT_MMIO:
+          data = await this.#access(exit);
+          break;
+        case EXIT.KVM_EXIT_SHUTDOWN:
+          if (!(await this.#shutdown())) return;
+          break;
+        case EXIT.KVM_EXIT_INTERNAL_ERROR:
+          this.#fail(`KVM internal error. Suberror: ${exit.suberror}\n${exit.detail}\n${await this.registers()}`);
+          return;
+        default:
+          this.#fail(`kvm-core returned ${exitName(exit.reason)}, which this board does not expect`);
+          return;
+      }
+    }
+  }
+
+  /** Message mode: one access through the device thread. */
+  async #access(exit: RunResult): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = Buffer.alloc(8);
+    bytes.set(exit.data.subarray(0, 8));
+    const space = exit.reason === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
+    const answer = await this.#devices!.access({
+      kind: "access",
+      space,
+      direction: exit.direction,
+      address: Number(exit.address),
+      size: exit.size,
+      low: bytes.readInt32LE(0),
+      high: bytes.readInt32LE(4),
+    });
+    if (exit.direction !== IO_IN) return new Uint8Array(0);
+    bytes.writeInt32LE(answer.low | 0, 0);
+    bytes.writeInt32LE(answer.high | 0, 4);
+    return new Uint8Array(bytes.subarray(0, exit.size));
+  }
+
+  /** A triple fault: the machine resets, or with -no-reboot the run ends. */
+  async #shutdown(): Promise<boolean> {
+    if (this.#o.noReboot) {
+      this.#fail(`the guest shut down by a triple fault\n${await this.registers()}`);
+      return false;
+    }
+    await this.#devices!.reset();
+    await this.#load();
+    return true;
+  }
+
+  #signalled(signal: NodeJS.Signals): void {
+    this.#report(`terminating on ${signal}`);
+    this.#finish(signal === "SIGINT" ? 130 : signal === "SIGTERM" ? 143 : 129);
+  }
+
+  #fail(message: string): void {
+    if (!this.#ending) this.#report(message);
+    this.#finish(FAILED);
+  }
+
+  #report(line: string): void {
+    process.stderr.write(`qemu-user: ${line.trimEnd()}\n`);
+  }
+
+  #log(line: string): void {
+    writeSync(this.#logFd, `${line}\n`);
+  }
+}

