@@ -5,7 +5,7 @@
  *                                      the last session has ended
  * Leaves out: everything that a VM is (server/, vm/).
  */
-import { closeSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, lstatSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { connectUnix, eventfd, listenUnix, parentDeathSignal, SIGTERM } from "../shared/native.ts";
 import { compileInterpreter } from "./engine/engine.ts";
 import { startAcceptor } from "./server/acceptor.ts";
@@ -46,9 +46,12 @@ function listen(path: string): number {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") fail(`cannot listen: ${(error as Error).message}`);
   }
+  if (!path.startsWith("@") && !lstatSync(path).isSocket())
+    fail(`${path}: a file of that name exists and is no socket`);
   try {
     closeSync(connectUnix(path));
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED") fail(`cannot listen: ${(error as Error).message}`);
     unlinkSync(path);
     return listenUnix(path, 64);
   }
@@ -70,7 +73,7 @@ let ending = false;
 async function end(status: number): Promise<void> {
   if (ending) return;
   ending = true;
-  if (options.path !== "" && !options.path.startsWith("@")) unlinkSync(options.path);
+  if (options.path !== "" && !options.path.startsWith("@")) rmSync(options.path, { force: true });
   writeSync(stopFd, new BigUint64Array([1n]));
   await server.close();
   process.exit(status);

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { isErrno, KvmError } from "./errno.ts";
 import { check } from "./fields.ts";
 import { decodeBody, encodeFrame, FrameReader } from "./frame.ts";
-import { type Arg, type IoctlName, IOCTLS, type Ret } from "./ioctls.ts";
+import { type Arg, IOCTLS, type IoctlName, type Ret } from "./ioctls.ts";
 
 type Waiting = {
   readonly name: IoctlName;
@@ -41,8 +41,9 @@ export class Channel {
     const id = this.#nextId;
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
     return new Promise<Ret<N>>((resolve, reject) => {
+      const frame = encodeFrame([id, IOCTLS[name].nr, handle, arg]); // throws before anything waits for an answer
       this.#waiting.set(id, { name, resolve, reject });
-      this.#socket.write(encodeFrame([id, IOCTLS[name].nr, handle, arg]));
+      this.#socket.write(frame);
     });
   }
 

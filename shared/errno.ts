@@ -33,14 +33,16 @@ export function isErrno(name: unknown): name is Errno {
   return typeof name === "string" && Object.hasOwn(ERRNO, name);
 }
 
-/** A request that failed: `code` is the errno's name, the message says which argument and why. */
+/** A request that failed: `code` is the errno's name, `reason` says which argument and why; the message has both. */
 export class KvmError extends Error {
   readonly code: Errno;
   readonly errno: number;
-  constructor(code: Errno, message: string) {
-    super(`${code}: ${message}`);
+  readonly reason: string;
+  constructor(code: Errno, reason: string) {
+    super(`${code}: ${reason}`);
     this.name = "KvmError";
     this.code = code;
+    this.reason = reason;
     this.errno = ERRNO[code];
   }
 }

@@ -49,6 +49,11 @@ function bad(path: string, want: string): never {
   throw new KvmError("EINVAL", `${path} is not ${want}`);
 }
 
+/** Checks and coerces one value; `path` names it in the error. Throws as check() does. */
+export function checkField<T extends FieldType>(type: T, value: unknown, path: string): Value<T> {
+  return checkOne(type, value, path) as Value<T>;
+}
+
 function checkOne(type: FieldType, value: unknown, path: string): unknown {
   if (typeof type === "object") {
     if ("struct" in type) return check(type.struct, value, path);

@@ -91,25 +91,41 @@ function items(b: Uint8Array, at: number, count: number, depth: number): number 
   return next;
 }
 
-/** Cuts a stream into frames. A length over MAX_FRAME cannot be resynchronised: push() then returns false. */
+/**
+ * Cuts a stream into frames. A length over MAX_FRAME cannot be resynchronised: push() then returns false.
+ * Holds at most one unfinished frame, in one buffer of its size, however small the pieces are that it comes in.
+ */
 export class FrameReader {
-  #chunks: Buffer[] = [];
+  readonly #header = Buffer.alloc(HEADER);
+  #body = Buffer.alloc(0);
   #have = 0;
 
   /** Takes the next bytes and calls `each` with the body of every frame that they complete, in order. */
   push(chunk: Buffer, each: (body: Uint8Array) => void): boolean {
-    this.#chunks.push(chunk);
-    this.#have += chunk.length;
-    while (this.#have >= HEADER) {
-      if (this.#chunks[0]!.length < HEADER) this.#chunks = [Buffer.concat(this.#chunks)];
-      const size = this.#chunks[0]!.readUInt32LE(0);
-      if (size > MAX_FRAME) return false;
-      if (this.#have < HEADER + size) break;
-      const all = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
-      const rest = all.subarray(HEADER + size);
-      this.#chunks = rest.length > 0 ? [rest] : [];
-      this.#have = rest.length;
-      each(all.subarray(HEADER, HEADER + size));
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#have < HEADER) {
+        const taken = chunk.copy(this.#header, this.#have, at, at + HEADER - this.#have);
+        at += taken;
+        this.#have += taken;
+        if (this.#have < HEADER) break;
+        const size = this.#header.readUInt32LE(0);
+        if (size > MAX_FRAME) return false;
+        if (chunk.length - at >= size) {
+          this.#have = 0;
+          each(chunk.subarray(at, at + size));
+          at += size;
+          continue;
+        }
+        this.#body = Buffer.allocUnsafe(size);
+      }
+      const taken = chunk.copy(this.#body, this.#have - HEADER, at);
+      at += taken;
+      this.#have += taken;
+      if (this.#have < HEADER + this.#body.length) break;
+      const body = this.#body;
+      this.#body = Buffer.alloc(0);
+      this.#have = 0;
+      each(body);
     }
     return true;
   }

@@ -56,14 +56,17 @@ export function newToken(): string {
 
 function exchange(path: string, kind: string, token: string, id: number, descriptors: readonly number[]) {
   const fd = connectUnix(path);
+  let answered: readonly number[] = [];
   try {
     sendMessage(fd, encodeFrame({ version: HELLO_VERSION, kind, token, id }), [...descriptors]);
     const answer = receiveMessage(fd, MAX_HELLO, 1, HELLO_TIMEOUT_MS);
     if (!answer || answer.bytes.length === 0) throw new KvmError("ECONNRESET", `${path} did not answer the hello`);
+    answered = answer.fds;
     const reply = parseHello(HELLO_REPLY, answer.bytes);
     if (reply.error !== "") throw new KvmError(isErrno(reply.error) ? reply.error : "EIO", reply.message);
-    return { fd, reply, descriptors: answer.fds };
+    return { fd, reply, descriptors: answered };
   } catch (error) {
+    for (const descriptor of answered) closeSync(descriptor);
     closeSync(fd);
     throw error;
   }

@@ -4,8 +4,9 @@
  * Follows the Linux KVM API document; SPLITVM_* are ours, numbered from 0x100.
  * Leaves out: what a request does (kvm-core).
  */
-import { type FieldType, type Fields, MAX_BYTES, type Values } from "./fields.ts";
+
 import { RUN_RESULT } from "./exits.ts";
+import { type Fields, type FieldType, MAX_BYTES, type Values } from "./fields.ts";
 
 /** What a handle stands for; `system` is the connection itself and always has handle 0. */
 export type HandleKind = "system" | "vm" | "vcpu";
@@ -238,7 +239,9 @@ export const IOCTLS = {
   },
   /** Ends a handle before the connection does. */
   SPLITVM_CLOSE: { nr: 0x102, on: "system", needs: "viewer", arg: { handle: HANDLE }, ret: {} },
-  /** The VM stays, its vCPUs parked, for `linger` seconds after its owner's connection ends (0: dies with it). */
+  /** Lets go of a descriptor that was passed or fetched; a slot or area made from it stays. */
+  SPLITVM_CLOSE_DESCRIPTOR: { nr: 0x10f, on: "system", needs: "viewer", arg: { descriptor: DESCRIPTOR }, ret: {} },
+  /** The VM stays, its vCPUs parked, for `linger` seconds (a day at most) after its owner's connection ends (0: dies with it). */
   SPLITVM_KEEP_VM: { nr: 0x103, on: "vm", needs: "owner", arg: { linger: "u32" }, ret: {} },
   SPLITVM_DESTROY_VM: { nr: 0x104, on: "vm", needs: "owner", arg: {}, ret: {} },
   /** A further handle on a vCPU that exists (after a take-over); ENOENT if it does not. */
@@ -343,9 +346,7 @@ export type Handlers<K extends HandleKind, Self> = {
   readonly [N in IoctlsOn<K>]: (self: Self, arg: Arg<N>) => Ret<N> | Promise<Ret<N>>;
 };
 
-const BY_NUMBER = new Map<number, IoctlName>(
-  Object.entries(IOCTLS).map(([name, row]) => [row.nr, name as IoctlName]),
-);
+const BY_NUMBER = new Map<number, IoctlName>(Object.entries(IOCTLS).map(([name, row]) => [row.nr, name as IoctlName]));
 
 /** The request with this number, or undefined (ENOTTY). */
 export function ioctlByNumber(nr: unknown): IoctlName | undefined {

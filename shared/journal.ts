@@ -21,7 +21,7 @@ const SLOT = layout({
   state: ["u8", JOURNAL_STATE_BYTES],
 });
 const JOURNAL = layout({
-  /** Commits so far; the current slot is the one of `commits & 1`, and 0 means that none is. */
+  /** Commits so far (u32, which leaves 0 out when it wraps); the current slot is that of `commits & 1`, 0: none is. */
   commits: { at: 0, of: "u32" },
   slot0: { at: 64, of: ["u8", SLOT.size] },
   slot1: ["u8", SLOT.size],
@@ -44,12 +44,12 @@ export class Journal {
 
   /** Where the state of the next commit is to be written (`view`). */
   get nextStateAt(): number {
-    return this.#slot(this.#commits + 1) + SLOT.state;
+    return this.#slot(this.#next) + SLOT.state;
   }
 
   /** Makes the state at nextStateAt current, as the effect of exit `seq` of `vcpu`, with its answer. */
   commit(vcpu: number, seq: number, low: number, high: number): void {
-    const commits = this.#commits + 1;
+    const commits = this.#next;
     const slot = this.#slot(commits);
     this.view.setUint32(slot + SLOT.vcpu, vcpu, true);
     this.view.setUint32(slot + SLOT.seq, seq, true);
@@ -69,9 +69,7 @@ export class Journal {
     const commits = this.#commits;
     if (commits === 0) return false;
     const slot = this.#slot(commits);
-    return (
-      this.view.getUint32(slot + SLOT.vcpu, true) === vcpu && this.view.getUint32(slot + SLOT.seq, true) === seq
-    );
+    return this.view.getUint32(slot + SLOT.vcpu, true) === vcpu && this.view.getUint32(slot + SLOT.seq, true) === seq;
   }
 
   get low(): number {
@@ -84,6 +82,12 @@ export class Journal {
 
   get #commits(): number {
     return Atomics.load(this.#words, (this.#at + JOURNAL.commits) >> 2);
+  }
+
+  /** The next commit's number; 2 after the last, so that the slots go on taking turns. */
+  get #next(): number {
+    const next = (this.#commits + 1) | 0;
+    return next === 0 ? 2 : next;
   }
 
   #slot(commits: number): number {

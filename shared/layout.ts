@@ -19,7 +19,7 @@ export type Layout<F extends Record<string, Field>> = { readonly [N in keyof F]:
 
 /**
  * Places the fields in order, each aligned to its scalar's size; `at` moves the cursor forward to a cache line or a page.
- * Throws when an `at` would overlap an earlier field: that is our own mistake, found at start-up.
+ * Throws when an `at` would overlap an earlier field or is misaligned: that is our own mistake, found at start-up.
  */
 export function layout<const F extends Record<string, Field>>(fields: F): Layout<F> {
   const offsets: Record<string, number> = {};
@@ -27,7 +27,8 @@ export function layout<const F extends Record<string, Field>>(fields: F): Layout
   for (const [name, field] of Object.entries(fields) as [string, Field][]) {
     let of: Scalar | readonly [Scalar, number];
     if (typeof field === "object" && "of" in field) {
-      if (field.at < cursor) throw new Error(`layout: ${name} at ${field.at} overlaps the field that ends at ${cursor}`);
+      if (field.at < cursor)
+        throw new Error(`layout: ${name} at ${field.at} overlaps the field that ends at ${cursor}`);
       cursor = field.at;
       of = field.of;
     } else {
@@ -36,6 +37,7 @@ export function layout<const F extends Record<string, Field>>(fields: F): Layout
     const scalar = typeof of === "string" ? of : of[0];
     const count = typeof of === "string" ? 1 : of[1];
     const size = SIZES[scalar];
+    if (of !== field && cursor % size !== 0) throw new Error(`layout: ${name} at ${cursor} is not aligned to ${size}`);
     cursor = Math.ceil(cursor / size) * size;
     offsets[name] = cursor;
     cursor += size * count;

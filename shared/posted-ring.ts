@@ -34,6 +34,10 @@ export class PostedRing {
   readonly #base: number;
   readonly #head: number;
   readonly #tail: number;
+  /** Byte offset of the word that counts the records posted, for a consumer that watches it. */
+  readonly headAt: number;
+  /** Consumer: records taken. The ring is empty while the word at headAt is this. */
+  taken: number;
   /** The record that take() read last. */
   kind = 0;
   event = 0;
@@ -47,8 +51,10 @@ export class PostedRing {
     this.#words = new Int32Array(buffer);
     this.#view = new DataView(buffer);
     this.#base = area + AREA_POSTED;
-    this.#head = (this.#base + HEADER.head) >> 2;
+    this.headAt = this.#base + HEADER.head;
+    this.#head = this.headAt >> 2;
     this.#tail = (this.#base + HEADER.tail) >> 2;
+    this.taken = Atomics.load(this.#words, this.#tail);
   }
 
   /** Producer: false when the ring is full (also when the server's tail makes no sense: then it only harms itself). */
@@ -82,7 +88,8 @@ export class PostedRing {
     this.address = view.getFloat64(at + RECORD.address, true);
     this.low = view.getUint32(at + RECORD.low, true);
     this.high = view.getUint32(at + RECORD.high, true);
-    Atomics.store(this.#words, this.#tail, (tail + 1) | 0);
+    this.taken = (tail + 1) | 0;
+    Atomics.store(this.#words, this.#tail, this.taken);
     return true;
   }
 

@@ -30,6 +30,9 @@ export const RING = layout({
   count: "u32",
   /** Port or guest-physical address; exact in a double. */
   address: "f64",
-  /** Written data (the vCPU's) or read data (the server's), little endian. */
-  data: { at: 192, of: ["u8", RING_DATA_BYTES] },
+  /**
+   * Written data (the vCPU's) or read data (the server's), little endian. Its first bytes share the request's cache
+   * line: one line less to fetch for either side.
+   */
+  data: { at: 152, of: ["u8", RING_DATA_BYTES] },
 });

@@ -2,87 +2,99 @@
  * The waiting rule of page mode, in one place (protocol.md, "Waiting"): spin only while the peer is awake on another
  * CPU, within a budget in nanoseconds; otherwise sleep at once. Spinning beside a peer on one's own CPU would cost it
  * a scheduler slice, sleeping while it answers within a microsecond would cost a wake-up of tens of them.
- * A placement word says where a side runs: CPU number + 1, with ASLEEP set while it sleeps; 0 is unknown.
+ * The budget adapts as KVM's halt_poll_ns does: a sleep that a longer spin would have spared doubles it, one that no
+ * spin could have spared halves it. Judging failed spins instead would end with both sides asleep for ever: each wait
+ * then lasts as long as the other side's wake-up, which no small budget covers.
+ * A placement word says where a side runs: CPU number + 1, with ASLEEP set while it sleeps; 0 is unknown. Whoever
+ * wakes a side clears its ASLEEP: a side that was just woken counts as awake.
  * Leaves out: the sleep itself and what ends it (the callers: they own the word slept on and the stop rule).
  */
 import { clockMonotonic, getCpu } from "./native.ts";
+import type { Words } from "./words.ts";
 
 export const ASLEEP = 0x4000_0000;
 
 const START_NS = 20_000;
+/** Below this a budget is none: a spin is to be worth the two clock readings around it. */
 const MIN_NS = 1_000;
-const MAX_NS = 50_000;
-/** After this many waits that did not spin for lack of budget, one tries again. */
-const PROBE_EVERY = 64;
+/** Twice a wake-up across CPUs, so that a wait that consists of the peer's wake-up is still spun out. */
+const MAX_NS = 100_000;
+/**
+ * The first looks (some 0.3 us, a fast answer) follow each other at once: PAUSE alone lasts 15 to 50 ns, and as long
+ * again until the answer would be seen.
+ */
+const FIRST_TURNS = 400;
+/** Looks with a PAUSE each between two readings of the clock. */
+const TURNS_A_READING = 32;
 /** The scheduler moves threads: one's own CPU is read again after a sleep and every so many waits. */
 const CPU_EVERY = 64;
 
-/** Nanoseconds that one turn of the spin loop takes; measured once per thread, before it serves anything. */
-function calibrate(words: Int32Array, index: number): number {
-  const turns = 20_000;
-  let best = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 4; round++) {
-    const start = clockMonotonic();
-    for (let i = 0; i < turns; i++) {
-      if (Atomics.load(words, index) === -1) break;
-      Atomics.pause();
-    }
-    best = Math.min(best, (clockMonotonic() - start) / turns);
-  }
-  return Math.max(best, 0.5);
-}
-
-/** One side's waiting state: where it runs, where its peer runs, how long it may spin. */
+/** One side's waiting state: where it runs and how long it may spin. */
 export class Waiter {
-  readonly #own: Int32Array;
-  readonly #ownIndex: number;
-  readonly #turnNs: number;
-  #budgetNs = START_NS;
+  readonly #words: Words;
+  readonly #own: number;
   #cpu = 0;
   #age = 0;
-  #skipped = 0;
+  #budgetNs = START_NS;
+  /** When the spin before the sleep began; 0: it was the placement that forbade to spin. */
+  #began = 0;
 
-  /** `own[ownIndex]` is this side's placement word, in memory that the peer reads. */
-  constructor(own: Int32Array, ownIndex: number) {
+  /** `own` is the byte offset of this side's placement word, in memory that the peer reads. */
+  constructor(words: Words, own: number) {
+    this.#words = words;
     this.#own = own;
-    this.#ownIndex = ownIndex;
-    this.#turnNs = calibrate(new Int32Array(new SharedArrayBuffer(4)), 0);
     this.awake();
   }
 
-  /** Publishes that this side is awake, and on which CPU. */
+  /** Publishes that this side is awake, and on which CPU; after a sleep, also judges the budget. */
   awake(): void {
-    this.#cpu = getCpu() + 1;
-    this.#age = 0;
-    Atomics.store(this.#own, this.#ownIndex, this.#cpu);
+    this.#place();
+    if (this.#began === 0) return;
+    const spared = clockMonotonic() - this.#began < MAX_NS;
+    this.#budgetNs = spared ? Math.min(MAX_NS, Math.max(MIN_NS, this.#budgetNs) * 2) : this.#budgetNs / 2;
+    this.#began = 0;
   }
 
   /** Publishes that this side is about to sleep; awake() must follow. */
   asleep(): void {
-    Atomics.store(this.#own, this.#ownIndex, this.#cpu | ASLEEP);
+    this.#words.store(this.#own, this.#cpu | ASLEEP);
   }
 
   /**
-   * Spins until `words[index]` differs from `value`. True when it does; false when the caller should sleep: the peer
-   * shares this CPU, sleeps itself, or the budget is used up. Allocates nothing; one load of the peer's word a turn
-   * would cost a cache line, so the placement is looked at once.
+   * Looks for some tenths of a microsecond, if the placement allows it, whether the word at `a` is still `x` and the
+   * one at `b` still `y` (byte offsets); true as soon as either is not. `peer` is the peer's placement word.
    */
-  spin(words: Int32Array, index: number, value: number, peer: Int32Array, peerIndex: number): boolean {
-    if (Atomics.load(words, index) !== value) return true;
-    if (++this.#age >= CPU_EVERY) this.awake();
-    const peerCpu = Atomics.load(peer, peerIndex);
-    if (peerCpu === 0 || peerCpu === this.#cpu || (peerCpu & ASLEEP) !== 0) return false;
-    if (this.#budgetNs <= MIN_NS && ++this.#skipped < PROBE_EVERY) return false;
-    this.#skipped = 0;
-    const turns = (this.#budgetNs / this.#turnNs) | 0;
-    for (let i = 0; i < turns; i++) {
-      if (Atomics.load(words, index) !== value) {
-        this.#budgetNs = Math.min(MAX_NS, this.#budgetNs * 2);
-        return true;
+  glance(a: number, x: number, b: number, y: number, peer: number): boolean {
+    if (++this.#age >= CPU_EVERY) this.#place();
+    return this.#apart(peer) && this.#words.spin(a, x, b, y, FIRST_TURNS) !== 0;
+  }
+
+  /** As glance(), and goes on for as long as the budget lasts. False: the caller should sleep. Allocates nothing. */
+  spin(a: number, x: number, b: number, y: number, peer: number): boolean {
+    if (++this.#age >= CPU_EVERY) this.#place();
+    this.#began = 0;
+    if (!this.#apart(peer)) return false;
+    if (this.#words.spin(a, x, b, y, FIRST_TURNS) !== 0) return true;
+    const began = clockMonotonic();
+    const until = this.#budgetNs < MIN_NS ? 0 : began + this.#budgetNs;
+    for (let now = began; now < until && this.#apart(peer); now = clockMonotonic()) {
+      for (let turn = 0; turn < TURNS_A_READING; turn++) {
+        Atomics.pause();
+        if (this.#words.spin(a, x, b, y, 1) !== 0) return true;
       }
-      Atomics.pause();
     }
-    this.#budgetNs = Math.max(MIN_NS, this.#budgetNs / 2);
+    this.#began = began;
     return false;
+  }
+
+  #place(): void {
+    this.#age = 0;
+    this.#cpu = getCpu() + 1;
+    this.#words.store(this.#own, this.#cpu);
+  }
+
+  #apart(peer: number): boolean {
+    const cpu = this.#words.load(peer);
+    return cpu !== 0 && cpu !== this.#cpu && (cpu & ASLEEP) === 0;
   }
 }

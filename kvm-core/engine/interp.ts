@@ -1,10 +1,29 @@
-import type { Engine, EngineHost } from "./engine.ts";
-export class InterpEngine implements Engine {
-  constructor(_m: WebAssembly.Module, _mem: WebAssembly.Memory, _z: number, _h: EngineHost) {}
-  run(): number { throw new Error("not built yet"); }
-  interruptible(): boolean { return false; }
-  interruptWindow(_w: boolean): void {}
-  interrupt(_v: number): void {}
-  flushTlb(): void {}
-  readonly errorDetail = "";
+/**
+ * Engine `interp`: fetch, decode, execute, every time. The reference; slow by nature.
+ * Document: architecture.md section 5.
+ * Left out: anything cached but translations of linear addresses.
+ */
+
+import { Machine } from "./machine.ts";
+
+export class InterpEngine extends Machine {
+  protected recordAt(_gpa: number): number {
+    return this.stepRecord();
+  }
+
+  protected lookup(): number {
+    return this.enter();
+  }
+
+  protected linked(_ip: number): number {
+    return this.enter();
+  }
+
+  protected stale(_ip: number): number {
+    throw new Error("interp keeps no records, so none can be stale");
+  }
+
+  protected codeWritten(): void {}
+
+  protected forgetAddresses(): void {}
 }

@@ -1,10 +1,194 @@
-import type { Engine, EngineHost } from "./engine.ts";
-export class PatchEngine implements Engine {
-  constructor(_m: WebAssembly.Module, _mem: WebAssembly.Memory, _z: number, _h: EngineHost) {}
-  run(): number { throw new Error("not built yet"); }
-  interruptible(): boolean { return false; }
-  interruptWindow(_w: boolean): void {}
-  interrupt(_v: number): void {}
-  flushTlb(): void {}
-  readonly errorDetail = "";
+/**
+ * Engine `patch`: blocks are scanned once into records, linked to each other, and kept until their bytes change.
+ * Document: architecture.md section 5 (scan and patch).
+ * Left out: a device's DMA into code does not invalidate records yet, nor does another vCPU's store.
+ *
+ * A block lies in one page, so that within it RIP = CPU.ripBase + page offset whatever the page is mapped to, and it is
+ * found by guest-physical address. An instruction that crosses a page is a block of its own. Links that lead to another
+ * page hold only as long as the mapping does: they are undone at each TLB flush.
+ */
+
+import { CPU } from "../cpu/state.ts";
+import { JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
+import { MICRO, RECORD } from "../emit/record.ts";
+import { Decoded } from "../isa/decode.ts";
+import { BlockTable } from "./blocks.ts";
+import type { EngineHost } from "./host.ts";
+import { Machine } from "./machine.ts";
+
+/** A bound on the walk from a record to its block's head. */
+const MAX_INSTRUCTIONS = 64;
+
+export class PatchEngine extends Machine {
+  readonly #blocks: BlockTable;
+  /** Branch records whose link depends on the mapping. */
+  #virtualLinks: number[] = [];
+  /** Counts flushes of all blocks: a record address from before means nothing after. */
+  #generation = 0;
+  /** Second page of the blocks that have one, by first record. */
+  readonly #secondPages = new Map<number, number>();
+  // Records of the block being scanned, by page offset; an entry counts if its stamp is the scan's.
+  readonly #recordAt = new Uint32Array(4096);
+  readonly #stampAt = new Uint32Array(4096);
+  #stamp = 0;
+  readonly #forward: number[] = [];
+
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost) {
+    super(module, memory, zone, host);
+    this.#blocks = new BlockTable(this.state.u32, zone);
+    // The zone may have served another engine.
+    if (this.state.u32[(zone + ZONE.records) >>> 2] !== 0 || this.state.u32[(zone + ZONE.records + RECORD.size) >>> 2] !== 0) {
+      this.#blocks.clear();
+    }
+  }
+
+  protected recordAt(gpa: number): number {
+    const mode = this.state.get(CPU.mode);
+    const found = this.#blocks.find(gpa, mode);
+    if (found !== 0) {
+      const second = this.#secondPages.get(found);
+      const mapped = second === undefined ? 0 : this.fetchPage(4096 - (gpa & 0xfff));
+      if (mapped < 0) return 0;
+      // Its second page may be mapped elsewhere now.
+      if (second !== undefined && mapped !== second) return this.stepRecord();
+      this.setRipBase(gpa & 0xfff);
+      return found;
+    }
+    if (this.#blocks.full) this.#flushBlocks();
+    return this.#scan(gpa, mode);
+  }
+
+  protected lookup(): number {
+    const { state } = this;
+    const lo = state.get(CPU.rip);
+    const hi = state.high(CPU.rip);
+    const ip = this.enter();
+    if (ip === 0 || this.inBuffer(ip) || state.get(CPU.rip) !== lo || state.high(CPU.rip) !== hi) return ip;
+    const mixed = lo ^ ((lo >>> 12) | (hi << 20));
+    const entry = (state.zone + ZONE.jumpCache + (mixed & 0xfff) * JUMP_CACHE_ENTRY_SIZE) >>> 2;
+    state.u32[entry] = lo;
+    state.u32[entry + 1] = hi;
+    state.u32[entry + 2] = ip;
+    state.u32[entry + 3] = (lo - state.get(CPU.ripBase)) >>> 0;
+    return ip;
+  }
+
+  protected linked(link: number): number {
+    const { state } = this;
+    const lo = state.get(CPU.rip);
+    const hi = state.high(CPU.rip);
+    const base = state.get(CPU.ripBase);
+    const baseHigh = state.high(CPU.ripBase);
+    const generation = this.#generation;
+    const ip = this.enter();
+    if (ip === 0 || this.inBuffer(ip) || generation !== this.#generation) return ip;
+    // Not after a fault, and not where the target RIP wraps around: the branch itself would not.
+    if (state.get(CPU.rip) !== lo || state.high(CPU.rip) !== hi) return ip;
+    if (state.get(CPU.ripBase) !== base || state.high(CPU.ripBase) !== baseHigh) return ip;
+    const branch = link - RECORD.size;
+    state.u32[(branch + RECORD.disp) >>> 2] = ip;
+    if (state.u32[(link + RECORD.imm) >>> 2] !== 0 || this.#secondPages.has(ip)) this.#virtualLinks.push(branch);
+    return ip;
+  }
+
+  protected stale(ip: number): number {
+    const { state } = this;
+    this.sync(ip);
+    const base = state.get(CPU.ripBase);
+    const generation = this.#generation;
+    const to = this.enter();
+    if (to === 0 || this.inBuffer(to) || generation !== this.#generation || state.get(CPU.ripBase) !== base) return to;
+    // Those who still point here are sent on. A block across two pages depends on the mapping: look it up each time.
+    if (!this.#secondPages.has(to)) {
+      state.u32[ip >>> 2] = (state.u32[ip >>> 2]! & 0xffff_0000) | MICRO.go;
+      state.u32[(ip + RECORD.disp) >>> 2] = to;
+      state.u32[(ip + RECORD.imm) >>> 2] = 0;
+    }
+    return to;
+  }
+
+  protected codeWritten(gpa: number, size: number): void {
+    this.#blocks.invalidate(gpa, size);
+  }
+
+  protected forgetAddresses(): void {
+    this.clearJumpCache();
+    const { u32 } = this.state;
+    for (const branch of this.#virtualLinks) u32[(branch + RECORD.disp) >>> 2] = branch + RECORD.size;
+    this.#virtualLinks.length = 0;
+  }
+
+  #flushBlocks(): void {
+    this.#generation++;
+    this.#virtualLinks = [];
+    this.#secondPages.clear();
+    this.#blocks.clear();
+    this.clearJumpCache();
+    this.state.set(CPU.resumeRecord, 0);
+    this.current = 0;
+  }
+
+  /** Scans the block at CPU.rip; returns its first record, 0 after a fault. */
+  #scan(gpa: number, mode: number): number {
+    const { recorder, decoder } = this;
+    const start = gpa & 0xfff;
+    const head = this.#blocks.next;
+    const result = this.fetchInstruction(gpa);
+    if (result < 0) return 0;
+    if (!this.#blocks.hasCode(gpa)) this.memory.protectPage((gpa & ~0xfff) >>> 0);
+    const first = recorder.head(head, start, gpa, 0);
+    this.setRipBase(start);
+    if (this.secondPage >= 0) {
+      const second = this.secondPage;
+      if (!this.#blocks.hasCode(second)) this.memory.protectPage((second & ~0xfff) >>> 0);
+      let at = this.writeRecord(first, result, start);
+      at = recorder.go(at, (start + decoder.length) & 0xfff, 4096, true);
+      this.#secondPages.set(first, second);
+      return this.#blocks.add(head, at, gpa, mode, decoder.length, second);
+    }
+    const { at, end } = this.#scanPage(first, gpa, mode, result);
+    return this.#blocks.add(head, at, gpa, mode, end - start, -1);
+  }
+
+  /** The instructions of a block; `decoded` is the first one's result. Returns where records and bytes end. */
+  #scanPage(first: number, gpa: number, mode: number, decoded: number): { at: number; end: number } {
+    const { recorder, decoder } = this;
+    const start = gpa & 0xfff;
+    const page = gpa - start;
+    const stamp = ++this.#stamp;
+    let offset = start;
+    let at = first;
+    let result = decoded;
+    this.#forward.length = 0;
+    for (let count = 1; ; count++) {
+      this.#recordAt[offset] = at;
+      this.#stampAt[offset] = stamp;
+      at = this.writeRecord(at, result, offset);
+      offset += decoder.length;
+      if (result !== Decoded.ok) break;
+      if (recorder.branch !== 0) this.#forward.push(recorder.branch, recorder.branchTarget);
+      if (decoder.row.insn.ends) break;
+      if (offset === 4096) {
+        at = recorder.go(at, 0, 4096, true);
+        break;
+      }
+      const known = this.#blocks.find(page + offset, mode);
+      if (known !== 0 && !this.#secondPages.has(known)) {
+        at = recorder.goTo(at, known);
+        break;
+      }
+      result = count < MAX_INSTRUCTIONS && known === 0 ? this.decodeInPage(page + offset) : Decoded.short;
+      if (result === Decoded.short) {
+        at = recorder.go(at, offset, 0, false);
+        break;
+      }
+    }
+    // Branches within the block go to their targets at once.
+    for (let i = 0; i < this.#forward.length; i += 2) {
+      const target = this.#forward[i + 1]!;
+      if (this.#stampAt[target] !== stamp) continue;
+      this.state.u32[(this.#forward[i]! + RECORD.disp) >>> 2] = this.#recordAt[target]!;
+    }
+    return { at, end: offset };
+  }
 }

@@ -4,7 +4,8 @@
  * Spec: Intel 8259A data sheet (ICW1-4, OCW1-3, "Fully nested mode", "Poll command"); ELCR as in the 82371SB.
  * State lies in VM state; only the thread of vCPU 0 touches it, the lines come in through irqchip/lines.ts.
  * As in KVM and QEMU, an edge that was latched is delivered even if its line fell before INTA (the chip gives IR7).
- * Not modelled: buffered mode, 8080 vectors, special fully nested mode of more than one slave.
+ * Not modelled: buffered mode, 8080 vectors, ICW1's LTIM (the ELCR decides), special fully nested mode of more than
+ * one slave.
  */
 import type { KvmPicState } from "../../shared/ioctls.ts";
 import { layout } from "../../shared/layout.ts";
@@ -19,7 +20,7 @@ const CHIP = layout({
   elcr: "u8",
   /** ICW2: the vector of IR0. */
   base: "u8",
-  /** The next ICW that a write to the odd port is: 0 none, 2, 3, 4. */
+  /** The next ICW that a write to the odd port is: 0 none, 2, 3, 4. kvm_pic_state counts them from 1. */
   icw: "u8",
   needIcw4: "u8",
   autoEoi: "u8",
@@ -84,8 +85,7 @@ export class Pic {
     if (ir !== CASCADE || this.#get(MASTER, "single") !== 0) return this.#get(MASTER, "base") + ir;
     const second = this.#highest(SLAVE);
     if (second !== NONE) this.#begin(SLAVE, second);
-    this.#input(MASTER, CASCADE, false); // the slave's INT falls in its INTA, and rises again if more is pending
-    this.#cascade();
+    this.#again(SLAVE);
     return this.#get(SLAVE, "base") + (second === NONE ? 7 : second);
   }
 
@@ -125,7 +125,7 @@ export class Pic {
       read_reg_select: this.#get(chip, "readIsr"),
       poll: this.#get(chip, "poll"),
       special_mask: this.#get(chip, "specialMask") ? 1 : 0,
-      init_state: this.#get(chip, "icw"),
+      init_state: Math.max(this.#get(chip, "icw") - 1, 0),
       auto_eoi: this.#get(chip, "autoEoi") ? 1 : 0,
       rotate_on_auto_eoi: this.#get(chip, "rotateOnAutoEoi") ? 1 : 0,
       special_fully_nested_mode: this.#get(chip, "specialNested") ? 1 : 0,
@@ -146,7 +146,7 @@ export class Pic {
     this.#set(chip, "readIsr", state.read_reg_select & 1);
     this.#set(chip, "poll", state.poll & 1);
     this.#set(chip, "specialMask", state.special_mask & 1);
-    this.#set(chip, "icw", state.init_state <= 4 ? state.init_state : 0);
+    this.#set(chip, "icw", state.init_state >= 1 && state.init_state <= 3 ? state.init_state + 1 : 0);
     this.#set(chip, "autoEoi", state.auto_eoi & 1);
     this.#set(chip, "rotateOnAutoEoi", state.rotate_on_auto_eoi & 1);
     this.#set(chip, "specialNested", state.special_fully_nested_mode & 1);
@@ -202,7 +202,9 @@ export class Pic {
         break;
       case 1:
       case 5: {
-        const ir = this.#highestOf(chip, this.#get(chip, "isr"));
+        // "An IS bit that is masked will not be cleared by a non-specific EOI if the 8259A is in special mask mode."
+        const hidden = this.#get(chip, "specialMask") ? this.#get(chip, "imr") : 0;
+        const ir = this.#highestOf(chip, this.#get(chip, "isr") & ~hidden);
         if (ir !== NONE) this.#end(chip, ir, value >> 7 !== 0);
         break;
       }
@@ -222,7 +224,7 @@ export class Pic {
     const ir = this.#highest(chip);
     if (ir === NONE) return 0;
     this.#begin(chip, ir);
-    this.#cascade();
+    this.#again(chip);
     return 0x80 | ir;
   }
 
@@ -238,6 +240,12 @@ export class Pic {
 
   #cascade(): void {
     this.#input(MASTER, CASCADE, this.#highest(SLAVE) !== NONE);
+  }
+
+  /** A chip was acknowledged. The slave's INT falls in that, and rises again if more is pending. */
+  #again(chip: number): void {
+    if (chip === SLAVE) this.#input(MASTER, CASCADE, false);
+    this.#cascade();
   }
 
   /** A request goes into service. */
@@ -263,10 +271,11 @@ export class Pic {
     if (request === NONE) return NONE;
     let isr = this.#get(chip, "isr");
     if (this.#get(chip, "specialMask")) isr &= ~imr;
-    // In special fully nested mode the slave's own request may interrupt the slave's handler.
-    if (chip === MASTER && this.#get(chip, "specialNested")) isr &= ~(1 << CASCADE);
     const service = this.#highestOf(chip, isr);
     if (service === NONE) return request;
+    // In special fully nested mode the slave is not locked out while one of its own requests is in service.
+    if (request === CASCADE && service === CASCADE && chip === MASTER && this.#get(chip, "specialNested"))
+      return request;
     return this.#rank(chip, request) < this.#rank(chip, service) ? request : NONE;
   }
 

@@ -5,13 +5,14 @@
  */
 import { closeSync } from "node:fs";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { KvmError } from "../../shared/errno.ts";
 import { encodeFrame } from "../../shared/frame.ts";
 import { HELLO, HELLO_TIMEOUT_MS, HELLO_VERSION, MAX_DESCRIPTORS, MAX_HELLO, parseHello } from "../../shared/hello.ts";
 import {
   accept,
+  POLLIN,
   peerCredentials,
   poll,
-  POLLIN,
   receiveMessage,
   sendMessage,
   setNonBlocking,
@@ -32,6 +33,8 @@ export type Accepted = {
 const MAX_PENDING = 64;
 /** The poll's own timeout: how late a hello's time-out is noticed. */
 const POLL_MS = 1_000;
+/** How long nothing is accepted after accept failed: the table of open files is full, and may not stay so. */
+const ACCEPT_AGAIN_MS = 100;
 const KINDS = ["session", "pass", "fetch"];
 
 type Start = { readonly listenFd: number; readonly stopFd: number };
@@ -73,20 +76,22 @@ function greet(fd: number): void {
     parentPort!.postMessage(connection);
   } catch (error) {
     for (const descriptor of descriptors) closeSync(descriptor);
-    refuse(fd, (error as Error).message);
+    refuse(fd, error instanceof KvmError ? error.reason : (error as Error).message);
   }
 }
 
 function serve({ listenFd, stopFd }: Start): void {
   const pending = new Map<number, number>();
+  let acceptFrom = 0;
   for (;;) {
     const waiting = [...pending.keys()];
-    const listening = pending.size < MAX_PENDING;
+    const resting = performance.now() < acceptFrom;
+    const listening = pending.size < MAX_PENDING && !resting;
     const fds = [stopFd, ...waiting, ...(listening ? [listenFd] : [])];
     const ready = poll(
       fds,
       fds.map(() => POLLIN),
-      POLL_MS,
+      resting ? ACCEPT_AGAIN_MS : POLL_MS,
     );
     if (ready[0] !== 0) break;
     waiting.forEach((fd, i) => {
@@ -95,17 +100,21 @@ function serve({ listenFd, stopFd }: Start): void {
         greet(fd);
       }
     });
-    const now = Date.now();
+    const now = performance.now();
     for (const [fd, since] of pending) {
       if (now - since < HELLO_TIMEOUT_MS) continue;
       pending.delete(fd);
       refuse(fd, "no hello came");
     }
     if (listening && ready[fds.length - 1] !== 0) {
-      const fd = accept(listenFd);
-      if (fd >= 0) {
-        setNonBlocking(fd, false);
-        pending.set(fd, now);
+      try {
+        const fd = accept(listenFd);
+        if (fd >= 0) {
+          setNonBlocking(fd, false);
+          pending.set(fd, now);
+        }
+      } catch {
+        acceptFrom = now + ACCEPT_AGAIN_MS; // EMFILE, ENFILE, ENOMEM: the connection waits in the backlog
       }
     }
   }

@@ -3,17 +3,19 @@
  * Leaves out: accepting and hellos' bytes (acceptor.ts), requests (session.ts).
  */
 import { closeSync } from "node:fs";
-import { Socket } from "node:net";
 import { type Errno, KvmError } from "../../shared/errno.ts";
 import { encodeFrame } from "../../shared/frame.ts";
 import { newToken } from "../../shared/hello.ts";
 import { sendMessage } from "../../shared/native.ts";
-import { peerOf } from "../vm/device-servers.ts";
 import { Descriptor } from "../vm/descriptor.ts";
+import { peerOf } from "../vm/device-servers.ts";
 import { MemoryPool } from "../vm/memory-pool.ts";
 import { Vm } from "../vm/vm.ts";
 import type { Accepted } from "./acceptor.ts";
 import { ServerSession } from "./session.ts";
+
+/** A session costs a descriptor and some memory; far more of them than anyone needs is a client gone wild. */
+const MAX_SESSIONS = 1024;
 
 export class Server {
   readonly vms = new Map<string, Vm>();
@@ -45,7 +47,12 @@ export class Server {
   accepted({ fd, pid, kind, token, id, descriptors }: Accepted): void {
     if (kind === "session") {
       for (const unwanted of descriptors) closeSync(unwanted);
-      const session = new ServerSession(this, this.#socket(fd), peerOf(pid), newToken());
+      if (this.#sessions.size >= MAX_SESSIONS) {
+        this.#reply(fd, { error: "ENFILE", message: `kvm-core serves at most ${MAX_SESSIONS} sessions` });
+        closeSync(fd);
+        return;
+      }
+      const session = new ServerSession(this, fd, peerOf(pid), newToken());
       this.#sessions.set(session.token, session);
       this.#reply(fd, { token: session.token });
       return;
@@ -56,13 +63,14 @@ export class Server {
       if (kind === "fetch") {
         this.#reply(fd, {}, [session.descriptors.get(id).fd]);
       } else {
+        session.descriptors.reserve(descriptors.length);
         const ids: number[] = [];
         while (descriptors.length > 0) ids.push(session.descriptors.add(new Descriptor(descriptors.shift()!)));
         this.#reply(fd, { ids });
       }
     } catch (error) {
-      const { code, message } = error as KvmError;
-      this.#reply(fd, { error: code, message });
+      if (!(error instanceof KvmError)) throw error;
+      this.#reply(fd, { error: error.code, message: error.reason });
     } finally {
       for (const unwanted of descriptors) closeSync(unwanted);
       closeSync(fd);
@@ -78,10 +86,6 @@ export class Server {
   async close(): Promise<void> {
     for (const session of this.#sessions.values()) session.destroy();
     await Promise.all([...this.vms.values()].map((vm) => vm.destroy()));
-  }
-
-  #socket(fd: number): Socket {
-    return new Socket({ fd, readable: true, writable: true });
   }
 
   /** A client that closed before its answer is nobody's failure: its session ends as its socket does. */

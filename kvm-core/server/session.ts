@@ -4,11 +4,12 @@
  * after it. A client that sends faster than it is served, or does not read, is no longer read from (back-pressure).
  * Leaves out: what requests do (system-, vm- and vcpu-ioctls.ts).
  */
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { KvmError } from "../../shared/errno.ts";
-import { check } from "../../shared/fields.ts";
+import { check, checkField } from "../../shared/fields.ts";
 import { decodeBody, encodeFrame, FrameReader } from "../../shared/frame.ts";
-import { ioctlByNumber, IOCTLS, type IoctlName } from "../../shared/ioctls.ts";
+import { IOCTLS, type IoctlName, ioctlByNumber } from "../../shared/ioctls.ts";
+import { poll } from "../../shared/native.ts";
 import type { Vcpu } from "../vcpu/vcpu.ts";
 import type { Peer } from "../vm/device-servers.ts";
 import { Descriptors, Handles } from "./handles.ts";
@@ -17,9 +18,13 @@ import { SYSTEM_IOCTLS } from "./system-ioctls.ts";
 import { VCPU_IOCTLS } from "./vcpu-ioctls.ts";
 import { VM_IOCTLS } from "./vm-ioctls.ts";
 
-/** Requests under way and bytes unread by the client at which the session stops reading. */
+/** Requests under way and bytes unread by the client at which the session begins no further request and stops reading. */
 const MAX_UNDER_WAY = 64;
 const MAX_UNSENT = 1 << 20;
+/** How often a client that is not read from is looked at: libuv reports an end only to who reads. */
+const WATCH_MS = 500;
+/** An error's text may quote what the client sent; of that it gets back this much. */
+const MAX_REASON = 512;
 
 type AnyHandler = (self: unknown, arg: unknown) => unknown;
 
@@ -30,19 +35,29 @@ export class ServerSession {
   readonly handles = new Handles();
   readonly descriptors = new Descriptors();
   readonly #socket: Socket;
+  readonly #fd: number;
   #underWay = 0;
   #ended = false;
+  /** Frames that came in and wait for their turn: at most what one read from the socket completes. */
+  #frames: Uint8Array[] = [];
   /** Lines of in_asm that wait until the client reads. */
   #unsentTrace: (() => void)[] = [];
+  /** Runs while the socket is not read from: only then would the client's end go unnoticed. */
+  #watch: NodeJS.Timeout | undefined;
 
-  constructor(server: Server, socket: Socket, peer: Peer, token: string) {
+  /** `fd` is a connected socket, the session's from now on. */
+  constructor(server: Server, fd: number, peer: Peer, token: string) {
     this.server = server;
     this.peer = peer;
     this.token = token;
+    const socket = new Socket({ fd, readable: true, writable: true });
     this.#socket = socket;
+    this.#fd = fd;
     const reader = new FrameReader();
     socket.on("data", (chunk: Buffer) => {
-      if (!reader.push(chunk, (body) => this.#receive(body))) this.#end();
+      const whole = reader.push(chunk, (body) => this.#frames.push(body));
+      this.#serveFrames();
+      if (!whole) this.#end();
     });
     socket.on("drain", () => this.#drained());
     socket.on("error", () => this.#end());
@@ -68,35 +83,58 @@ export class ServerSession {
     this.#end();
   }
 
-  #receive(body: Uint8Array): void {
+  get #busy(): boolean {
+    return this.#underWay >= MAX_UNDER_WAY || this.#socket.writableLength > MAX_UNSENT;
+  }
+
+  /** Begins requests in their order, as many as may be under way; then reads on, or leaves the client waiting. */
+  #serveFrames(): void {
+    while (!this.#ended && !this.#busy && this.#frames.length > 0) this.#receive(this.#frames.shift()!);
     if (this.#ended) return;
+    if (this.#busy || this.#frames.length > 0) {
+      this.#socket.pause();
+      this.#watch ??= setInterval(() => {
+        if (poll([this.#fd], [0], 0)[0] !== 0) this.#end();
+      }, WATCH_MS);
+    } else {
+      this.#socket.resume();
+      this.#stopWatching();
+    }
+  }
+
+  #stopWatching(): void {
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+  }
+
+  #receive(body: Uint8Array): void {
     const frame = decodeBody(body);
-    // Without an id there is nothing to answer to: the client does not speak this protocol.
-    if (!Array.isArray(frame) || frame.length !== 4 || !Number.isInteger(frame[0]) || frame[0] <= 0) {
-      this.#end();
+    let id: number;
+    try {
+      if (!Array.isArray(frame) || frame.length !== 4) throw new KvmError("EINVAL", "the frame is no request");
+      id = checkField("u32", frame[0], "id");
+      if (id === 0) throw new KvmError("EINVAL", "id 0 is for notices");
+    } catch {
+      this.#end(); // without an id there is nothing to answer to: the client does not speak this protocol
       return;
     }
-    const [id, number, handle, arg] = frame as [number, unknown, unknown, unknown];
     this.#underWay++;
-    if (this.#underWay >= MAX_UNDER_WAY) this.#socket.pause();
-    this.#serve(number, handle, arg)
-      .then(
-        (value) => this.#send([id, "", value]),
-        (error: Error) => this.#refuse(id, error),
-      )
+    this.#serve(frame[1], frame[2], frame[3])
+      .then((value) => this.#send([id, "", value]))
+      .catch((error: Error) => this.#refuse(id, error))
       .finally(() => {
         this.#underWay--;
-        this.#resume();
+        this.#serveFrames();
       });
   }
 
+  /** The handle is looked at before the argument, as the kernel looks at the descriptor first. */
   async #serve(number: unknown, handle: unknown, arg: unknown): Promise<unknown> {
-    const name = ioctlByNumber(number);
-    if (name === undefined) throw new KvmError("ENOTTY", `there is no request ${String(number)}`);
-    if (!Number.isInteger(handle)) throw new KvmError("EINVAL", "the handle is no number");
-    const checked = check(IOCTLS[name].arg, arg, name);
-    const [handler, self] = this.#resolve(name, handle as number);
-    return handler(self, checked);
+    const nr = checkField("u32", number, "request");
+    const name = ioctlByNumber(nr);
+    if (name === undefined) throw new KvmError("ENOTTY", `there is no request ${nr}`);
+    const [handler, self] = this.#resolve(name, checkField("u32", handle, "handle"));
+    return handler(self, check(IOCTLS[name].arg, arg, name));
   }
 
   #resolve(name: IoctlName, id: number): readonly [AnyHandler, unknown] {
@@ -112,38 +150,33 @@ export class ServerSession {
 
   #refuse(id: number, error: Error): void {
     if (error instanceof KvmError) {
-      this.#send([id, error.code, error.message.slice(error.code.length + 2)]);
+      this.#send([id, error.code, error.reason.slice(0, MAX_REASON)]);
       return;
     }
     // A host failure (mmap: ENOMEM, …) or our own mistake: the client learns the text, the log the place.
     this.server.report(error.stack ?? error.message);
-    this.#send([id, "EIO", error.message]);
+    this.#send([id, "EIO", error.message.slice(0, MAX_REASON)]);
   }
 
   /** False when the client should read before it gets more. */
   #send(frame: unknown): boolean {
     if (this.#ended) return true;
     this.#socket.write(encodeFrame(frame));
-    if (this.#socket.writableLength <= MAX_UNSENT) return true;
-    this.#socket.pause();
-    return false;
+    return this.#socket.writableLength <= MAX_UNSENT;
   }
 
   #drained(): void {
     const waiting = this.#unsentTrace;
     this.#unsentTrace = [];
     for (const taken of waiting) taken();
-    this.#resume();
-  }
-
-  #resume(): void {
-    if (!this.#ended && this.#underWay < MAX_UNDER_WAY && this.#socket.writableLength <= MAX_UNSENT)
-      this.#socket.resume();
+    this.#serveFrames();
   }
 
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#frames = [];
+    this.#stopWatching();
     this.#socket.destroy();
     this.#drained();
     const vms = this.handles.vms();

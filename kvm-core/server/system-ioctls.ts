@@ -25,6 +25,7 @@ export const SYSTEM_IOCTLS: Handlers<"system", ServerSession> = {
   KVM_CREATE_VM: (session, { type, name }) => {
     if (type !== 0) throw new KvmError("EINVAL", `VM type ${type}: only 0 exists`);
     if (!NAME.test(name)) throw new KvmError("EINVAL", "name: 1 to 64 letters, digits, dots, dashes and underscores");
+    session.handles.reserve();
     const vm = session.server.createVm(name, session);
     return { vm: session.handles.add({ kind: "vm", vm, right: "owner" }) };
   },
@@ -39,16 +40,22 @@ export const SYSTEM_IOCTLS: Handlers<"system", ServerSession> = {
   }),
 
   SPLITVM_OPEN_VM: (session, { name, right: number }) => {
-    const vm = session.server.vms.get(name);
-    if (!vm) throw new KvmError("ENOENT", `there is no VM "${name}"`);
     const right = OPEN_RIGHTS[number];
     if (!right) throw new KvmError("EINVAL", `right ${number}`);
+    const vm = session.server.vms.get(name);
+    if (!vm || vm.dead) throw new KvmError("ENOENT", `there is no VM "${name}"`);
+    session.handles.reserve();
     if (right === "owner") vm.takeOwnership(session, session.peer);
     return { vm: session.handles.add({ kind: "vm", vm, right }) };
   },
 
   SPLITVM_CLOSE: (session, { handle }) => {
     session.close(handle);
+    return {};
+  },
+
+  SPLITVM_CLOSE_DESCRIPTOR: (session, { descriptor }) => {
+    session.descriptors.delete(descriptor);
     return {};
   },
 };

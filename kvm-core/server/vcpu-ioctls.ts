@@ -14,81 +14,70 @@ export type VcpuCall = { readonly session: ServerSession; readonly handle: VcpuH
 export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
   KVM_RUN: ({ handle: { vcpu } }, arg) => vcpu.run(arg),
 
-  KVM_GET_REGS: async ({ handle: { vcpu } }) => {
-    await vcpu.idle();
-    return getRegs(vcpu.memory, vcpu.zone);
-  },
-  KVM_SET_REGS: async ({ handle: { vcpu } }, regs) => {
-    await vcpu.idle();
-    setRegs(vcpu.memory, vcpu.zone, regs);
-    return {};
-  },
-  KVM_GET_SREGS: async ({ handle: { vcpu } }) => {
-    await vcpu.idle();
-    return getSregs(vcpu.memory, vcpu.zone);
-  },
-  KVM_SET_SREGS: async ({ handle: { vcpu } }, sregs) => {
-    await vcpu.idle();
-    if (sregs.interrupt_bitmap.length !== 4) throw new KvmError("EINVAL", "interrupt_bitmap has four words");
-    if (!setSregs(vcpu.memory, vcpu.zone, sregs)) throw new KvmError("EINVAL", "no processor can be in this state");
-    vcpu.flushTlb();
-    return {};
-  },
-  KVM_GET_MSRS: async ({ handle: { vcpu } }, { indices }) => {
-    await vcpu.idle();
-    const entries: { index: number; data: bigint }[] = [];
-    for (const index of indices) {
-      const data = getMsr(vcpu.memory, vcpu.zone, index);
-      if (data === undefined) break;
-      entries.push({ index, data });
-    }
-    return { entries };
-  },
-  KVM_SET_MSRS: async ({ handle: { vcpu } }, { entries }) => {
-    await vcpu.idle();
-    let count = 0;
-    for (const { index, data } of entries) {
-      if (!setMsr(vcpu.memory, vcpu.zone, index, data)) break;
-      count++;
-    }
-    return { count };
-  },
-  KVM_GET_CPUID2: async ({ handle: { vcpu } }) => {
-    await vcpu.idle();
-    return { entries: getCpuid(vcpu.memory, vcpu.zone) };
-  },
-  KVM_SET_CPUID2: async ({ handle: { vcpu } }, { entries }) => {
-    await vcpu.idle();
-    if (!setCpuid(vcpu.memory, vcpu.zone, entries)) throw new KvmError("E2BIG", "too many CPUID entries");
-    return {};
-  },
-  KVM_GET_MP_STATE: async ({ handle: { vcpu } }) => {
-    await vcpu.idle();
-    return { mp_state: vcpu.mpState };
-  },
-  KVM_SET_MP_STATE: async ({ handle: { vcpu } }, { mp_state }) => {
-    await vcpu.idle();
-    if (mp_state !== KVM_MP_STATE.RUNNABLE && mp_state !== KVM_MP_STATE.HALTED)
-      throw new KvmError("EINVAL", `mp_state ${mp_state}: RUNNABLE and HALTED exist without a LAPIC`);
-    vcpu.mpState = mp_state;
-    return {};
-  },
-  KVM_INTERRUPT: async ({ handle: { vm, vcpu } }, { irq }) => {
+  KVM_GET_REGS: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getRegs(vcpu.memory, vcpu.zone)),
+  KVM_SET_REGS: ({ handle: { vcpu } }, regs) =>
+    vcpu.whenIdle(() => {
+      setRegs(vcpu.memory, vcpu.zone, regs);
+      return {};
+    }),
+  KVM_GET_SREGS: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getSregs(vcpu.memory, vcpu.zone)),
+  KVM_SET_SREGS: ({ handle: { vcpu } }, sregs) =>
+    vcpu.whenIdle(() => {
+      if (sregs.interrupt_bitmap.length !== 4) throw new KvmError("EINVAL", "interrupt_bitmap has four words");
+      if (!setSregs(vcpu.memory, vcpu.zone, sregs)) throw new KvmError("EINVAL", "no processor can be in this state");
+      vcpu.flushTlb();
+      return {};
+    }),
+  KVM_GET_MSRS: ({ handle: { vcpu } }, { indices }) =>
+    vcpu.whenIdle(() => {
+      const entries: { index: number; data: bigint }[] = [];
+      for (const index of indices) {
+        const data = getMsr(vcpu.memory, vcpu.zone, index);
+        if (data === undefined) break;
+        entries.push({ index, data });
+      }
+      return { entries };
+    }),
+  KVM_SET_MSRS: ({ handle: { vcpu } }, { entries }) =>
+    vcpu.whenIdle(() => {
+      let count = 0;
+      for (const { index, data } of entries) {
+        if (!setMsr(vcpu.memory, vcpu.zone, index, data)) break;
+        count++;
+      }
+      return { count };
+    }),
+  KVM_GET_CPUID2: ({ handle: { vcpu } }) => vcpu.whenIdle(() => ({ entries: getCpuid(vcpu.memory, vcpu.zone) })),
+  KVM_SET_CPUID2: ({ handle: { vcpu } }, { entries }) =>
+    vcpu.whenIdle(() => {
+      if (!setCpuid(vcpu.memory, vcpu.zone, entries)) throw new KvmError("E2BIG", "too many CPUID entries");
+      return {};
+    }),
+  KVM_GET_MP_STATE: ({ handle: { vcpu } }) => vcpu.whenIdle(() => ({ mp_state: vcpu.mpState })),
+  KVM_SET_MP_STATE: ({ handle: { vcpu } }, { mp_state }) =>
+    vcpu.whenIdle(() => {
+      if (mp_state !== KVM_MP_STATE.RUNNABLE && mp_state !== KVM_MP_STATE.HALTED)
+        throw new KvmError("EINVAL", `mp_state ${mp_state}: RUNNABLE and HALTED exist without a LAPIC`);
+      vcpu.mpState = mp_state;
+      return {};
+    }),
+  KVM_INTERRUPT: ({ handle: { vm, vcpu } }, { irq }) => {
     if (vm.hasIrqchip) throw new KvmError("ENXIO", "interrupts come from the irqchip");
-    await vcpu.idle();
-    vcpu.inject(irq);
-    return {};
+    return vcpu.whenIdle(() => {
+      vcpu.inject(irq);
+      return {};
+    });
   },
 
   SPLITVM_KICK: ({ handle: { vcpu } }) => {
     vcpu.kick();
     return {};
   },
-  SPLITVM_SET_ENGINE: async ({ handle: { vcpu } }, { engine }) => {
-    await vcpu.idle();
-    vcpu.engine = engine;
-    return {};
-  },
+  SPLITVM_SET_ENGINE: ({ handle: { vcpu } }, { engine }) =>
+    vcpu.whenIdle(() => {
+      vcpu.engine = engine;
+      return {};
+    }),
   SPLITVM_SET_TRACE: ({ handle: { vcpu } }, { mask }) => {
     if (mask > 1) throw new KvmError("EINVAL", `mask ${mask}: only bit 0 (in_asm) exists`);
     vcpu.traceMask = mask;

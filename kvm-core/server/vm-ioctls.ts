@@ -2,6 +2,7 @@
  * Requests on a VM's handle. KVM API document, "VM ioctls"; SPLITVM_*: shared/ioctls.ts.
  */
 import { KvmError } from "../../shared/errno.ts";
+import { MAX_BYTES } from "../../shared/fields.ts";
 import {
   type Handlers,
   KVM_IOEVENTFD_FLAG_DATAMATCH,
@@ -11,14 +12,13 @@ import {
   SPACE_MMIO,
   SPACE_PIO,
 } from "../../shared/ioctls.ts";
-import { MAX_BYTES } from "../../shared/fields.ts";
 import { JOURNAL_BYTES } from "../../shared/journal.ts";
 import { MAILBOX_EVENTS } from "../../shared/mailbox.ts";
 import type { Slot } from "../vm/memslots.ts";
 import type { Vm } from "../vm/vm.ts";
 import { NO_GSI } from "../vm/vm-state.ts";
-import type { ServerSession } from "./session.ts";
 import type { VmHandle } from "./handles.ts";
+import type { ServerSession } from "./session.ts";
 
 export type VmCall = { readonly session: ServerSession; readonly handle: VmHandle };
 
@@ -46,20 +46,21 @@ function slotFields(session: ServerSession, slot: Slot) {
 
 export const VM_IOCTLS: Handlers<"vm", VmCall> = {
   KVM_CREATE_VCPU: ({ session, handle: { vm, right } }, { id }) => {
+    session.handles.reserve();
     const vcpu = vm.createVcpu(id);
     session.listenToTrace(vcpu);
     return { vcpu: session.handles.add({ kind: "vcpu", vm, vcpu, right }) };
   },
 
   SPLITVM_OPEN_VCPU: ({ session, handle: { vm, right } }, { id }) => {
+    session.handles.reserve();
     const vcpu = vcpuOf(vm, id);
     session.listenToTrace(vcpu);
     return { vcpu: session.handles.add({ kind: "vcpu", vm, vcpu, right }) };
   },
 
   KVM_SET_USER_MEMORY_REGION: ({ session, handle: { vm } }, arg) => {
-    const memfd = arg.memory_size === 0n ? undefined : session.descriptors.get(arg.memfd);
-    if (vm.slots.set(arg.slot, arg.flags, arg.guest_phys_addr, arg.memory_size, memfd, arg.memfd_offset)) vm.flushTlbs();
+    vm.setMemory(arg, arg.memory_size === 0n ? undefined : session.descriptors.get(arg.memfd));
     return {};
   },
 
@@ -68,12 +69,13 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
     return {};
   },
 
-  KVM_GET_IRQCHIP: async ({ handle: { vm } }, { chip_id }) => (await vm.picAtRest(chip_id)).save(chip_id),
+  KVM_GET_IRQCHIP: ({ handle: { vm } }, { chip_id }) => vm.withPic(chip_id, (pic) => pic.save(chip_id)),
 
-  KVM_SET_IRQCHIP: async ({ handle: { vm } }, state) => {
-    (await vm.picAtRest(state.chip_id)).load(state.chip_id, state);
-    return {};
-  },
+  KVM_SET_IRQCHIP: ({ handle: { vm } }, state) =>
+    vm.withPic(state.chip_id, (pic) => {
+      pic.load(state.chip_id, state);
+      return {};
+    }),
 
   KVM_IRQ_LINE: ({ handle: { vm } }, { irq, level }) => {
     vm.setIrqLine(irq, level !== 0);
@@ -87,7 +89,8 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
     if (gsi >= GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: the two 8259s have 0 to ${GSIS - 1}`);
     const place = placeOf(call);
     if (flags & KVM_IRQFD_FLAG_DEASSIGN) {
-      if (vm.servers.tied(place, event) !== gsi) throw new KvmError("ENOENT", `event ${event} is not tied to GSI ${gsi}`);
+      if (vm.servers.tied(place, event) !== gsi)
+        throw new KvmError("ENOENT", `event ${event} is not tied to GSI ${gsi}`);
       vm.servers.tie(place, event, NO_GSI);
       return {};
     }
@@ -173,17 +176,22 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
   },
 
   SPLITVM_TAKE_OVER: ({ session, handle: { vm } }, { server }) => {
-    const left = vm.servers.takeOver(server, session, session.peer);
-    if (!left.area) throw new KvmError("ENOENT", `device server ${server} was not in page mode`);
+    if (server === 0 && !vm.isOwner(session))
+      throw new KvmError("EPERM", "server 0 is the owner's: SPLITVM_OPEN_VM first");
+    const { area, journal } = vm.servers.left(server);
+    if (!area) throw new KvmError("ENOENT", `there is no device server ${server} in page mode`);
+    session.descriptors.reserve(vm.slots.count + 2);
+    vm.servers.takeOver(server, session, session.peer);
     return {
-      area: session.descriptors.add(left.area.hold()),
-      journal: left.journal ? session.descriptors.add(left.journal.hold()) : 0,
+      area: session.descriptors.add(area.hold()),
+      journal: journal ? session.descriptors.add(journal.hold()) : 0,
       slots: [...vm.slots.slots].map((slot) => ({ slot: slot.slot, flags: slot.flags, ...slotFields(session, slot) })),
       vcpus: [...vm.vcpus.keys()],
     };
   },
 
-  SPLITVM_GET_MEMORY: ({ session, handle: { vm } }) => ({
-    slots: [...vm.slots.slots].map((slot) => slotFields(session, slot)),
-  }),
+  SPLITVM_GET_MEMORY: ({ session, handle: { vm } }) => {
+    session.descriptors.reserve(vm.slots.count);
+    return { slots: [...vm.slots.slots].map((slot) => slotFields(session, slot)) };
+  },
 };

@@ -9,10 +9,11 @@ import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
 import { futexWait, futexWake } from "../../shared/native.ts";
 import { POSTED_COALESCED, POSTED_IOEVENTFD, PostedRing } from "../../shared/posted-ring.ts";
 import { AREA } from "../../shared/server-area.ts";
+import { sharedWords, type Words } from "../../shared/words.ts";
 import { CPU } from "../cpu/state.ts";
 import type { EngineHost } from "../engine/engine.ts";
 import { Pic } from "../irqchip/pic.ts";
-import { type Row, Router } from "../vm/regions.ts";
+import { Router } from "../vm/regions.ts";
 import { COMMAND_RUN, controlAt, PENDING_EXIT, REGION_IOEVENTFD, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import type { FromThread } from "./messages.ts";
@@ -24,6 +25,7 @@ const RECHECK_NS = 200_000_000;
 const MASK = [0, 0xff, 0xffff, 0, 0xffff_ffff] as const;
 
 export class ExitPath implements EngineHost {
+  readonly #shared: Words;
   readonly #words: Int32Array;
   readonly #zone: number;
   readonly #vcpu: number;
@@ -44,11 +46,12 @@ export class ExitPath implements EngineHost {
     pic: Pic,
     post: (message: FromThread) => void,
   ) {
+    this.#shared = sharedWords(memory);
     this.#words = new Int32Array(memory.buffer);
     this.#zone = zone;
     this.#vcpu = vcpu;
     this.#stats = stats;
-    this.#pages = new PageExchange(memory, vcpu, stats);
+    this.#pages = new PageExchange(memory, this.#shared, vcpu, stats);
     this.#router = new Router(memory);
     this.#pic = pic;
     this.#post = post;
@@ -94,32 +97,35 @@ export class ExitPath implements EngineHost {
 
   /** One access, from the counters to the answer; the data comes and goes in `#pages.low` and `#pages.high`. */
   #access(reason: number, space: number, direction: number, address: number, size: number, low: number, high: number): void {
-    if (Atomics.load(this.#words, (this.#zone + CPU.pending) >> 2) & PENDING_EXIT) throw new LeaveGuest();
-    const sampled = this.#stats.begin();
-    this.#router.find(space, address);
-    const { server, region } = this.#router;
+    if (this.#shared.load(this.#zone + CPU.pending) & PENDING_EXIT) throw new LeaveGuest();
+    const stats = this.#stats;
+    const router = this.#router;
     const pages = this.#pages;
-    if (direction === IO_OUT) {
-      const rule = this.#router.posted(space, address, size, low, high);
-      if (rule !== undefined && this.#tryPost(rule, space, address, size, low, high)) {
-        if (sampled) {
-          this.#stats.published();
-          this.#stats.answered();
-        }
-        this.#stats.end(reason, region, sampled);
-        return;
-      }
-    }
+    const sampled = stats.begin();
+    router.find(space, address);
+    const { server, region } = router;
     pages.low = low;
     pages.high = high;
-    if (Atomics.load(this.#words, (VM_STATE.serverArea >> 2) + server) !== 0)
-      pages.access(server, reason, direction, address, size, sampled);
-    else this.#message(reason, direction, address, size, sampled);
-    this.#stats.end(reason, region, sampled);
+    if (direction === IO_OUT && this.#tryPost(space, address, size, low, high)) {
+      if (sampled) stats.published();
+      if (sampled) stats.answered();
+    } else if (router.paged) {
+      pages.publish(server, reason, direction, address, size);
+      if (sampled) stats.published();
+      else stats.count(reason, region);
+      pages.answer();
+      if (!sampled) return;
+      stats.answered();
+    } else {
+      this.#message(reason, direction, address, size, sampled);
+    }
+    stats.end(reason, region, sampled);
   }
 
-  /** Posts a write that needs no answer: record, then doorbell. False when the ring is full: an ordinary exit then. */
-  #tryPost(rule: Row, space: number, address: number, size: number, low: number, high: number): boolean {
+  /** Posts a write that needs no answer: record, then doorbell. False when none was asked for or the ring is full. */
+  #tryPost(space: number, address: number, size: number, low: number, high: number): boolean {
+    const rule = this.#router.posted(space, address, size, low, high);
+    if (rule === undefined) return false;
     const words = this.#words;
     const { server } = rule;
     if (Atomics.load(words, (VM_STATE.serverArea >> 2) + server) === 0) return false;

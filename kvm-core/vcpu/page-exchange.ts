@@ -4,8 +4,7 @@
  * Document: protocol.md, "One exit in page mode". The server's side is qemu-user/device/ring-server.ts.
  * Leaves out: which server (vm/regions.ts).
  */
-import { AREA, ringOffset } from "../../shared/server-area.ts";
-import { futexWait, futexWake } from "../../shared/native.ts";
+import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
 import {
   PHASE_ABORT,
   PHASE_DONE,
@@ -16,106 +15,141 @@ import {
   SEQ_SHIFT,
   WAITER,
 } from "../../shared/ring-page.ts";
-import { Waiter } from "../../shared/wait.ts";
+import { AREA, ringOffset } from "../../shared/server-area.ts";
+import { ASLEEP, Waiter } from "../../shared/wait.ts";
+import type { Words } from "../../shared/words.ts";
 import { controlAt, serverAreaAt } from "../vm/vm-state.ts";
 import { LeaveGuest } from "./leave-guest.ts";
-import type { ExitStats } from "./stats.ts";
+import { type ExitStats, STATE_RUNNING, STATE_WAITS } from "./stats.ts";
 
 const SEQ_MASK = 0x1fff_ffff;
 /** A sleeping vCPU looks at its stop word at least this often, whatever became of its wake-up. */
 const RECHECK_NS = 200_000_000;
 
+/** The ring page that this vCPU shares with one server: byte offsets, and this side's state. */
+class Ring {
+  readonly server: number;
+  readonly at: number;
+  readonly doorbell: number;
+  readonly serverCpu: number;
+  readonly waiter: Waiter;
+  readonly stateWord: FutexWord;
+  readonly doorbellWord: FutexWord;
+  seq: number;
+
+  constructor(words: Words, memory: Int32Array, server: number, vcpu: number) {
+    const area = serverAreaAt(server);
+    this.server = server;
+    this.at = area + ringOffset(vcpu);
+    this.doorbell = area + AREA.doorbell;
+    this.serverCpu = area + AREA.serverCpu;
+    this.waiter = new Waiter(words, this.at + RING.vcpuCpu);
+    this.stateWord = bindWord(memory, (this.at + RING.state) >> 2);
+    this.doorbellWord = bindWord(memory, this.doorbell >> 2);
+    this.seq = words.load(this.at + RING.state) >>> SEQ_SHIFT; // goes on after an earlier server's
+  }
+}
+
 export class PageExchange {
-  readonly #words: Int32Array;
+  readonly #words: Words;
+  readonly #i32: Int32Array;
   readonly #f64: Float64Array;
   readonly #vcpu: number;
   readonly #stop: number;
   readonly #waitsFor: number;
   readonly #stats: ExitStats;
-  /** Per server: this side's waiting state, made when the server is first used. */
-  readonly #waiters: (Waiter | undefined)[] = [];
-  readonly #seqs: number[] = [];
+  /** Per server, made when the server is first used. */
+  readonly #rings: (Ring | undefined)[] = [];
+  #ring: Ring | undefined;
   /** The answer's eight bytes, or the data to write. */
   low = 0;
   high = 0;
 
-  constructor(memory: WebAssembly.Memory, vcpu: number, stats: ExitStats) {
-    this.#words = new Int32Array(memory.buffer);
+  constructor(memory: WebAssembly.Memory, words: Words, vcpu: number, stats: ExitStats) {
+    this.#words = words;
+    this.#i32 = new Int32Array(memory.buffer);
     this.#f64 = new Float64Array(memory.buffer);
     this.#vcpu = vcpu;
-    this.#stop = controlAt(vcpu, "stop") >> 2;
-    this.#waitsFor = controlAt(vcpu, "waitsFor") >> 2;
+    this.#stop = controlAt(vcpu, "stop");
+    this.#waitsFor = controlAt(vcpu, "waitsFor");
     this.#stats = stats;
   }
 
-  /** Performs one access; `low`/`high` carry the data both ways. Throws LeaveGuest when the vCPU has to stop. */
-  access(server: number, reason: number, direction: number, address: number, size: number, sampled: boolean): void {
-    const words = this.#words;
-    const area = serverAreaAt(server);
-    const ring = area + ringOffset(this.#vcpu);
-    const state = ring >> 2;
-    const waiter = this.#waiters[server] ?? this.#begin(server, ring);
-    const seq = (this.#seqs[server]! + 1) & SEQ_MASK;
-    this.#seqs[server] = seq;
-
-    words[(ring + RING.reason) >> 2] = reason;
-    words[(ring + RING.direction) >> 2] = direction;
-    words[(ring + RING.size) >> 2] = size;
-    words[(ring + RING.count) >> 2] = 1;
-    this.#f64[(ring + RING.address) >> 3] = address;
-    words[(ring + RING.data) >> 2] = this.low;
-    words[(ring + RING.data + 4) >> 2] = this.high;
-    const published = (seq << SEQ_SHIFT) | PHASE_EXIT;
-    Atomics.store(words, state, published); // orders the fields before it
-    const doorbell = (area + AREA.doorbell) >> 2;
-    if (Atomics.add(words, doorbell, 2) & 1) futexWake(words, doorbell, 1);
-    if (sampled) this.#stats.published();
-
-    if (!waiter.spin(words, state, published, words, (area + AREA.serverCpu) >> 2))
-      this.#sleep(server, state, published, waiter);
-    const done = (seq << SEQ_SHIFT) | PHASE_DONE;
-    while ((Atomics.load(words, state) & ~WAITER) !== done) this.#refused(server, state, published, waiter);
-    if (sampled) this.#stats.answered();
-    this.low = words[(ring + RING.data) >> 2]!;
-    this.high = words[(ring + RING.data + 4) >> 2]!;
+  /**
+   * Publishes one access; `low`/`high` carry the data to write. answer() must follow. What does not depend on the
+   * answer is best done between the two, while the server works.
+   */
+  publish(server: number, reason: number, direction: number, address: number, size: number): void {
+    const i32 = this.#i32;
+    const ring = this.#rings[server] ?? this.#begin(server);
+    const { at } = ring;
+    const seq = (ring.seq + 1) & SEQ_MASK;
+    ring.seq = seq;
+    this.#ring = ring;
+    i32[(at + RING.reason) >> 2] = reason;
+    i32[(at + RING.direction) >> 2] = direction;
+    i32[(at + RING.size) >> 2] = size;
+    i32[(at + RING.count) >> 2] = 1;
+    this.#f64[(at + RING.address) >> 3] = address;
+    i32[(at + RING.data) >> 2] = this.low;
+    i32[(at + RING.data + 4) >> 2] = this.high;
+    // The state orders the fields before it, and is there before the doorbell rings.
+    if (this.#words.publish(at, (seq << SEQ_SHIFT) | PHASE_EXIT, ring.doorbell) & 1) this.#wake(ring);
   }
 
-  #begin(server: number, ring: number): Waiter {
-    const waiter = new Waiter(this.#words, (ring + RING.vcpuCpu) >> 2);
-    this.#waiters[server] = waiter;
-    this.#seqs[server] = Atomics.load(this.#words, ring >> 2) >>> SEQ_SHIFT; // goes on after an earlier server's
-    return waiter;
+  /** Waits for the answer of the access published last; `low`/`high` are it. Throws LeaveGuest when the vCPU has to stop. */
+  answer(): void {
+    const words = this.#words;
+    const ring = this.#ring!;
+    const { at } = ring;
+    const published = (ring.seq << SEQ_SHIFT) | PHASE_EXIT;
+    if (!ring.waiter.spin(at, published, at, published, ring.serverCpu)) this.#sleep(ring, published);
+    const done = (ring.seq << SEQ_SHIFT) | PHASE_DONE;
+    while ((words.load(at) & ~WAITER) !== done) this.#refused(ring, published);
+    this.low = this.#i32[(at + RING.data) >> 2]!;
+    this.high = this.#i32[(at + RING.data + 4) >> 2]!;
+  }
+
+  #begin(server: number): Ring {
+    const ring = new Ring(this.#words, this.#i32, server, this.#vcpu);
+    this.#rings[server] = ring;
+    return ring;
+  }
+
+  #wake(ring: Ring): void {
+    Atomics.and(this.#i32, ring.serverCpu >> 2, ~ASLEEP);
+    ring.doorbellWord.wake(1);
   }
 
   /** Sleeps until the server changed the phase. The WAITER bit goes in before the stop word is read (protocol.md). */
-  #sleep(server: number, state: number, published: number, waiter: Waiter): void {
+  #sleep(ring: Ring, published: number): void {
     const words = this.#words;
-    waiter.asleep();
-    this.#stats.state(2, server + 1);
-    Atomics.store(words, this.#waitsFor, server + 1);
+    ring.waiter.asleep();
+    this.#stats.state(STATE_WAITS, ring.server + 1);
+    words.store(this.#waitsFor, ring.server + 1);
     for (;;) {
-      const seen = Atomics.compareExchange(words, state, published, published | WAITER);
+      const seen = words.compareExchange(ring.at, published, published | WAITER);
       if (seen !== published && seen !== (published | WAITER)) break;
-      if (Atomics.load(words, this.#stop) !== 0) break;
-      futexWait(words, state, published | WAITER, RECHECK_NS);
+      if (words.load(this.#stop) !== 0) break;
+      ring.stateWord.wait(published | WAITER, RECHECK_NS);
     }
-    Atomics.store(words, this.#waitsFor, 0);
-    this.#stats.state(1, 0);
-    waiter.awake();
+    words.store(this.#waitsFor, 0);
+    this.#stats.state(STATE_RUNNING, 0);
+    ring.waiter.awake();
   }
 
   /**
    * The phase is not this exit's DONE. Either the main thread aborted it, to stop the vCPU; or the server wrote
    * nonsense: then the request is published again, so that only a right answer ever completes it.
    */
-  #refused(server: number, state: number, published: number, waiter: Waiter): void {
+  #refused(ring: Ring, published: number): void {
     const words = this.#words;
-    if (Atomics.load(words, this.#stop) !== 0) {
-      Atomics.store(words, state, (published & ~PHASE_MASK) | PHASE_RUNNING);
+    if (words.load(this.#stop) !== 0) {
+      words.store(ring.at, (published & ~PHASE_MASK) | PHASE_RUNNING);
       throw new LeaveGuest();
     }
-    Atomics.store(words, state, published);
-    this.#sleep(server, state, published, waiter);
+    words.store(ring.at, published);
+    this.#sleep(ring, published);
   }
 
   /** Main thread: ends the wait of a vCPU that must stop. The stop word is set before. */

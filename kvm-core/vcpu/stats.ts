@@ -55,19 +55,25 @@ export class ExitStats {
     this.#answered = clockMonotonic();
   }
 
-  /** After an exit: counts it on its reason and on its region (-1: nobody's), and its times if it was sampled. */
-  end(reason: number, region: number, sampled: boolean): void {
-    const total = sampled ? clockMonotonic() - this.#start : -1;
-    const device = this.#answered - this.#device;
-    this.#row(reason, total, device);
-    if (region >= 0) this.#row(STATS_REASONS + region, total, device);
+  /** Counts an exit that is not sampled, on its reason and on its region (-1: nobody's). */
+  count(reason: number, region: number): void {
+    this.#f64[(this.#at + statsRow(reason) + STATS_ROW.count) >> 3]!++;
+    if (region >= 0) this.#f64[(this.#at + statsRow(STATS_REASONS + region) + STATS_ROW.count) >> 3]!++;
   }
 
-  #row(index: number, total: number, device: number): void {
+  /** After an exit: counts it, and its times if it was sampled. */
+  end(reason: number, region: number, sampled: boolean): void {
+    this.count(reason, region);
+    if (!sampled) return;
+    const total = clockMonotonic() - this.#start;
+    const device = this.#answered - this.#device;
+    this.#time(reason, total, device);
+    if (region >= 0) this.#time(STATS_REASONS + region, total, device);
+  }
+
+  #time(index: number, total: number, device: number): void {
     const f64 = this.#f64;
     const row = this.#at + statsRow(index);
-    f64[(row + STATS_ROW.count) >> 3]!++;
-    if (total < 0) return;
     const sampled = (row + STATS_ROW.sampled) >> 3;
     const [min, max] = [(row + STATS_ROW.min) >> 3, (row + STATS_ROW.max) >> 3];
     if (f64[sampled] === 0 || total < f64[min]!) f64[min] = total;

@@ -8,6 +8,7 @@
 import { Worker } from "node:worker_threads";
 import { KvmError } from "../../shared/errno.ts";
 import type { RunResult } from "../../shared/exits.ts";
+import { EXIT } from "../../shared/exits.ts";
 import type { Arg } from "../../shared/ioctls.ts";
 import { KICKED } from "../../shared/mailbox.ts";
 import { futexWake, mapFixed, PROT_READ, PROT_WRITE } from "../../shared/native.ts";
@@ -21,7 +22,6 @@ import {
   STATS_ROW,
   STATS_VERSION,
 } from "../../shared/stats-page.ts";
-import { EXIT } from "../../shared/exits.ts";
 import { CPU } from "../cpu/state.ts";
 import { PAGE_SIZE, vcpuZone, ZONE } from "../cpu/zones.ts";
 import { type EngineName, resetVcpu } from "../engine/engine.ts";
@@ -47,7 +47,10 @@ export class Vcpu {
   #run: Run | undefined;
   /** An exit whose owner went before it got it. */
   #unclaimed: RunResult | undefined;
-  #idle: (() => void)[] = [];
+  /** Requests that wait for the end of the KVM_RUN under way, in their order. */
+  #waiting: (() => void)[] = [];
+  /** The thread is in the middle of an instruction: an exit in message mode that waits for its completion. */
+  #midInstruction = false;
   #stopped = false;
   /** A line of in_asm. */
   onTrace: (line: string, taken: () => void) => void = (_line, taken) => taken();
@@ -80,10 +83,12 @@ export class Vcpu {
   }
 
   /** KVM_RUN. EINTR: immediate_exit or a kick. */
-  async run(arg: Arg<"KVM_RUN">): Promise<RunResult> {
-    if (this.#run) await this.idle();
-    this.#alive();
-    if (this.#running) return this.#reply(); // the run of an owner that is gone
+  run(arg: Arg<"KVM_RUN">): Promise<RunResult> {
+    if (this.#running && !this.#run) return this.#reply(); // takes over the run of an owner that is gone
+    return this.whenIdle(() => this.#begin(arg));
+  }
+
+  #begin(arg: Arg<"KVM_RUN">): RunResult | Promise<RunResult> {
     if (this.#unclaimed) {
       const result = this.#unclaimed;
       this.#unclaimed = undefined;
@@ -104,14 +109,29 @@ export class Vcpu {
     return reply;
   }
 
-  /** Resolves when no KVM_RUN is under way. */
-  async idle(): Promise<void> {
-    while (this.#running) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    this.#alive();
+  /**
+   * Does `work` while no KVM_RUN is under way: at once, or after those that wait already. So requests take effect in
+   * their order, and a KVM_RUN among them holds up the ones behind it.
+   */
+  whenIdle<T>(work: () => T | Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const turn = () => {
+        try {
+          this.#alive();
+          resolve(work());
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      if (this.#running) this.#waiting.push(turn);
+      else turn();
+    });
   }
 
-  /** The owner's connection ended: nobody waits for the KVM_RUN under way. */
+  /** The owner's connection ended: nobody waits for the KVM_RUN under way, and what waits behind it is not done. */
   orphan(): void {
+    this.#waiting = [];
+    this.#run?.reject(new KvmError("EBADF", "the owner's handle was closed"));
     this.#run = undefined;
   }
 
@@ -123,6 +143,12 @@ export class Vcpu {
   /** The guest-physical page table changed. */
   flushTlb(): void {
     this.#pend(PENDING_TLB);
+  }
+
+  /** True when no access of the guest's can use a translation from before the last flushTlb() any more. */
+  get tlbIsFlushed(): boolean {
+    if ((Atomics.load(this.#words, (this.zone + CPU.pending) >> 2) & PENDING_TLB) === 0) return true;
+    return !this.#running && !this.#midInstruction; // the next KVM_RUN flushes before it enters the guest
   }
 
   /** An interrupt source changed. */
@@ -206,6 +232,7 @@ export class Vcpu {
       return;
     }
     this.#running = false;
+    this.#midInstruction = message.kind === "exit" && message.pending;
     const run = this.#run;
     this.#run = undefined;
     if (message.kind === "interrupted") run?.reject(new KvmError("EINTR", "KVM_EXIT_INTR"));
@@ -215,9 +242,7 @@ export class Vcpu {
   }
 
   #finish(): void {
-    const waiting = this.#idle;
-    this.#idle = [];
-    for (const resolve of waiting) resolve();
+    while (!this.#running && this.#waiting.length > 0) this.#waiting.shift()!();
   }
 
   #failed(error: Error): void {

@@ -5,7 +5,16 @@
  */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { KvmError } from "../../shared/errno.ts";
-import { addSeals, F_SEAL_FUTURE_WRITE, getSeals, memfdCreate, SEALS_FIXED } from "../../shared/native.ts";
+import {
+  addSeals,
+  F_SEAL_FUTURE_WRITE,
+  getSeals,
+  mapFixed,
+  memfdCreate,
+  PROT_READ,
+  PROT_WRITE,
+  SEALS_FIXED,
+} from "../../shared/native.ts";
 
 export class Descriptor {
   readonly fd: number;
@@ -35,6 +44,21 @@ export class Descriptor {
 
   release(): void {
     if (--this.#holders === 0) closeSync(this.fd);
+  }
+
+  /**
+   * Maps a part of what a client passed over a range of linear memory, readable and writable; nothing is mapped on
+   * failure. EINVAL as requireMemory(), and where the file is open or sealed against writing.
+   */
+  map(memory: Uint8Array, at: number, length: number, offset: number, what: string): void {
+    this.requireMemory(offset + length, what);
+    try {
+      mapFixed(memory, at, length, this.fd, offset, PROT_READ | PROT_WRITE);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EACCES" || code === "EPERM") throw new KvmError("EINVAL", `${what} cannot be written`);
+      throw error;
+    }
   }
 
   /**

@@ -7,7 +7,7 @@
 import { readFileSync } from "node:fs";
 import { KvmError } from "../../shared/errno.ts";
 import { MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
-import { mapAnonymous, mapFixed, PROT_READ, PROT_WRITE } from "../../shared/native.ts";
+import { mapAnonymous } from "../../shared/native.ts";
 import { AREA_BYTES } from "../../shared/server-area.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { MAX_SERVERS, NO_GSI, serverAreaAt, VM_STATE } from "./vm-state.ts";
@@ -78,10 +78,9 @@ export class DeviceServers {
   setArea(place: number, memfd: Descriptor): void {
     const server = this.#servers[place]!;
     if (server.area) throw new KvmError("EEXIST", "this server has an area already");
-    memfd.requireMemory(AREA_BYTES, "the server area");
-    mapFixed(this.#bytes, serverAreaAt(place), AREA_BYTES, memfd.fd, 0, PROT_READ | PROT_WRITE);
+    memfd.map(this.#bytes, serverAreaAt(place), AREA_BYTES, 0, "the server area");
     server.area = memfd.hold();
-    Atomics.store(this.#words, (VM_STATE.serverArea >> 2) + place, 1);
+    this.#setPaged(place, 1);
   }
 
   setJournal(place: number, memfd: Descriptor): void {
@@ -93,21 +92,24 @@ export class DeviceServers {
 
   /**
    * Gives a dead server's place to a session. ENOENT: no such server; EBUSY: its process lives, or its session is
-   * still open. Returns what it left.
+   * still open; EEXIST: the session is another device server already.
    */
-  takeOver(place: number, session: object, peer: Peer): { area: Descriptor | undefined; journal: Descriptor | undefined } {
+  takeOver(place: number, session: object, peer: Peer): void {
     const server = this.#servers[place];
     if (!server) throw new KvmError("ENOENT", `there is no device server ${place}`);
     if (server.session !== undefined && server.session !== session)
       throw new KvmError("EBUSY", `device server ${place} is still connected (process ${server.peer.pid})`);
     if (server.session === undefined && !isGone(server.peer))
       throw new KvmError("EBUSY", `process ${server.peer.pid} of device server ${place} still lives`);
-    // The session had a place of its own only if it asked for one; that one must be unused.
     const own = this.#servers.findIndex((other) => other?.session === session);
-    if (own >= 0 && own !== place) this.#free(own);
+    if (own >= 0 && own !== place) throw new KvmError("EEXIST", `this session is device server ${own}`);
     server.session = session;
     server.peer = peer;
-    return { area: server.area, journal: server.journal };
+  }
+
+  /** What a server has handed to kvm-core, which its successor gets. */
+  left(place: number): { readonly area?: Descriptor | undefined; readonly journal?: Descriptor | undefined } {
+    return this.#servers[place] ?? {};
   }
 
   /** KVM_IRQFD: ties an event of a server to a GSI, or with NO_GSI unties it. */
@@ -149,9 +151,15 @@ export class DeviceServers {
     this.#words.fill(owner ? -1 : 0, (VM_STATE.granted >> 2) + place * words, (VM_STATE.granted >> 2) + (place + 1) * words);
   }
 
+  /** Routers keep which servers have an area beside the regions, so it counts as a change of the table. */
+  #setPaged(place: number, paged: number): void {
+    Atomics.store(this.#words, (VM_STATE.serverArea >> 2) + place, paged);
+    Atomics.add(this.#words, VM_STATE.regionVersion >> 2, 2); // stays even: nothing is half written
+  }
+
   #free(place: number): void {
     const server = this.#servers[place]!;
-    Atomics.store(this.#words, (VM_STATE.serverArea >> 2) + place, 0);
+    this.#setPaged(place, 0);
     mapAnonymous(this.#bytes, serverAreaAt(place), AREA_BYTES);
     this.#bytes.fill(NO_GSI, VM_STATE.irqfds + place * MAILBOX_EVENTS, VM_STATE.irqfds + (place + 1) * MAILBOX_EVENTS);
     server.area?.release();

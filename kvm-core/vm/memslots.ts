@@ -7,7 +7,7 @@
  */
 import { KvmError } from "../../shared/errno.ts";
 import { KVM_MEM_READONLY } from "../../shared/ioctls.ts";
-import { mapAnonymous, mapFixed, PROT_READ, PROT_WRITE } from "../../shared/native.ts";
+import { mapAnonymous } from "../../shared/native.ts";
 import { GPA_PRESENT, GPA_READONLY, GPA_TABLE, GUEST_RAM } from "../cpu/zones.ts";
 import type { Descriptor } from "./descriptor.ts";
 
@@ -46,11 +46,22 @@ export class MemSlots {
     return this.#slots.values();
   }
 
+  get count(): number {
+    return this.#slots.size;
+  }
+
   /**
    * Makes, or with size 0 deletes, a slot. EINVAL: misaligned, wrapping, over the limits, a size or memfd that
    * changes, or an unsealed memfd; EEXIST: overlaps another slot. True when TLBs have to be flushed.
    */
-  set(slot: number, flags: number, gpaBig: bigint, sizeBig: bigint, memfd: Descriptor | undefined, offsetBig: bigint): boolean {
+  set(
+    slot: number,
+    flags: number,
+    gpaBig: bigint,
+    sizeBig: bigint,
+    memfd: Descriptor | undefined,
+    offsetBig: bigint,
+  ): boolean {
     if (slot >= MAX_SLOTS) throw new KvmError("EINVAL", `slot ${slot}: at most ${MAX_SLOTS} slots`);
     const old = this.#slots.get(slot);
     if (sizeBig === 0n) {
@@ -61,7 +72,8 @@ export class MemSlots {
     if ((flags & ~KVM_MEM_READONLY) !== 0) throw new KvmError("EINVAL", `flags ${flags} of slot ${slot} are not built`);
     if (gpaBig + sizeBig > BigInt(GUEST_END) || sizeBig > BigInt(MAX_GUEST_RAM))
       throw new KvmError("EINVAL", `slot ${slot} ends beyond 4 GiB, or guest RAM exceeds 3.75 GiB`);
-    if (offsetBig + sizeBig > BigInt(Number.MAX_SAFE_INTEGER)) throw new KvmError("EINVAL", "memfd_offset is too large");
+    if (offsetBig + sizeBig > BigInt(Number.MAX_SAFE_INTEGER))
+      throw new KvmError("EINVAL", "memfd_offset is too large");
     const [gpa, size, offset] = [Number(gpaBig), Number(sizeBig), Number(offsetBig)];
     if (gpa % PAGE !== 0 || size % PAGE !== 0 || offset % PAGE !== 0)
       throw new KvmError("EINVAL", `slot ${slot} is not aligned to ${PAGE} bytes`);
@@ -70,14 +82,12 @@ export class MemSlots {
       if (gpa < other.gpa + other.size && other.gpa < gpa + size)
         throw new KvmError("EEXIST", `slot ${slot} overlaps slot ${other.slot}`);
     if (!memfd) throw new KvmError("EBADF", `slot ${slot}: no such descriptor`);
-    memfd.requireMemory(offset + size, `the memory of slot ${slot}`);
     const at = this.#place(size);
-    mapFixed(this.#memory, at, size, memfd.fd, offset, PROT_READ | PROT_WRITE);
+    memfd.map(this.#memory, at, size, offset, `the memory of slot ${slot}`);
     const made: Slot = { slot, flags, gpa, size, memfd: memfd.hold(), offset, at };
     this.#slots.set(slot, made);
     const bits = GPA_PRESENT | (flags & KVM_MEM_READONLY ? GPA_READONLY : 0);
-    for (let page = 0; page < size; page += PAGE)
-      Atomics.store(this.#table, (gpa + page) / PAGE, (at + page) | bits);
+    for (let page = 0; page < size; page += PAGE) Atomics.store(this.#table, (gpa + page) / PAGE, (at + page) | bits);
     return false;
   }
 
@@ -86,19 +96,28 @@ export class MemSlots {
     this.#quarantine = [];
   }
 
-  /** Copies guest memory out of or into slots; EFAULT where any byte is no RAM (or read-only, for a write). */
+  /**
+   * Copies guest memory out of or into slots. EFAULT, and nothing copied, where any byte is no RAM (or read-only, for
+   * a write).
+   */
   copy(gpaBig: bigint, bytes: Uint8Array, write: boolean): void {
-    let gpa = gpaBig < BigInt(GUEST_END) ? Number(gpaBig) : GUEST_END;
-    if (gpa + bytes.length > GUEST_END) throw new KvmError("EFAULT", "the range ends beyond 4 GiB");
-    for (let done = 0; done < bytes.length; ) {
-      const chunk = Math.min(PAGE - (gpa % PAGE), bytes.length - done);
-      const entry = this.#table[Math.floor(gpa / PAGE)]!;
+    const end = gpaBig + BigInt(bytes.length);
+    if (end > BigInt(GUEST_END)) throw new KvmError("EFAULT", "the range ends beyond 4 GiB");
+    const start = Number(gpaBig);
+    for (let page = Math.floor(start / PAGE); page * PAGE < end; page++) {
+      const entry = this.#table[page]!;
       if (!(entry & GPA_PRESENT) || (write && entry & GPA_READONLY))
-        throw new KvmError("EFAULT", `0x${gpa.toString(16)} is ${entry & GPA_PRESENT ? "read-only" : "no RAM"}`);
-      const at = ((entry & ~(PAGE - 1)) >>> 0) + (gpa % PAGE);
+        throw new KvmError(
+          "EFAULT",
+          `0x${(page * PAGE).toString(16)} is ${entry & GPA_PRESENT ? "read-only" : "no RAM"}`,
+        );
+    }
+    for (let done = 0; done < bytes.length; ) {
+      const gpa = start + done;
+      const chunk = Math.min(PAGE - (gpa % PAGE), bytes.length - done);
+      const at = ((this.#table[Math.floor(gpa / PAGE)]! & ~(PAGE - 1)) >>> 0) + (gpa % PAGE);
       if (write) this.#memory.set(bytes.subarray(done, done + chunk), at);
       else bytes.set(this.#memory.subarray(at, at + chunk), done);
-      gpa += chunk;
       done += chunk;
     }
   }
@@ -125,7 +144,10 @@ export class MemSlots {
       at = range.at + range.size;
     }
     if (at + size > LINEAR_END)
-      throw new KvmError("EINVAL", `guest RAM exceeds ${MAX_GUEST_RAM / 2 ** 20} MiB (or deleted slots are not flushed yet)`);
+      throw new KvmError(
+        "EINVAL",
+        `guest RAM exceeds ${MAX_GUEST_RAM / 2 ** 20} MiB (or deleted slots are not flushed yet)`,
+      );
     return at;
   }
 }

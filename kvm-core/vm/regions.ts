@@ -7,8 +7,10 @@
  */
 import { KvmError } from "../../shared/errno.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
+import { sharedWords, type Words } from "../../shared/words.ts";
 import {
   MAX_REGIONS,
+  MAX_SERVERS,
   REGION_COALESCED,
   REGION_IOEVENTFD,
   REGION_OWNED,
@@ -203,48 +205,53 @@ type Ranges = { readonly base: Float64Array; readonly end: Float64Array; readonl
 
 /** A vCPU thread's end: lookups without lock or allocation. */
 export class Router {
+  readonly #shared: Words;
   readonly #words: Int32Array;
   readonly #view: DataView;
   #version = -1;
   #rows: readonly Row[] = [];
+  /** Per server: its area is mapped. */
+  #paged: readonly boolean[] = [];
   #owned: readonly Ranges[] = [];
   #posted: readonly (readonly Row[])[] = [[], []];
-  #last = 0;
+  /** The range that find() found last; space -1 where nobody registered. */
+  #space = -1;
+  #from = 0;
+  #to = 0;
   /** The result of find(): server 0 and region -1 where nobody registered. */
   server = 0;
   region = -1;
+  /** The server is in page mode. */
+  paged = false;
 
   constructor(memory: WebAssembly.Memory) {
+    this.#shared = sharedWords(memory);
     this.#words = new Int32Array(memory.buffer);
     this.#view = new DataView(memory.buffer);
   }
 
-  /** Looks an address up; results in `server` and `region`. */
+  /** Looks an address up; results in `server`, `region` and `paged`. */
   find(space: number, address: number): void {
-    if (Atomics.load(this.#words, VM_STATE.regionVersion >> 2) !== this.#version) this.#read();
+    if (this.#shared.load(VM_STATE.regionVersion) !== this.#version) this.#read();
+    if (space === this.#space && address >= this.#from && address < this.#to) return; // as the time before
     const { base, end, row } = this.#owned[space]!;
-    let at = this.#last;
-    if (!(at < base.length && address >= base[at]! && address < end[at]!)) {
-      at = -1;
-      for (let low = 0, high = base.length - 1; low <= high; ) {
-        const middle = (low + high) >> 1;
-        if (address < base[middle]!) high = middle - 1;
-        else if (address >= end[middle]!) low = middle + 1;
-        else {
-          at = middle;
-          break;
-        }
+    let at = -1;
+    for (let low = 0, high = base.length - 1; low <= high; ) {
+      const middle = (low + high) >> 1;
+      if (address < base[middle]!) high = middle - 1;
+      else if (address >= end[middle]!) low = middle + 1;
+      else {
+        at = middle;
+        break;
       }
-      if (at < 0) {
-        this.server = 0;
-        this.region = -1;
-        return;
-      }
-      this.#last = at;
     }
-    const found = this.#rows[row[at]!]!;
-    this.server = found.server;
-    this.region = found.region;
+    const found = at < 0 ? undefined : this.#rows[row[at]!]!;
+    this.#space = found === undefined ? -1 : space;
+    this.#from = found === undefined ? 0 : base[at]!;
+    this.#to = found === undefined ? 0 : end[at]!;
+    this.server = found === undefined ? 0 : found.server;
+    this.region = found === undefined ? -1 : found.region;
+    this.paged = this.#paged[this.server]!;
   }
 
   /** The rule that posts this write, or undefined. The space has few of them, so they are tried in turn. */
@@ -268,6 +275,9 @@ export class Router {
     do {
       version = Atomics.load(this.#words, VM_STATE.regionVersion >> 2);
       rows.length = 0;
+      this.#paged = Array.from({ length: MAX_SERVERS }, (_, server) => {
+        return Atomics.load(this.#words, (VM_STATE.serverArea >> 2) + server) !== 0;
+      });
       const count = Math.min(this.#view.getUint32(VM_STATE.regionCount, true), MAX_REGIONS);
       for (let i = 0; i < count; i++) {
         const at = VM_STATE.regions + i * REGION_ROW.size;
@@ -302,7 +312,7 @@ export class Router {
     this.#posted = [SPACE_PIO, SPACE_MMIO].map((space) =>
       rows.filter((row) => row.kind !== REGION_OWNED && row.space === space),
     );
-    this.#last = 0;
+    this.#space = -1;
     this.#version = version;
   }
 }

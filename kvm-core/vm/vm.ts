@@ -4,15 +4,20 @@
  * Leaves out: the requests' arguments (server/vm-ioctls.ts).
  */
 import { KvmError } from "../../shared/errno.ts";
+import type { Arg } from "../../shared/ioctls.ts";
 import { MAX_VCPUS } from "../../shared/server-area.ts";
 import { initRow, STATS_REASONS } from "../../shared/stats-page.ts";
 import { Pic } from "../irqchip/pic.ts";
 import { Vcpu } from "../vcpu/vcpu.ts";
+import type { Descriptor } from "./descriptor.ts";
 import { DeviceServers, isGone, type Peer } from "./device-servers.ts";
 import type { MemoryPool } from "./memory-pool.ts";
 import { MemSlots } from "./memslots.ts";
 import { RegionTable } from "./regions.ts";
 import { MAX_SERVERS, statsAt, VM_STATE } from "./vm-state.ts";
+
+/** Seconds of SPLITVM_KEEP_VM: a day. (setTimeout takes at most 2^31 ms, and fires at once for more.) */
+export const MAX_LINGER = 86_400;
 
 export class Vm {
   readonly name: string;
@@ -62,9 +67,9 @@ export class Vm {
     return this.#owner === session;
   }
 
-  /** Throws ENODEV once the VM is being destroyed: its handles are dead. */
-  alive(): void {
-    if (this.#destroyed) throw new KvmError("ENODEV", `the VM "${this.name}" was destroyed`);
+  /** True once the VM is being destroyed: its handles are dead with it. */
+  get dead(): boolean {
+    return this.#destroyed !== undefined;
   }
 
   /** KVM_CREATE_VCPU. EINVAL: no such id; EEXIST: it exists. */
@@ -78,22 +83,23 @@ export class Vm {
     return vcpu;
   }
 
-  /** KVM_CREATE_IRQCHIP: the two 8259s. EEXIST: they exist. Before any vCPU ran, as Linux wants it. */
+  /** KVM_CREATE_IRQCHIP: the two 8259s. EEXIST: they exist; EINVAL: a vCPU exists already, as in Linux. */
   createIrqchip(): void {
-    if (this.#words[VM_STATE.irqchip >> 2] !== 0) throw new KvmError("EEXIST", "the irqchip exists");
+    if (this.hasIrqchip) throw new KvmError("EEXIST", "the irqchip exists");
+    if (this.vcpus.size > 0) throw new KvmError("EINVAL", "KVM_CREATE_IRQCHIP comes before the first KVM_CREATE_VCPU");
     new Pic(this.memory).reset();
     Atomics.store(this.#words, VM_STATE.irqchip >> 2, 1);
   }
 
   /**
-   * One of the 8259s, for KVM_GET_IRQCHIP and KVM_SET_IRQCHIP, when the thread that drives them has vCPU 0 at rest.
+   * The 8259s, for KVM_GET_IRQCHIP and KVM_SET_IRQCHIP of `chip`, while the thread that drives them has vCPU 0 at rest.
    * ENXIO without an irqchip, EINVAL for a chip that there is none of.
    */
-  async picAtRest(chip: number): Promise<Pic> {
+  async withPic<T>(chip: number, work: (pic: Pic) => T): Promise<T> {
     if (!this.hasIrqchip) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
     if (chip > 1) throw new KvmError("EINVAL", `chip ${chip}: 0 and 1 are the 8259s, the IOAPIC is not built`);
-    await this.vcpus.get(0)?.idle();
-    return new Pic(this.memory);
+    const pic = new Pic(this.memory);
+    return this.vcpus.get(0)?.whenIdle(() => work(pic)) ?? work(pic);
   }
 
   get hasIrqchip(): boolean {
@@ -128,26 +134,30 @@ export class Vm {
     this.#names.delete(region);
   }
 
-  /** Guest memory changed its place: TLBs are flushed before the vCPUs go on. */
-  flushTlbs(): void {
-    for (const vcpu of this.vcpus.values()) vcpu.flushTlb();
+  /** KVM_SET_USER_MEMORY_REGION (memslots.ts). When guest memory goes away TLBs are flushed before the vCPUs go on. */
+  setMemory(arg: Arg<"KVM_SET_USER_MEMORY_REGION">, memfd: Descriptor | undefined): void {
+    const vcpus = [...this.vcpus.values()];
+    if (vcpus.every((vcpu) => vcpu.tlbIsFlushed)) this.slots.flushed();
+    if (this.slots.set(arg.slot, arg.flags, arg.guest_phys_addr, arg.memory_size, memfd, arg.memfd_offset))
+      for (const vcpu of vcpus) vcpu.flushTlb();
   }
 
+  /** SPLITVM_KEEP_VM. EINVAL: longer than a timer can be. */
   keep(linger: number): void {
+    if (linger > MAX_LINGER) throw new KvmError("EINVAL", `linger ${linger}: at most ${MAX_LINGER} s`);
     this.#linger = linger;
   }
 
   /** Makes a session the owner. EBUSY: there is one, or its process still lives. */
   takeOwnership(session: object, peer: Peer): void {
-    this.alive();
     if (this.#owner !== undefined)
       throw new KvmError("EBUSY", `"${this.name}" has an owner: process ${this.#ownerPeer.pid}`);
     if (!isGone(this.#ownerPeer)) throw new KvmError("EBUSY", `process ${this.#ownerPeer.pid} still lives`);
+    this.servers.takeOver(0, session, peer);
     clearTimeout(this.#lingering);
     this.#lingering = undefined;
     this.#owner = session;
     this.#ownerPeer = peer;
-    this.servers.takeOver(0, session, peer);
     this.onReport(`"${this.name}" was taken over by process ${peer.pid}`);
   }
 

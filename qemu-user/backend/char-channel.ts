@@ -70,15 +70,3 @@ export class ChannelBackend implements CharBackend {
     if (!this.#input.waitForBytes()) this.#frontend?.inputReady();
   }
 }
-
-/** A back end that leads nowhere: takes everything, gives nothing. */
-export class NullBackend implements CharBackend {
-  attach(_frontend: CharFrontend): void {}
-  write(_byte: number): boolean {
-    return true;
-  }
-  writeAll(_byte: number): void {}
-  read(): number {
-    return -1;
-  }
-}

@@ -78,18 +78,18 @@ export class CharPump {
 
   /** One drain at a time; whoever asks meanwhile gets the one that runs. */
   #pump(): Promise<void> {
-    this.#pumping ??= this.#run().finally(() => {
-      this.#pumping = undefined;
-    });
+    this.#pumping ??= this.#run();
     return this.#pumping;
   }
 
   async #run(): Promise<void> {
+    await undefined; // so that `#pumping` is set before it can be cleared
     for (;;) {
       const count = this.#output.popInto(this.#piece);
       if (count === 0) {
-        if (this.#output.waitForBytes()) return;
-        continue;
+        if (!this.#output.waitForBytes()) continue;
+        this.#pumping = undefined; // in the same step as the wait: the next notice must start a new drain
+        return;
       }
       if (this.#failed) continue;
       try {

@@ -87,7 +87,7 @@ export class Bus {
     this.#accesses++;
     const region = this.#find(address);
     if (region === undefined || address + width > region.base + region.size) return this.#readSplit(address, width);
-    return region.device.read(address - region.base, width) >>> 0;
+    return (region.device.read(address - region.base, width) & ALL_ONES[width]) >>> 0;
   }
 
   /** One exit (or one posted write): a write of 1, 2 or 4 bytes. Ignored where nobody is. */

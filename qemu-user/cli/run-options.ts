@@ -265,7 +265,10 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "take-over",
         dashes: "--",
-        help: ["go on with the VM -name at --core whose qemu-user", "died; repeat the options that it was started with"],
+        help: [
+          "go on with the VM -name at --core whose qemu-user",
+          "died; repeat the options that it was started with",
+        ],
         again: "last",
         set: (d) => {
           d.takeOver = true;

@@ -134,7 +134,7 @@ function servePages(pc: Pc, dispatcher: Dispatcher): void {
   const journal = new Journal(buffer, plan.journal);
   if (start.takeOver) restoreJournal(journal, devices);
   new RingServer({
-    buffer,
+    memory: start.memory,
     area: plan.area,
     vcpus: start.vcpus,
     dispatcher,

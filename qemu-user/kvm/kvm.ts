@@ -8,7 +8,7 @@ import { closeSync } from "node:fs";
 import type { KvmError } from "../../shared/errno.ts";
 import type { RunResult } from "../../shared/exits.ts";
 import { Session } from "../../shared/hello.ts";
-import type { Arg, IoctlName, IOCTLS, KvmRegs, KvmSregs, Ret } from "../../shared/ioctls.ts";
+import type { Arg, IOCTLS, IoctlName, KvmRegs, KvmSregs, Ret } from "../../shared/ioctls.ts";
 
 type NamesOn<K> = { [N in IoctlName]: (typeof IOCTLS)[N]["on"] extends K ? N : never }[IoctlName];
 
@@ -75,6 +75,7 @@ export class Vm {
       memfd,
       memfd_offset: BigInt(offset),
     });
+    await this.session.channel.request("SPLITVM_CLOSE_DESCRIPTOR", 0, { descriptor: memfd });
   }
 
   async createVcpu(id: number): Promise<Vcpu> {

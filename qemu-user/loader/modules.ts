@@ -44,7 +44,8 @@ export function loadModules(
     if (path === "") throw new LoaderError("-initrd", "a file name is missing");
     const file = new BootFile(path);
     try {
-      const base = placement.find(path, file.size, PAGE, above);
+      // An empty module takes a page, too, so that its address is nobody else's.
+      const base = placement.find(path, Math.max(1, file.size), PAGE, above);
       file.load(0, file.size, memory, base, "module");
       return { base, size: file.size, commandLine };
     } finally {

@@ -35,7 +35,7 @@ export function memoryMap(ramSize: number): MemoryMap {
   }
   if (ramSize < RAM_MIN) throw new Error(`-m: at least ${RAM_MIN / MiB}M are needed`);
   if (ramSize > RAM_MAX) {
-    const asked = ramSize >= GiB ? `${+(ramSize / GiB).toFixed(2)}G` : `${ramSize / MiB}M`;
+    const asked = ramSize % GiB === 0 ? `${ramSize / GiB}G` : `${ramSize / MiB}M`;
     throw new Error(
       `-m: ${asked} are more than the ${RAM_MAX / MiB}M below the PCI hole; RAM above 4G is not built yet`,
     );

@@ -180,6 +180,17 @@ static int run_soak(void)
   return 0;
 }
 
+/* Whoever answers, and however often the device process dies: COUNTER must go up by one at each read. */
+static int run_counter(void)
+{
+  u16 port = (u16)option_number("port", 0xc000);
+  u32 count = option_number("count", 1000), first = in32(port + TEST_COUNTER), wrong = 0;
+  for (u32 i = 1; i < count; i++)
+    wrong += in32(port + TEST_COUNTER) != first + i;
+  print("counter: %u reads, %u wrong, %s\n", count, wrong, wrong == 0 ? "exact" : "MISCOUNTED");
+  return wrong != 0;
+}
+
 /* #BP, whose gate is beyond the table's limit, then #GP, then #DF: shutdown. */
 static int run_triple(void)
 {
@@ -217,6 +228,7 @@ static const struct {
   {"fib", "count=", "fib(24) by recursion", run_fib},
   {"mem", "count=", "read-modify-write in four widths", run_mem},
   {"soak", "a= b= c= count=", "three test devices at these ports, every answer checked", run_soak},
+  {"counter", "port= count=", "a COUNTER that must go up by one at each read", run_counter},
   {"triple", "", "triple fault", run_triple},
   {"nothing", "", "reads where nothing is", run_nothing},
 };

@@ -13,8 +13,22 @@ function memory(): GuestMemory {
 
 /** Addresses that are nobody's RAM, whatever the length. */
 const OUTSIDE = [
-  0, 0xfff, 0x3000, 0x7fff, 0x9000, -1, -0x1000, 0.5, 4096.5, 2 ** 32, 2 ** 53, 2 ** 64, 1e300,
-  Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY,
+  0,
+  0xfff,
+  0x3000,
+  0x7fff,
+  0x9000,
+  -1,
+  -0x1000,
+  0.5,
+  4096.5,
+  2 ** 32,
+  2 ** 53,
+  2 ** 64,
+  1e300,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
 ];
 
 describe("single values", () => {
@@ -84,14 +98,19 @@ describe("ranges", () => {
   test.each(OUTSIDE)("at %d are refused", (gpa) => {
     const m = memory();
     expect([m.contains(gpa, 1), m.fill(gpa, 1, 1), m.write(gpa, new Uint8Array(1)), m.slice(gpa, 1)]).toEqual([
-      false, false, false, undefined,
+      false,
+      false,
+      false,
+      undefined,
     ]);
   });
 
   test.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 2 ** 32])("of length %d are refused", (length) => {
     const m = memory();
     expect([m.contains(0x1000, length), m.fill(0x1000, length, 1), m.slice(0x1000, length)]).toEqual([
-      false, false, undefined,
+      false,
+      false,
+      undefined,
     ]);
   });
 
@@ -113,7 +132,13 @@ test.each([
   ["empty", [{ gpa: 0, size: 0, at: 0 }]],
   ["negative", [{ gpa: -1, size: 1, at: 0 }]],
   ["fractional", [{ gpa: 0.5, size: 1, at: 0 }]],
-  ["overlapping", [{ gpa: 0, size: 0x1000, at: 0 }, { gpa: 0xfff, size: 1, at: 0 }]],
+  [
+    "overlapping",
+    [
+      { gpa: 0, size: 0x1000, at: 0 },
+      { gpa: 0xfff, size: 1, at: 0 },
+    ],
+  ],
 ])("a slot that is %s is the host's mistake", (_, slots) => {
   expect(() => new GuestMemory(new ArrayBuffer(0x4000), slots)).toThrow(/memory slot/);
 });

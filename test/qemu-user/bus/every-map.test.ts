@@ -1,5 +1,6 @@
 /** Every device's register map, on a live device: rules that hold whatever the device is. A new map gets a row here. */
 import { describe, expect, test } from "vitest";
+import { Bus } from "../../../qemu-user/bus/bus.ts";
 import type { RegisterDevice, RegMap } from "../../../qemu-user/bus/regmap.ts";
 import { SERIAL_REGISTERS, Uart16550 } from "../../../qemu-user/hw/serial.ts";
 import { SPLITVM_TEST_REGISTERS, SplitvmTest } from "../../../qemu-user/hw/splitvm-test.ts";
@@ -12,17 +13,23 @@ function uart(dlab: boolean): Uart16550 {
   return device;
 }
 
+const { memory } = testBoard();
+
 function testDevice(): SplitvmTest {
-  const { memory } = testBoard();
   const slot = { intx: new FakeLine(), busMaster: () => true };
   return new SplitvmTest({ name: "test", slot, memory, exits: () => 0, journal: true });
 }
 
 function configSpace(): ConfigSpace {
   const { identity, bars } = testDevice();
-  const { ports, mmio } = testBoard().pc;
+  const [ports, mmio] = [new Bus("port", 2 ** 16, () => {}), new Bus("memory", 2 ** 32, () => {})];
   const config = new ConfigSpace(new FakeLine());
-  config.connect(identity, bars, { ports, mmio }, { command: 3, bars: [0xd000, 0xe100_0000, 0xe200_0000], interruptLine: 11 });
+  config.connect(
+    identity,
+    bars,
+    { ports, mmio },
+    { command: 3, bars: [0xd000, 0xe100_0000, 0xe200_0000], interruptLine: 11 },
+  );
   return config;
 }
 
@@ -31,7 +38,8 @@ interface Case<D extends RegisterDevice> {
   readonly make: () => D;
 }
 
-const entry = <D extends RegisterDevice>(map: RegMap<D>, make: () => D) => ({ map, make }) as unknown as Case<RegisterDevice>;
+const entry = <D extends RegisterDevice>(map: RegMap<D>, make: () => D) =>
+  ({ map, make }) as unknown as Case<RegisterDevice>;
 
 const CASES: readonly (readonly [string, Case<RegisterDevice>])[] = [
   ["serial", entry(SERIAL_REGISTERS, () => uart(false))],

@@ -203,7 +203,13 @@ describe("loopback", () => {
     const u = setup();
     u.out(MCR, 0x10);
     u.in(MSR);
-    for (const [mcr, msr] of [[0x11, 0x20], [0x12, 0x10], [0x14, 0x40], [0x18, 0x80], [0x1a, 0x90]] as const) {
+    for (const [mcr, msr] of [
+      [0x11, 0x20],
+      [0x12, 0x10],
+      [0x14, 0x40],
+      [0x18, 0x80],
+      [0x1a, 0x90],
+    ] as const) {
       u.out(MCR, mcr);
       expect(u.in(MSR) & 0xf0).toBe(msr);
     }

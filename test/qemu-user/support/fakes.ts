@@ -3,10 +3,11 @@
  * Follows: qemu-user/bus/interfaces.ts.
  * Left out: anything that behaves by itself; a test moves every part by hand.
  */
-import { GuestMemory } from "../../../shared/guest-memory.ts";
+
 import type { CharBackend, CharFrontend, IrqLine } from "../../../qemu-user/bus/interfaces.ts";
 import { type DeviceOption, defaultProperties } from "../../../qemu-user/machine/device-catalog.ts";
 import { createPc, type Pc } from "../../../qemu-user/machine/pc.ts";
+import { GuestMemory } from "../../../shared/guest-memory.ts";
 
 /** An interrupt input that remembers: its level, and how often it rose. */
 export class FakeLine implements IrqLine {

@@ -1,0 +1,145 @@
+/**
+ * The table of blocks: guest-physical address and mode -> first record; the blocks of each page; and what writes invalidate.
+ * Document: architecture.md section 5 (bounded, evictable cache).
+ * Left out: eviction of parts: when records or table are full, everything goes, and is made again on demand.
+ */
+
+import { HEAD, MICRO, NO_SECOND_PAGE, RECORD } from "../emit/record.ts";
+import { BLOCK_HASH_ENTRIES, RECORDS_SIZE, ZONE } from "../cpu/zones.ts";
+
+const MODE_MASK = 15;
+/** 4 KiB pages of the guest-physical space. */
+const GPA_PAGES = 1 << 20;
+/** Entry value of a block that was invalidated: the probe goes on behind it. */
+const DELETED = 1;
+const GRANULE_SHIFT = 7;
+/** Records kept free for the block being written: 64 instructions of up to 3 records, and their ends. */
+const BLOCK_RESERVE = 256 * RECORD.size;
+
+export class BlockTable {
+  readonly #u32: Uint32Array;
+  readonly #zone: number;
+  readonly #hash: number;
+  readonly #codePages: number;
+  readonly #granules: number;
+  #used = 0;
+  /** Where the next block goes. */
+  next: number;
+
+  constructor(u32: Uint32Array, zone: number) {
+    this.#u32 = u32;
+    this.#zone = zone;
+    this.#hash = (zone + ZONE.blocks) >>> 2;
+    this.#codePages = (zone + ZONE.codePages) >>> 2;
+    this.#granules = (zone + ZONE.codeGranules) >>> 2;
+    this.next = zone + ZONE.records;
+  }
+
+  get full(): boolean {
+    return this.next + BLOCK_RESERVE > this.#zone + ZONE.records + RECORDS_SIZE || this.#used > BLOCK_HASH_ENTRIES * 0.75;
+  }
+
+  /** Forgets all blocks. Nothing may run in them. */
+  clear(): void {
+    const u32 = this.#u32;
+    u32.fill(0, this.#hash, this.#hash + BLOCK_HASH_ENTRIES * 2);
+    u32.fill(0, this.#codePages, this.#codePages + GPA_PAGES);
+    u32.fill(0, this.#granules, this.#granules + GPA_PAGES);
+    this.#used = 0;
+    this.next = this.#zone + ZONE.records;
+    u32[this.next >>> 2] = 0;
+  }
+
+  /** First record of the block at `gpa`, or 0. */
+  find(gpa: number, mode: number): number {
+    const u32 = this.#u32;
+    for (let i = hashOf(gpa); ; i = (i + 1) & (BLOCK_HASH_ENTRIES - 1)) {
+      const value = u32[this.#hash + i * 2 + 1]!;
+      if (value === 0) return 0;
+      if (u32[this.#hash + i * 2] === gpa && (value & MODE_MASK) === mode && value > MODE_MASK) return (value & ~MODE_MASK) >>> 0;
+    }
+  }
+
+  /** Enters the block whose head is at `head` and that ends at `end`; `secondPage` is -1 or the page that it goes on in.
+   *  Returns the first record. */
+  add(head: number, end: number, gpa: number, mode: number, bytes: number, secondPage: number): number {
+    const u32 = this.#u32;
+    const first = head + RECORD.size;
+    let i = hashOf(gpa);
+    while (u32[this.#hash + i * 2 + 1]! > DELETED) i = (i + 1) & (BLOCK_HASH_ENTRIES - 1);
+    if (u32[this.#hash + i * 2 + 1] === 0) this.#used++;
+    u32[this.#hash + i * 2] = gpa;
+    u32[this.#hash + i * 2 + 1] = first | mode;
+    const page = gpa >>> 12;
+    u32[(head + HEAD.nextInPage) >>> 2] = u32[this.#codePages + page]!;
+    u32[this.#codePages + page] = head;
+    const inPage = Math.min(bytes, 4096 - (gpa & 0xfff));
+    this.#markGranules(page, gpa & 0xfff, inPage);
+    if (secondPage >= 0) {
+      const second = secondPage >>> 12;
+      u32[(head + HEAD.nextInSecond) >>> 2] = u32[this.#codePages + second]!;
+      u32[this.#codePages + second] = head;
+      this.#markGranules(second, 0, bytes - inPage);
+    }
+    // A zero word, the case of a head, ends the block for those who walk it.
+    u32[end >>> 2] = 0;
+    this.next = end;
+    return first;
+  }
+
+  /** Does the page hold decoded code? */
+  hasCode(gpa: number): boolean {
+    return this.#u32[this.#codePages + (gpa >>> 12)] !== 0;
+  }
+
+  /** The bytes changed: blocks of their page become stale, if decoded bytes are near enough. */
+  invalidate(gpa: number, size: number): void {
+    const u32 = this.#u32;
+    const page = gpa >>> 12;
+    if (!(u32[this.#granules + page]! & granulesOf(gpa & 0xfff, size))) return;
+    let head = u32[this.#codePages + page]!;
+    while (head !== 0) {
+      const blockGpa = u32[(head + HEAD.gpa) >>> 2]!;
+      const next = u32[(head + (blockGpa >>> 12 === page ? HEAD.nextInPage : HEAD.nextInSecond)) >>> 2]!;
+      this.#makeStale(head, blockGpa);
+      head = next === NO_SECOND_PAGE ? 0 : next;
+    }
+    u32[this.#codePages + page] = 0;
+    u32[this.#granules + page] = 0;
+  }
+
+  /** Every record of the block decodes again when it is reached, and it is found no more. */
+  #makeStale(head: number, gpa: number): void {
+    const u32 = this.#u32;
+    const first = head + RECORD.size;
+    for (let i = hashOf(gpa); ; i = (i + 1) & (BLOCK_HASH_ENTRIES - 1)) {
+      const value = u32[this.#hash + i * 2 + 1]!;
+      if (value === 0) break;
+      if ((value & ~MODE_MASK) >>> 0 === first) {
+        u32[this.#hash + i * 2 + 1] = DELETED;
+        break;
+      }
+    }
+    for (let at = first >>> 2; (u32[at]! & 0xffff) !== MICRO.head; at += RECORD.size / 4) {
+      // Only the case: the record may be in the middle of its execution.
+      if ((u32[at]! & 0xffff) !== MICRO.link) u32[at] = (u32[at]! & 0xffff_0000) | MICRO.stale;
+    }
+  }
+
+  #markGranules(page: number, offset: number, size: number): void {
+    this.#u32[this.#granules + page]! |= granulesOf(offset, size);
+  }
+}
+
+/** Bits of the 128-byte granules that [offset, offset + size) touches. */
+function granulesOf(offset: number, size: number): number {
+  if (size <= 0) return 0;
+  const first = offset >>> GRANULE_SHIFT;
+  const last = Math.min((offset + size - 1) >>> GRANULE_SHIFT, 31);
+  return (0xffff_ffff >>> (31 - (last - first))) << first;
+}
+
+/** The mode is not mixed in, so that a block is found by its address alone when it dies. */
+function hashOf(gpa: number): number {
+  return (Math.imul(gpa, 0x9e37_79b1) >>> 14) & (BLOCK_HASH_ENTRIES - 1);
+}

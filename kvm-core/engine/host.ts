@@ -1,0 +1,47 @@
+/**
+ * The two sides of the engine's interface: what it is given, what it offers.
+ * Document: architecture.md sections 5 and 6; SDM volume 3.
+ * Left out: making one: engine.ts.
+ */
+
+/** What the vCPU thread gives the engine. All are synchronous: they return when the exit is complete.
+ *  Any of them may throw (LeaveGuest, a stop request): RIP is then still at the instruction. */
+export interface EngineHost {
+  /** Value read from an I/O port, u32. */
+  portIn(port: number, size: 1 | 2 | 4): number;
+  portOut(port: number, size: 1 | 2 | 4, value: number): void;
+  /** The host puts the data, little endian, zero-extended to 8 bytes, at CPU.mmioData. */
+  mmioRead(gpa: number, size: 1 | 2 | 4 | 8): void;
+  /** Data at CPU.mmioData. An access that crosses a page is split by the engine. */
+  mmioWrite(gpa: number, size: 1 | 2 | 4 | 8): void;
+  /** in_asm text, only when CPU.traceMask bit 0 is set. */
+  trace(line: string): void;
+}
+
+/** Why run() returned. */
+export const EngineExit = {
+  /** `pending | kick` was non-zero at a block boundary, or the interrupt window that was asked for is open. */
+  INTR: 1,
+  /** HLT; RIP is after it. */
+  HLT: 2,
+  /** Triple fault. */
+  SHUTDOWN: 3,
+  /** Something that is not built; errorDetail names it. RIP is at the instruction. */
+  INTERNAL_ERROR: 4,
+} as const;
+
+export interface Engine {
+  /** Runs guest code until something for the vCPU thread happens; returns an EngineExit. RIP and flags are then exact. */
+  run(): number;
+  /** IF is set and no interrupt shadow is in force. */
+  interruptible(): boolean;
+  /** Asks run() to leave with INTR as soon as interruptible() is true; stays in force until taken back.
+   *  For a vCPU that has an interrupt to deliver while IF is clear: `pending` alone would make it leave at once, for nothing. */
+  interruptWindow(wanted: boolean): void;
+  /** Delivers an external interrupt through the IDT. Call it only when interruptible(). */
+  interrupt(vector: number): void;
+  /** Forgets all cached translations of linear addresses: after the guest-physical page table changed. */
+  flushTlb(): void;
+  /** After INTERNAL_ERROR: e.g. "not implemented: 0f a2 cpuid at 0x1000". */
+  readonly errorDetail: string;
+}

@@ -1,0 +1,84 @@
+/**
+ * Disassembly of what the decoder has just decoded, from the same rows.
+ * Document: Intel syntax, as `objdump -M intel` prints it, without its `PTR`.
+ * Left out: segment names of string operands.
+ */
+
+import { CPU } from "../cpu/state.ts";
+import type { Size } from "../emit/emitter.ts";
+import type { Decoder } from "./decode.ts";
+import { type OperandCode, operandSize } from "./operand.ts";
+
+const LEGACY = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"];
+const LOW = ["al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil"];
+const HIGH = ["ah", "ch", "dh", "bh"];
+const SEGMENTS = ["es", "cs", "ss", "ds", "fs", "gs"];
+const POINTERS: Readonly<Record<Size, string>> = { 8: "byte", 16: "word", 32: "dword", 64: "qword" };
+
+/** Name of the register at a slot offset. */
+function registerName(slot: number, size: Size): string {
+  const number = slot >> 3;
+  if (slot & 7) return HIGH[number]!;
+  if (number >= 8) return `r${number}${{ 8: "b", 16: "w", 32: "d", 64: "" }[size]}`;
+  if (size === 8) return LOW[number]!;
+  return { 16: "", 32: "e", 64: "r" }[size] + LEGACY[number]!;
+}
+
+const hex = (value: bigint | number): string => (value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`);
+
+function memoryText(d: Decoder, size: Size, rip: bigint): string {
+  const width = d.addressSize;
+  const parts: string[] = [];
+  const isRegister = (slot: number): boolean => slot < CPU.zero;
+  if (d.ripRelative) parts.push("rip");
+  else if (isRegister(d.base)) parts.push(registerName(d.base, width));
+  if (isRegister(d.index)) parts.push(registerName(d.index, width) + (d.scale ? `*${1 << d.scale}` : ""));
+  let text = parts.join("+");
+  if (text === "") {
+    text = hex(d.wide ? (BigInt(d.immHigh >>> 0) << 32n) | BigInt(d.disp >>> 0) : d.disp >>> 0);
+  } else if (d.disp !== 0) text += d.disp < 0 ? hex(d.disp) : `+${hex(d.disp)}`;
+  const segment = d.segment >= 0 ? `${SEGMENTS[d.segment]}:` : "";
+  const target = d.ripRelative ? ` # ${hex(BigInt.asUintN(64, rip + BigInt(d.length + d.disp)))}` : "";
+  return `${POINTERS[size]} ${segment}[${text}]${target}`;
+}
+
+function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint): string {
+  const size = operandSize(code, d.size);
+  switch (code.method) {
+    case "E":
+      return d.hasMemory ? memoryText(d, size, rip) : registerName(slots.shift()!, size);
+    case "M":
+    case "O":
+      return memoryText(d, size, rip);
+    case "S":
+    case "segment":
+      return SEGMENTS[slots.shift()!]!;
+    case "C":
+      return `cr${slots.shift()}`;
+    case "D":
+      return `dr${slots.shift()}`;
+    case "I":
+      if (d.wide) return hex((BigInt(d.immHigh >>> 0) << 32n) | BigInt(d.imm >>> 0));
+      return hex(size === 64 ? BigInt.asUintN(64, BigInt(d.imm)) : BigInt.asUintN(size, BigInt(d.imm)));
+    case "J":
+      return hex(BigInt.asUintN(d.size, rip + BigInt(d.length + d.relative)));
+    case "A":
+      return `${hex(d.imm)}:${hex(d.disp >>> 0)}`;
+    case "one":
+      return "1";
+    default:
+      return registerName(slots.shift()!, size);
+  }
+}
+
+/** Text of the instruction in `d`, which lies at `rip`. */
+export function disassemble(d: Decoder, rip: bigint): string {
+  const { insn, form } = d.row;
+  const prefix = (d.lock ? "lock " : "") + (insn.repeat === undefined ? "" : (["", "rep ", "repne "][d.repeat] ?? ""));
+  const mnemonic = insn.names?.[d.size === 16 ? 0 : d.size === 32 ? 1 : 2] ?? insn.mnemonic;
+  const slots = [d.dst, d.src];
+  const operands = form.operands
+    .filter(({ method }) => !"XYF".includes(method))
+    .map((code) => operandText(d, code, slots, rip));
+  return `${prefix}${mnemonic}${operands.length > 0 ? ` ${operands.join(",")}` : ""}`;
+}

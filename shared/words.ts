@@ -1,0 +1,93 @@
+/**
+ * Words of shared memory that two processes spin on, as WebAssembly functions: the hot path of page mode.
+ * V8 calls a builtin for each Atomics operation on a typed array, 13 to 17 ns apiece; in WebAssembly each is one
+ * instruction of the machine, and a call from JavaScript costs a few ns. An exit has some fifteen of them.
+ * Addresses are byte offsets in the memory. Every operation is sequentially consistent, as Atomics' are.
+ * Document: protocol.md, "One exit in page mode". Leaves out: sleeping and waking (native.ts), and everything that is
+ * not hot: use Atomics there.
+ */
+
+export interface Words {
+  load(at: number): number;
+  store(at: number, value: number): void;
+  /** The value before; it was replaced if that is `expected`. */
+  compareExchange(at: number, expected: number, replacement: number): number;
+  /** Stores `value` at `at`, then adds 2 to `doorbell`, in this order; the doorbell's value before. */
+  publish(at: number, value: number, doorbell: number): number;
+  /** Looks at most `turns` times; non-zero as soon as the word at `a` is not `x` or the one at `b` is not `y`. */
+  spin(a: number, x: number, b: number, y: number, turns: number): number;
+}
+
+// WebAssembly core specification, section 5 (binary format), and the threads proposal (0xfe: atomics).
+const I32 = 0x7f;
+const get = (local: number) => [0x20, local];
+const i32 = (value: number) => [0x41, value]; // -64 to 63
+const SUB = [0x6b];
+const OR = [0x72];
+const NE = [0x47];
+const RETURN = [0x0f];
+const ALIGN_4 = [2, 0];
+const LOAD = [0xfe, 0x10, ...ALIGN_4];
+const STORE = [0xfe, 0x17, ...ALIGN_4];
+const RMW_ADD = [0xfe, 0x1e, ...ALIGN_4];
+const RMW_CMPXCHG = [0xfe, 0x48, ...ALIGN_4];
+const VOID = 0x40;
+const when = (body: number[]) => [0x04, VOID, ...body, 0x0b];
+const loop = (body: number[]) => [0x03, VOID, ...body, 0x0b];
+const AGAIN_IF = [0x0d, 0];
+const tee = (local: number) => [0x22, local];
+
+/** Name, number of i32 parameters, number of i32 results, body. */
+const FUNCTIONS: readonly (readonly [keyof Words, number, number, number[]])[] = [
+  ["load", 1, 1, [...get(0), ...LOAD]],
+  ["store", 2, 0, [...get(0), ...get(1), ...STORE]],
+  ["compareExchange", 3, 1, [...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG]],
+  ["publish", 3, 1, [...get(0), ...get(1), ...STORE, ...get(2), ...i32(2), ...RMW_ADD]],
+  [
+    "spin",
+    5,
+    1,
+    [
+      ...loop([
+        ...[...get(0), ...LOAD, ...get(1), ...NE],
+        ...[...get(2), ...LOAD, ...get(3), ...NE],
+        ...OR,
+        ...when([...i32(1), ...RETURN]),
+        ...[...get(4), ...i32(1), ...SUB, ...tee(4), ...AGAIN_IF],
+      ]),
+      ...i32(0),
+    ],
+  ],
+];
+
+const PAGES_MAX = 65536;
+
+/** Unsigned LEB128. */
+function u(value: number): number[] {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...u(value >>> 7)];
+}
+const list = (items: readonly number[][]) => [...u(items.length), ...items.flat()];
+const sized = (bytes: readonly number[]) => [...u(bytes.length), ...bytes];
+const section = (id: number, items: readonly number[][]) => [id, ...sized(list(items))];
+const i32s = (count: number) => list(Array<number[]>(count).fill([I32]));
+const name = (text: string) => sized([...new TextEncoder().encode(text)]);
+
+function moduleBytes(): Uint8Array<ArrayBuffer> {
+  const SHARED = 3; // with a maximum
+  return new Uint8Array([
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, FUNCTIONS.map(([, parameters, results]) => [0x60, ...i32s(parameters), ...i32s(results)])),
+    ...section(2, [[...name("shared"), ...name("memory"), 0x02, SHARED, ...u(1), ...u(PAGES_MAX)]]),
+    ...section(3, FUNCTIONS.map((_, type) => u(type))),
+    ...section(7, FUNCTIONS.map(([exported], index) => [...name(exported), 0x00, ...u(index)])),
+    ...section(10, FUNCTIONS.map(([, , , body]) => sized([0, ...body, 0x0b]))),
+  ]);
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+/** The functions on one shared memory. */
+export function sharedWords(memory: WebAssembly.Memory): Words {
+  compiled ??= new WebAssembly.Module(moduleBytes());
+  return new WebAssembly.Instance(compiled, { shared: { memory } }).exports as unknown as Words;
+}

@@ -1,0 +1,247 @@
+/** The command line: what each option means, what is refused and how, and help. */
+import { describe, expect, test } from "vitest";
+import { type Command, parseCommandLine } from "../../../qemu-user/cli/command-line.ts";
+import type { RunOptions } from "../../../qemu-user/cli/run-options.ts";
+import { parseSize } from "../../../qemu-user/cli/size.ts";
+import { editDistance, nearest } from "../../../qemu-user/cli/usage-error.ts";
+
+const MiB = 1024 * 1024;
+
+/** Words as a shell would split them; none of the tests needs quotes. */
+const parse = (line: string): Command => parseCommandLine(line.split(" ").filter((word) => word !== ""));
+
+function run(line: string): RunOptions {
+  const command = parse(`run -kernel k ${line}`);
+  if (command.command !== "run") throw new Error(`${line} is ${command.command}`);
+  return command.options;
+}
+
+function printed(line: string): string {
+  const command = parse(line);
+  if (command.command !== "print") throw new Error(`${line} is ${command.command}`);
+  return command.text;
+}
+
+describe("run", () => {
+  test("what is not said", () => {
+    expect(run("")).toMatchObject({
+      kernel: "k",
+      initrd: undefined,
+      append: "",
+      memory: 128 * MiB,
+      accel: "patch",
+      serial: { kind: "stdio", mux: false },
+      debugcon: { kind: "none" },
+      nographic: false,
+      noReboot: false,
+      stopped: false,
+      devices: [],
+      trace: new Set(),
+      logFile: undefined,
+      core: undefined,
+      mode: "page",
+      name: undefined,
+    });
+  });
+
+  test.each<[string, Partial<RunOptions>]>([
+    ["-initrd a,b", { initrd: "a,b" }],
+    ["-append x=1", { append: "x=1" }],
+    ["-m 64", { memory: 64 * MiB }],
+    ["-m 1.5G", { memory: 1536 * MiB }],
+    ["-m size=65536k", { memory: 64 * MiB }],
+    ["-m 64 -m 32", { memory: 32 * MiB }],
+    ["-m 3.3M", { memory: Math.ceil((3.3 * MiB) / 4096) * 4096 }],
+    ["-accel interp", { accel: "interp" }],
+    ["--accel patch", { accel: "patch" }],
+    ["-nographic", { nographic: true, serial: { kind: "stdio", mux: true } }],
+    ["-nographic -serial none", { serial: { kind: "none" } }],
+    ["-nographic -serial stdio", { serial: { kind: "stdio", mux: true } }],
+    ["-serial mon:stdio", { serial: { kind: "stdio", mux: true } }],
+    ["-serial file:/tmp/a:b", { serial: { kind: "file", path: "/tmp/a:b" } }],
+    ["-serial none -debugcon stdio", { debugcon: { kind: "stdio", mux: false } }],
+    ["-no-reboot -S", { noReboot: true, stopped: true }],
+    ["-d exits,in_asm -D log", { trace: new Set(["exits", "in_asm"]), logFile: "log" }],
+    ["-d exits -d in_asm", { trace: new Set(["exits", "in_asm"]) }],
+    ["--core /run/core -core /other", { core: "/other" }],
+    ["--mode message", { mode: "message" }],
+    ["-name vm-1.a", { name: "vm-1.a" }],
+    ["--take-over --core /c -name vm", { takeOver: true, core: "/c", name: "vm" }],
+    ["-append -h", { append: "-h" }],
+  ])("%s", (line, expected) => {
+    expect(run(line)).toMatchObject(expected);
+  });
+
+  test("is what options without a command mean", () => {
+    expect(parse("-kernel k -m 64")).toEqual(parse("run -kernel k -m 64"));
+  });
+
+  test.each([
+    ["run", "-kernel FILE is needed: firmware that could boot without one is not built yet"],
+    ["run -append x", "-append is only allowed with -kernel"],
+    ["run -initrd x", "-initrd is only allowed with -kernel"],
+    ["run -kernel", "-kernel needs an argument: -kernel FILE"],
+    ["-kernel k -m 4G", "-m: 4G are more than the 3584M below the PCI hole; RAM above 4G is not built yet"],
+    ["-kernel k -m 1M", "-m: at least 2M are needed"],
+    ["-kernel k -m lots", "-m lots is not a size: 128M, 1.5G, ..."],
+    ["-kernel k -m 64,slots=2", "-m 64,slots=2: memory hotplug (slots, maxmem) is not built yet"],
+    ["-kernel k -accel wasm", "-accel wasm is not built yet; patch and interp are"],
+    ["-kernel k -accel tcg", "-accel tcg is not built yet; patch and interp are"],
+    ["-kernel k -accel kvm", "-accel kvm is not built yet; patch and interp are"],
+    ["-kernel k -accel inter", "-accel inter is not known; did you mean interp?"],
+    ["-kernel k -accel xyzzy", "-accel xyzzy is not known; one of: patch, interp"],
+    ["-kernel k -serial studio", "-serial studio is not known; did you mean stdio?"],
+    ["-kernel k -serial file:", "-serial file: needs a path: -serial file:PATH"],
+    ["-kernel k -serial none -serial none", "-serial is given twice; one is all there is"],
+    ["-kernel k -debugcon stdio", "-serial and -debugcon cannot both have stdio; give one of them file:PATH or none"],
+    ["-kernel k -d in_ams", "-d in_ams is not known; did you mean in_asm?"],
+    ["-kernel k --mode paeg", "--mode paeg is not known; did you mean page?"],
+    ["-kernel k -name a/b", `-name "a/b": up to 64 letters, digits, '-', '.' or '_' are allowed`],
+    ["-kernel k --take-over", "--take-over needs --core PATH and -name NAME: which VM is to go on"],
+    ["-kernle k", "option -kernle is not known; did you mean -kernel?"],
+    ["--nographics", "option --nographics is not known; did you mean -nographic?"],
+    ["-xyzzy", "option -xyzzy is not known; qemu-user run --help lists all"],
+    ["-smp 2", "-smp: this option of QEMU is not built yet"],
+    ["-kernel k --mode=page", "--mode=page: write --mode page"],
+    ["disk.img", "disk.img: disk images are not built yet; a kernel is given by -kernel disk.img"],
+  ])("%s: refused", (line, message) => {
+    expect(() => parse(line)).toThrow(expect.objectContaining({ name: "UsageError", message }));
+  });
+});
+
+describe("-device", () => {
+  test.each([
+    ["splitvm-test", undefined, { journal: true, addr: 0 }],
+    ["splitvm-test,journal=off,id=a-1", "a-1", { journal: false, addr: 0 }],
+    ["splitvm-test,journal,addr=0x1f", undefined, { journal: true, addr: 31 }],
+    ["splitvm-test,addr=1f", undefined, { journal: true, addr: 31 }],
+    ["splitvm-test,addr=05.0", undefined, { journal: true, addr: 5 }],
+    ["isa-debug-exit,iobase=0x501,iosize=2", undefined, { iobase: 0x501, iosize: 2 }],
+  ])("%s", (text, id, properties) => {
+    expect(run(`-device ${text}`).devices).toEqual([{ name: text.split(",")[0], id, properties }]);
+  });
+
+  test("each one counts, in order", () => {
+    expect(run("-device splitvm-test,id=b -device splitvm-test,id=a").devices.map(({ id }) => id)).toEqual(["b", "a"]);
+  });
+
+  test.each([
+    ["splitvm-tset", "-device splitvm-tset is not known; did you mean splitvm-test?"],
+    ["e1000", "-device e1000 is not known; -device help lists what there is"],
+    ["constructor", "-device constructor is not known; -device help lists what there is"],
+    ["splitvm-test,jurnal=on", "-device splitvm-test: property jurnal is not known; did you mean journal?"],
+    ["splitvm-test,__proto__=1", "-device splitvm-test: property __proto__ is not known; one of: journal, addr, id"],
+    ["splitvm-test,journal=maybe", "-device splitvm-test: journal=maybe is not on|off"],
+    ["splitvm-test,addr", "-device splitvm-test: addr needs a value: addr=1..1f"],
+    ["splitvm-test,addr=20", "-device splitvm-test: addr=20 is not 1..1f"],
+    ["splitvm-test,id=1a", `-device: id "1a" must be a letter, then letters, digits, '-', '.' or '_'`],
+    ["isa-debug-exit,iobase=0x10000", "-device isa-debug-exit: iobase=0x10000 is not 0..65535"],
+  ])("%s: refused", (text, message) => {
+    expect(() => run(`-device ${text}`)).toThrow(expect.objectContaining({ name: "UsageError", message }));
+  });
+
+  test("help lists devices, NAME,help a device's properties", () => {
+    expect(printed("-device help")).toMatch(/^ {2}splitvm-test +PCI +test device/m);
+    expect(printed("-device ?")).toBe(printed("-device help"));
+    expect(printed("-device splitvm-test,help")).toMatch(/^ {2}journal=on\|off +COUNTER .* \(on unless said\)$/m);
+  });
+});
+
+describe("stat and attach", () => {
+  test("stat", () => {
+    expect(parse("stat")).toEqual({
+      command: "stat",
+      options: { target: undefined, interval: undefined, json: false, core: undefined },
+    });
+    expect(parse("stat --interval 0.5 --json -core /c vm")).toEqual({
+      command: "stat",
+      options: { target: "vm", interval: 0.5, json: true, core: "/c" },
+    });
+  });
+
+  test("attach", () => {
+    expect(parse("attach -device splitvm-test vm")).toMatchObject({
+      command: "attach",
+      options: { target: "vm", core: undefined, devices: [{ name: "splitvm-test" }] },
+    });
+    expect(printed("attach -device help")).toContain("splitvm-test");
+  });
+
+  test.each([
+    ["stat --interval 0", "--interval 0 is not a number of seconds from 0.1 to 86400"],
+    ["stat --interval 1e3", "--interval 1e3 is not a number of seconds from 0.1 to 86400"],
+    ["stat --jsno", "option --jsno is not known; did you mean --json?"],
+    ["stat a b", "b: only one VM at a time (a is given)"],
+    ["attach vm", "attach: -device NAME is needed; -device help lists them"],
+    ["", "what to do? qemu-user run -kernel FILE boots a guest; --help explains"],
+    ["rnu", "command rnu is not known; did you mean run?"],
+    ["frobnicate", "command frobnicate is not known; one of: run, stat, attach, help"],
+    ["help me", "command me is not known; one of: run, stat, attach, help"],
+  ])("%s: refused", (line, message) => {
+    expect(() => parse(line)).toThrow(expect.objectContaining({ name: "UsageError", message }));
+  });
+});
+
+describe("help", () => {
+  test.each(["-h", "--help", "-help", "help"])("%s is the overview", (line) => {
+    for (const name of ["run", "stat", "attach", "help"])
+      expect(printed(line)).toMatch(new RegExp(`^ {2}${name} `, "m"));
+  });
+
+  test.each(["run -h", "run -kernel k --help", "run -help -nonsense", "help run", "-kernel k -h"])(
+    "%s explains run",
+    (line) => {
+      expect(printed(line)).toMatch(/^qemu-user run -kernel FILE/);
+      for (const option of ["-kernel FILE", "-m SIZE", "-device NAME", "--core PATH"])
+        expect(printed(line)).toContain(option);
+    },
+  );
+
+  test("no line is wider than a terminal", () => {
+    for (const line of ["--help", "run -h", "stat -h", "attach -h", "-device help", "-d help", "-accel help"]) {
+      for (const row of printed(line).split("\n")) expect(row.length, row).toBeLessThanOrEqual(110);
+    }
+  });
+
+  test("-d help and -accel help", () => {
+    expect(printed("-d help")).toMatch(/exits[\s\S]*in_asm/);
+    expect(printed("-accel help")).toMatch(/patch[\s\S]*interp/);
+  });
+
+  test.each(["--version", "-version"])("%s", (line) =>
+    expect(printed(line)).toMatch(/^qemu-user \(splitvm\) \d+\.\d+\.\d+\n$/),
+  );
+});
+
+test.each([
+  ["kernel", "kernel", 0],
+  ["kernle", "kernel", 1],
+  ["kernl", "kernel", 1],
+  ["kkernel", "kernel", 1],
+  ["kitten", "sitting", 3],
+  ["", "abc", 3],
+])("from %j to %j are %i typing errors", (a, b, distance) => {
+  expect([editDistance(a, b), editDistance(b, a)]).toEqual([distance, distance]);
+});
+
+test("the nearest word is one that could be meant", () => {
+  expect(nearest("-kernal", ["-append", "-kernel"])).toBe("-kernel");
+  expect(nearest("KERNEL", ["kernel"])).toBe("kernel");
+  expect(nearest("q", ["x", "d"])).toBe("x"); // one letter: any is as near
+  expect(nearest("completely", ["different"])).toBeUndefined();
+});
+
+test.each([
+  ["1", MiB],
+  ["1b", 1],
+  ["2K", 2048],
+  ["0.5k", 512],
+  ["1.5G", 1536 * MiB],
+  ["1t", 2 ** 40],
+  ["", undefined],
+  ["-1", undefined],
+  ["1.", undefined],
+  ["1kk", undefined],
+  ["0x10", undefined],
+  ["9999999999999t", undefined],
+])("size %j", (text, bytes) => expect(parseSize(text, "m")).toBe(bytes));
