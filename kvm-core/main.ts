@@ -5,6 +5,7 @@
  *                                      the last session has ended
  * Leaves out: everything that a VM is (server/, vm/).
  */
+import { once } from "node:events";
 import { closeSync, lstatSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { connectUnix, eventfd, listenUnix, parentDeathSignal, SIGTERM } from "../shared/native.ts";
 import { compileInterpreter } from "./engine/engine.ts";
@@ -67,7 +68,8 @@ const listenFd = options.listenFd >= 0 ? options.listenFd : listen(options.path)
 const report = (line: string) => process.stderr.write(`kvm-core: ${line}\n`);
 const server = new Server(compileInterpreter(), report);
 const stopFd = eventfd(0, 0);
-startAcceptor({ listenFd, stopFd }, (connection) => server.accepted(connection));
+const acceptor = startAcceptor({ listenFd, stopFd }, (connection) => server.accepted(connection));
+const acceptorEnded = once(acceptor, "exit");
 
 let ending = false;
 async function end(status: number): Promise<void> {
@@ -75,7 +77,7 @@ async function end(status: number): Promise<void> {
   ending = true;
   if (options.path !== "" && !options.path.startsWith("@")) rmSync(options.path, { force: true });
   writeSync(stopFd, new BigUint64Array([1n]));
-  await server.close();
+  await Promise.all([server.close(), acceptorEnded]); // a thread that is in a system call would make exit() abort
   process.exit(status);
 }
 if (options.isPrivate) server.onIdle = () => void end(0);

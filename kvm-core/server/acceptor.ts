@@ -44,7 +44,8 @@ type Start = { readonly listenFd: number; readonly stopFd: number };
  * Only processes of the same user are let in: whoever may speak to kvm-core may do anything to its VMs.
  */
 export function startAcceptor(start: Start, accepted: (connection: Accepted) => void): Worker {
-  const worker = new Worker(new URL(import.meta.url), { workerData: start });
+  // Its descriptors are the addon's, which Node's own bookkeeping does not know: it would warn at each that is closed.
+  const worker = new Worker(new URL(import.meta.url), { workerData: start, trackUnmanagedFds: false });
   worker.on("message", accepted);
   return worker;
 }

@@ -271,9 +271,8 @@ export class Vcpu {
   }
 
   #makeStats(bytes: Uint8Array): Descriptor {
-    const memfd = Descriptor.create(`splitvm-stats-${this.id}`, STATS_BYTES);
     const at = statsAt(this.id);
-    mapFixed(bytes, at, STATS_BYTES, memfd.fd, 0, PROT_READ | PROT_WRITE);
+    const memfd = Descriptor.createForReaders(`splitvm-stats-${this.id}`, bytes, at, STATS_BYTES);
     const header = new DataView(bytes.buffer, at, STATS_HEADER.size);
     header.setUint32(STATS_HEADER.magic, STATS_MAGIC, true);
     header.setUint32(STATS_HEADER.version, STATS_VERSION, true);
@@ -283,8 +282,6 @@ export class Vcpu {
     header.setUint32(STATS_HEADER.rowSize, STATS_ROW.size, true);
     for (const [name, reason] of Object.entries(EXIT))
       initRow(bytes.buffer, at, reason, { kind: 1, space: 0, base: 0, length: 0, name });
-    const readOnly = memfd.readOnly();
-    memfd.release();
-    return readOnly;
+    return memfd;
   }
 }

@@ -31,10 +31,19 @@ export class Descriptor {
     return new Descriptor(fd);
   }
 
-  /** A second descriptor for readers: seals the file against further writable mappings, then opens it read-only. */
-  readOnly(): Descriptor {
-    addSeals(this.fd, F_SEAL_FUTURE_WRITE);
-    return new Descriptor(openSync(`/proc/self/fd/${this.fd}`, constants.O_RDONLY));
+  /**
+   * A memfd that only this process writes, through the mapping at `at` that is made here: once it is sealed
+   * against further writable mappings, what readers get is a read-only descriptor.
+   */
+  static createForReaders(name: string, memory: Uint8Array, at: number, size: number): Descriptor {
+    const fd = memfdCreate(name, size);
+    try {
+      mapFixed(memory, at, size, fd, 0, PROT_READ | PROT_WRITE);
+      addSeals(fd, SEALS_FIXED | F_SEAL_FUTURE_WRITE);
+      return new Descriptor(openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY));
+    } finally {
+      closeSync(fd);
+    }
   }
 
   hold(): this {

@@ -36,8 +36,14 @@ function pulse(...irqs: number[]): void {
   }
 }
 
-const irr = (port: number) => (pic.write(port, 0x0a), pic.read(port));
-const isr = (port: number) => (pic.write(port, 0x0b), pic.read(port));
+function irr(port: number): number {
+  pic.write(port, 0x0a);
+  return pic.read(port);
+}
+function isr(port: number): number {
+  pic.write(port, 0x0b);
+  return pic.read(port);
+}
 /** The vectors that the processor gets now, each ended by a non-specific EOI to the chips it went through. */
 function served(): number[] {
   const vectors: number[] = [];
