@@ -3,7 +3,9 @@
  * Every way out goes through end(): what the guest wrote is written, the terminal is given back, no process stays.
  * Leaves out: devices (device/), the command line (cli/).
  */
+import { once } from "node:events";
 import { closeSync, openSync, writeSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import type { KvmError } from "../shared/errno.ts";
 import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
@@ -23,6 +25,8 @@ import { dumpRegisters } from "./registers.ts";
 /** How long a shared kvm-core keeps the VM of a qemu-user that died, in seconds. */
 const LINGER = 300;
 const FAILED = 1;
+/** A kvm-core that closed its connections has this long to end, in ms. */
+const CORE_END_MS = 2_000;
 
 /** Runs until the guest or the user ends it; resolves with the process status. */
 export async function run(options: RunOptions): Promise<number> {
@@ -66,7 +70,7 @@ class Machine {
     await this.#connect();
     await this.#startDevices();
     if (!this.#o.takeOver) await this.#load();
-    void this.#loop().catch((error: Error) => this.#fail(error.message));
+    void this.#loop().catch((error: KvmError) => this.#loopFailed(error));
     return this.#finished;
   }
 
@@ -230,6 +234,14 @@ class Machine {
     }
   }
 
+  /** A private kvm-core that closed the connection is ending: its end says more than the connection's. */
+  async #loopFailed(error: KvmError): Promise<void> {
+    const { child } = this.#core ?? {};
+    if (error.code === "ECONNRESET" && child && child.exitCode === null && child.signalCode === null)
+      await Promise.race([once(child, "exit"), setTimeout(CORE_END_MS)]);
+    this.#fail(error.message);
+  }
+
   /** Message mode: one access through the device thread. */
   async #access(exit: RunResult): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = Buffer.alloc(8);
@@ -266,8 +278,11 @@ class Machine {
     this.#finish(signal === "SIGINT" ? 130 : signal === "SIGTERM" ? 143 : 129);
   }
 
+  /** Ends the run with a message, unless it is ending already: what follows the first failure only confuses. */
   #fail(message: string): void {
-    if (!this.#ending) this.#report(message);
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#report(message);
     this.#finish(FAILED);
   }
 

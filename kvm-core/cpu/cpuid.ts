@@ -68,7 +68,15 @@ export function getCpuid(memory: WebAssembly.Memory, zone: number): CpuidEntry[]
   const view = new DataView(memory.buffer);
   return Array.from({ length: view.getUint32(zone + CPU.cpuidCount, true) }, (_, i) => {
     const word = (j: number): number => view.getUint32(zone + CPU.cpuid + i * CPUID_ENTRY_SIZE + j * 4, true);
-    return { function: word(0), index: word(1), flags: word(2), eax: word(3), ebx: word(4), ecx: word(5), edx: word(6) };
+    return {
+      function: word(0),
+      index: word(1),
+      flags: word(2),
+      eax: word(3),
+      ebx: word(4),
+      ecx: word(5),
+      edx: word(6),
+    };
   });
 }
 

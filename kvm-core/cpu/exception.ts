@@ -10,7 +10,22 @@ import { ATTRIBUTE, descriptorAttributes, descriptorBase, descriptorLimit } from
 import { CPU, GPR, SEG } from "./state.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
-export const VECTOR = { DE: 0, DB: 1, BP: 3, OF: 4, UD: 6, NM: 7, DF: 8, TS: 10, NP: 11, SS: 12, GP: 13, PF: 14, MF: 16, AC: 17 } as const;
+export const VECTOR = {
+  DE: 0,
+  DB: 1,
+  BP: 3,
+  OF: 4,
+  UD: 6,
+  NM: 7,
+  DF: 8,
+  TS: 10,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+} as const;
 
 /** Exceptions that push an error code. */
 const WITH_CODE = new Set<number>([VECTOR.DF, VECTOR.TS, VECTOR.NP, VECTOR.SS, VECTOR.GP, VECTOR.PF, VECTOR.AC]);
@@ -67,7 +82,11 @@ export class ExceptionUnit {
       }
       const isException = from === "fault" || from === "trap";
       const second = this.#vector;
-      const double = isException && (current === VECTOR.PF ? second === VECTOR.PF || CONTRIBUTORY.has(second) : CONTRIBUTORY.has(current) && CONTRIBUTORY.has(second));
+      const double =
+        isException &&
+        (current === VECTOR.PF
+          ? second === VECTOR.PF || CONTRIBUTORY.has(second)
+          : CONTRIBUTORY.has(current) && CONTRIBUTORY.has(second));
       current = double ? VECTOR.DF : second;
       currentCode = double ? 0 : this.#code;
       from = "fault";
@@ -152,7 +171,8 @@ export class ExceptionUnit {
       return this.#raise(VECTOR.GP, (selector & 0xfffc) + external);
     }
     if (!(attributes & ATTRIBUTE.present)) return this.#raise(VECTOR.NP, (selector & 0xfffc) + external);
-    if (dpl < cpl && !(attributes & ATTRIBUTE.expandDown)) return this.#notBuilt("interrupt to a more privileged level");
+    if (dpl < cpl && !(attributes & ATTRIBUTE.expandDown))
+      return this.#notBuilt("interrupt to a more privileged level");
     const hasCode = (source === "fault" || source === "trap") && WITH_CODE.has(vector);
     const pushed = long ? this.#push64(ist, hasCode ? code : -1, source) : this.#push32(hasCode ? code : -1, source);
     if (pushed !== "done") return pushed;
@@ -197,7 +217,8 @@ export class ExceptionUnit {
     if (ist !== 0) {
       // SDM volume 3, figure 8-11: IST1 at offset 36 of the 64-bit TSS.
       const offset = 36 + (ist - 1) * 8;
-      if (offset + 7 > state.get(CPU.limit + SEG.tr * 4)) return this.#raise(VECTOR.TS, state.get(CPU.selector + SEG.tr * 4) & 0xfffc);
+      if (offset + 7 > state.get(CPU.limit + SEG.tr * 4))
+        return this.#raise(VECTOR.TS, state.get(CPU.selector + SEG.tr * 4) & 0xfffc);
       const slot = add64(state.get(CPU.trBase), state.high(CPU.trBase), offset, true);
       if (!memory.read32(slot.lo, slot.hi)) return this.#memoryFault();
       const lo = memory.value;

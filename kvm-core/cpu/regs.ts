@@ -115,4 +115,3 @@ function validSregs(sregs: KvmSregs): boolean {
   }
   return (efer & EFER.LMA) === 0 && sregs.cs.l === 0;
 }
-

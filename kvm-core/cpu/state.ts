@@ -9,7 +9,9 @@ type FieldType = "u32" | "u64" | "bytes";
 const SIZE = { u32: 4, u64: 8, bytes: 1 } as const;
 
 /** Field table -> byte offsets, each field naturally aligned, in order. */
-function layout<const T extends Record<string, readonly [FieldType, number?]>>(fields: T): { readonly [K in keyof T]: number } {
+function layout<const T extends Record<string, readonly [FieldType, number?]>>(
+  fields: T,
+): { readonly [K in keyof T]: number } {
   const offsets: Record<string, number> = {};
   let at = 0;
   for (const [name, [type, count = 1]] of Object.entries(fields)) {

@@ -18,7 +18,13 @@ const not = (a: Expr): Expr => i64.xor(a, i64.const(-1));
 
 /** The value sign-extended from `size`, which is what the result word holds. */
 export function signed(value: Expr, size: Size): Expr {
-  return size === 8 ? i64.extend8s(value) : size === 16 ? i64.extend16s(value) : size === 32 ? i64.extend32s(value) : value;
+  return size === 8
+    ? i64.extend8s(value)
+    : size === 16
+      ? i64.extend16s(value)
+      : size === 32
+        ? i64.extend32s(value)
+        : value;
 }
 
 /** The value zero-extended from `size`. */

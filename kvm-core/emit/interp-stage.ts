@@ -122,10 +122,16 @@ export class InterpStage implements Emitter {
   }
 
   write(operand: Operand, value: Expr): void {
-    if (operand.kind === "reg") return this.#store(this.#slot(operand.field), value, operand.size);
+    if (operand.kind === "reg") {
+      this.#store(this.#slot(operand.field), value, operand.size);
+      return;
+    }
     if (operand.kind !== "mem") throw new Error(`write to an operand of kind ${operand.kind}`);
     const pointer = this.#translated.get(operand);
-    if (pointer === undefined) return this.store(this.linear(operand), value, operand.size);
+    if (pointer === undefined) {
+      this.store(this.linear(operand), value, operand.size);
+      return;
+    }
     const { code, cpu, ip, imports, resume } = this.#frame;
     code.store(STORES[operand.size], pointer, value);
     // MMIO, a page crossing or a page with records: miss() gave the bounce buffer, and its content goes out now.

@@ -4,8 +4,8 @@
  * Left out: eviction of parts: when records or table are full, everything goes, and is made again on demand.
  */
 
-import { HEAD, MICRO, NO_SECOND_PAGE, RECORD } from "../emit/record.ts";
 import { BLOCK_HASH_ENTRIES, RECORDS_SIZE, ZONE } from "../cpu/zones.ts";
+import { HEAD, MICRO, NO_SECOND_PAGE, RECORD } from "../emit/record.ts";
 
 const MODE_MASK = 15;
 /** 4 KiB pages of the guest-physical space. */
@@ -36,7 +36,9 @@ export class BlockTable {
   }
 
   get full(): boolean {
-    return this.next + BLOCK_RESERVE > this.#zone + ZONE.records + RECORDS_SIZE || this.#used > BLOCK_HASH_ENTRIES * 0.75;
+    return (
+      this.next + BLOCK_RESERVE > this.#zone + ZONE.records + RECORDS_SIZE || this.#used > BLOCK_HASH_ENTRIES * 0.75
+    );
   }
 
   /** Forgets all blocks. Nothing may run in them. */
@@ -56,7 +58,8 @@ export class BlockTable {
     for (let i = hashOf(gpa); ; i = (i + 1) & (BLOCK_HASH_ENTRIES - 1)) {
       const value = u32[this.#hash + i * 2 + 1]!;
       if (value === 0) return 0;
-      if (u32[this.#hash + i * 2] === gpa && (value & MODE_MASK) === mode && value > MODE_MASK) return (value & ~MODE_MASK) >>> 0;
+      if (u32[this.#hash + i * 2] === gpa && (value & MODE_MASK) === mode && value > MODE_MASK)
+        return (value & ~MODE_MASK) >>> 0;
     }
   }
 

@@ -10,9 +10,9 @@ import { PatchEngine } from "./patch.ts";
 
 export type EngineName = "interp" | "patch";
 
+export { resetVcpu } from "../cpu/reset.ts";
 export { type Engine, EngineExit, type EngineHost } from "./host.ts";
 export { compileInterpreter } from "./interpreter.ts";
-export { resetVcpu } from "../cpu/reset.ts";
 
 /** The engine for one vCPU, whose zone begins at linear address `zone`. `module` is compileInterpreter()'s. */
 export function createEngine(
@@ -22,7 +22,5 @@ export function createEngine(
   zone: number,
   host: EngineHost,
 ): Engine {
-  return name === "interp"
-    ? new InterpEngine(module, memory, zone, host)
-    : new PatchEngine(module, memory, zone, host);
+  return name === "interp" ? new InterpEngine(module, memory, zone, host) : new PatchEngine(module, memory, zone, host);
 }

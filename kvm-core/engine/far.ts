@@ -138,7 +138,8 @@ export class FarUnit {
     if (!(attributes & ATTRIBUTE.present)) return this.#raise(VECTOR.NP, selector & 0xfffc);
     const code64 = this.#long() && (attributes & ATTRIBUTE.l) !== 0;
     if (code64 && attributes & ATTRIBUTE.db) return this.#raise(VECTOR.GP, selector & 0xfffc);
-    if (!code64 && descriptorLimit(this.#low, this.#high) !== 0xffff_ffff) return this.#notBuilt("code segment limit below 4 GiB");
+    if (!code64 && descriptorLimit(this.#low, this.#high) !== 0xffff_ffff)
+      return this.#notBuilt("code segment limit below 4 GiB");
     const marked = this.#markAccessed(selector);
     if (marked !== "ok") return marked;
     this.#set(SEG.cs, (selector & 0xfffc) | cpl);
@@ -159,7 +160,8 @@ export class FarUnit {
   /** IRET, IRETD, IRETQ: `size` bytes a stack slot. */
   interruptReturn(size: number): Transfer {
     const state = this.#state;
-    if (state.get(CPU.eflags) & RFLAGS.NT) return this.#long() ? this.#raise(VECTOR.GP, 0) : this.#notBuilt("return from a nested task");
+    if (state.get(CPU.eflags) & RFLAGS.NT)
+      return this.#long() ? this.#raise(VECTOR.GP, 0) : this.#notBuilt("return from a nested task");
     const code64 = (state.get(CPU.attributes + SEG.cs * 4) & ATTRIBUTE.l) !== 0 && this.#long();
     // In 64-bit mode SS:RSP is popped whatever the privilege levels are.
     const frame = this.#frame(size, code64 ? 5 : 3);

@@ -230,7 +230,11 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
       const long = (state.get(CPU.mode) & 3) === 2;
       // 10 bytes in 64-bit mode, 6 otherwise, checked as one access.
-      state.set64(CPU.bounce, ((limit & 0xffff) | (state.get(base) << 16)) >>> 0, ((state.get(base) >>> 16) | (state.high(base) << 16)) >>> 0);
+      state.set64(
+        CPU.bounce,
+        ((limit & 0xffff) | (state.get(base) << 16)) >>> 0,
+        ((state.get(base) >>> 16) | (state.high(base) << 16)) >>> 0,
+      );
       state.set64(CPU.bounce + 8, state.high(base) >>> 16, 0);
       if (m.memory.writeBytes(lo, hi, long ? 10 : 6, m.memory.userBit)) return NEXT;
       return fault(ip, m.memory.faultVector, m.memory.faultCode);

@@ -97,7 +97,11 @@ function microCases(frame: Frame, imported: Record<keyof typeof IMPORTS, number>
     code.br(resume);
   };
   const address = (size: 16 | 32 | 64, wide: boolean, long: boolean) => (): void => {
-    new InterpStage(frame, { size: 32, addressSize: 64, stackSize: 64, repeat: "none" }, []).addressRecord(size, wide, long);
+    new InterpStage(frame, { size: 32, addressSize: 64, stackSize: 64, repeat: "none" }, []).addressRecord(
+      size,
+      wide,
+      long,
+    );
   };
   const cases: Record<keyof typeof MICRO, () => void> = {
     head: () => code.unreachable(),

@@ -15,9 +15,9 @@ import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
 import { ACCESS } from "../mmu/walk.ts";
-import { type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { FarUnit } from "./far.ts";
 import { helperImports } from "./helpers.ts";
+import { type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
 import { Recorder } from "./recorder.ts";
 import { SystemAccess } from "./system-access.ts";
@@ -213,14 +213,20 @@ export abstract class Machine implements Engine {
     const base = state.get(CPU.segBase + SEG.cs * 8);
     const outcome = this.#exceptions.deliver(vector, code, source, length);
     if (outcome === "shutdown") state.set(CPU.exit, EngineExit.SHUTDOWN);
-    else if (outcome === "unbuilt") this.internalError(`not implemented: ${this.#exceptions.unbuilt} (vector ${vector})`);
+    else if (outcome === "unbuilt")
+      this.internalError(`not implemented: ${this.#exceptions.unbuilt} (vector ${vector})`);
     else if (mode !== state.get(CPU.mode) || base !== state.get(CPU.segBase + SEG.cs * 8)) this.modeChanged();
   }
 
   internalError(what: string): void {
     const { state } = this;
     const high = state.high(CPU.rip);
-    const rip = (high === 0 ? "" : high.toString(16)) + state.get(CPU.rip).toString(16).padStart(high === 0 ? 1 : 8, "0");
+    const rip =
+      (high === 0 ? "" : high.toString(16)) +
+      state
+        .get(CPU.rip)
+        .toString(16)
+        .padStart(high === 0 ? 1 : 8, "0");
     this.errorDetail = `${what} at 0x${rip}`;
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
   }
@@ -274,7 +280,9 @@ export abstract class Machine implements Engine {
       return -1;
     }
     if (this.memory.ram === 0) {
-      this.internalError(`not implemented: instruction fetch outside RAM (guest-physical 0x${this.memory.gpa.toString(16)})`);
+      this.internalError(
+        `not implemented: instruction fetch outside RAM (guest-physical 0x${this.memory.gpa.toString(16)})`,
+      );
       return -1;
     }
     this.#fetchLo[slot] = page;
@@ -422,7 +430,8 @@ export abstract class Machine implements Engine {
     const gpa = this.fetchPage(0);
     if (gpa < 0 || this.fetchInstruction(gpa) < 0) return;
     const { decoder, state } = this;
-    const name = decoder.unbuilt === "" ? `${decoder.row.insn.mnemonic} (16-bit branch or far displacement)` : decoder.unbuilt;
+    const name =
+      decoder.unbuilt === "" ? `${decoder.row.insn.mnemonic} (16-bit branch or far displacement)` : decoder.unbuilt;
     const at = this.memory.walker.ram(gpa);
     const bytes = [...state.u8.subarray(at, at + Math.min(decoder.length, 4096 - (gpa & 0xfff)))];
     this.internalError(`not implemented: ${bytes.map((b) => b.toString(16).padStart(2, "0")).join(" ")} ${name}`);
@@ -433,7 +442,8 @@ export abstract class Machine implements Engine {
     const rip = (BigInt(state.high(CPU.rip)) << 32n) | BigInt(state.get(CPU.rip));
     const base = rip - (rip & 0xfffn);
     const at = base + BigInt(pageOffset);
-    const text = result === Decoded.ok ? disassemble(decoder, at) : result === Decoded.undefined ? "(bad)" : decoder.unbuilt;
+    const text =
+      result === Decoded.ok ? disassemble(decoder, at) : result === Decoded.undefined ? "(bad)" : decoder.unbuilt;
     this.host.trace(`0x${at.toString(16).padStart(8, "0")}:  ${text}`);
   }
 }

@@ -37,7 +37,10 @@ export class PatchEngine extends Machine {
     super(module, memory, zone, host);
     this.#blocks = new BlockTable(this.state.u32, zone);
     // The zone may have served another engine.
-    if (this.state.u32[(zone + ZONE.records) >>> 2] !== 0 || this.state.u32[(zone + ZONE.records + RECORD.size) >>> 2] !== 0) {
+    if (
+      this.state.u32[(zone + ZONE.records) >>> 2] !== 0 ||
+      this.state.u32[(zone + ZONE.records + RECORD.size) >>> 2] !== 0
+    ) {
       this.#blocks.clear();
     }
   }

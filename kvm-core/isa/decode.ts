@@ -8,8 +8,8 @@ import { MODE } from "../cpu/control.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import { MICRO } from "../emit/record.ts";
-import { type OperandCode, operandSize } from "./operand.ts";
 import { cellIndex, EXACT, KIND, NO_ROW, type OpcodeMap, type Row, STRING_KIND, variantIndex } from "./opcode-map.ts";
+import { type OperandCode, operandSize } from "./operand.ts";
 import { unbuiltName } from "./unbuilt.ts";
 
 /** What decode() came to. */

@@ -4,7 +4,7 @@
  * Left out: VEX forms; they come with AVX.
  */
 
-import { type OperandCode, isSized, parseOperand } from "./operand.ts";
+import { isSized, type OperandCode, parseOperand } from "./operand.ts";
 
 export interface Form {
   readonly text: string;
@@ -71,10 +71,10 @@ export function parseForm(text: string): Form {
   if (bytes[0] === 0x0f && bytes.length > 1) {
     bytes.shift();
     map = 1;
-    const escape = bytes[0] as number;
-    if ((escape === 0x38 || escape === 0x3a) && bytes.length > 1) {
+    const second = bytes[0] as number;
+    if ((second === 0x38 || second === 0x3a) && bytes.length > 1) {
       bytes.shift();
-      map = escape === 0x38 ? 2 : 3;
+      map = second === 0x38 ? 2 : 3;
     }
   }
   if (bytes.length === 0 || bytes.length > 2) fail("one opcode byte, or one and a ModRM byte");

@@ -6,8 +6,8 @@
  * A cell is found by (map, opcode, 64-bit mode, prefix, ModRM.reg, ModRM.mod == 3) and holds the number of a row.
  */
 
-import type { FormFacts } from "../emit/interp-stage.ts";
 import type { Operand, Size } from "../emit/emitter.ts";
+import type { FormFacts } from "../emit/interp-stage.ts";
 import { MICRO_COUNT } from "../emit/record.ts";
 import type { Form } from "./form.ts";
 import type { Insn } from "./insn.ts";
@@ -197,7 +197,9 @@ function bind(form: Form, size: Size, memory: boolean, address: 32 | 64, cross: 
         case "segment":
           return { kind: "index", size: bits, field: field() };
         case "I":
-          return code.type === "v" && size === 64 ? { kind: "imm", size: bits, wide: true } : { kind: "imm", size: bits };
+          return code.type === "v" && size === 64
+            ? { kind: "imm", size: bits, wide: true }
+            : { kind: "imm", size: bits };
         case "J":
           return { kind: "target", size: bits, cross };
         case "A":

@@ -54,7 +54,10 @@ export class GuestMemoryUnit {
 
   /** Forgets one page (INVLPG). Entries are per 4 KiB, so a large page may have many: then all go. */
   flushPage(lo: number): void {
-    if (this.#sawLargePage) return this.flush();
+    if (this.#sawLargePage) {
+      this.flush();
+      return;
+    }
     const index = ((lo >>> 12) & (TLB.entries - 1)) * TLB.entrySize;
     for (let table = 0; table < TLB_CLASS_COUNT * 2; table++) {
       this.#state.set64(ZONE.tlb + table * TLB.write + index, 0xffff_ffff, 0xffff_ffff);

@@ -120,8 +120,10 @@ export class ServerSession {
     }
     this.#underWay++;
     this.#serve(frame[1], frame[2], frame[3])
-      .then((value) => this.#send([id, "", value]))
-      .catch((error: Error) => this.#refuse(id, error))
+      .then(
+        (value) => this.#answer(id, value),
+        (error: Error) => this.#refuse(id, error),
+      )
       .finally(() => {
         this.#underWay--;
         this.#serveFrames();
@@ -146,6 +148,15 @@ export class ServerSession {
     const handle = this.handles.get(id, row.on, row.needs);
     const table: Readonly<Record<string, unknown>> = row.on === "vm" ? VM_IOCTLS : VCPU_IOCTLS;
     return [table[name] as AnyHandler, { session: this, handle }];
+  }
+
+  /** A result that no frame can carry is our own mistake, and must not end the process. */
+  #answer(id: number, value: unknown): void {
+    try {
+      this.#send([id, "", value]);
+    } catch (error) {
+      this.#refuse(id, error as Error);
+    }
   }
 
   #refuse(id: number, error: Error): void {

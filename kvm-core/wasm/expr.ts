@@ -135,7 +135,14 @@ export const i32 = ops(
     toI64s: [0xac, "i64"],
     toI64u: [0xad, "i64"],
   },
-  { load: [0x28, 0], load8s: [0x2c, 0], load8u: [0x2d, 0], load16s: [0x2e, 0], load16u: [0x2f, 0], atomicLoad: [0xfe10, 2] },
+  {
+    load: [0x28, 0],
+    load8s: [0x2c, 0],
+    load8u: [0x2d, 0],
+    load16s: [0x2e, 0],
+    load16u: [0x2f, 0],
+    atomicLoad: [0xfe10, 2],
+  },
 );
 
 export const i64 = ops(

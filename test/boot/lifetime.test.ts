@@ -95,6 +95,19 @@ describe.each(Object.entries(GUESTS))("a guest %s", (_what, append) => {
   });
 });
 
+/** Until the guest has read the test device `least` times. */
+async function counted(core: string, least: number): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    const { stdout } = await qemuUser("stat", "--core", core, "--json");
+    if (stdout !== "") {
+      const { rows } = JSON.parse(stdout) as { rows: { name: string; count: number }[] };
+      if (rows.some(({ name, count }) => name.includes("bar0") && count >= least)) return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`the guest did not make ${least} exits`);
+}
+
 describe("a shared kvm-core", () => {
   let core: Core;
   afterEach(async () => {
@@ -104,10 +117,9 @@ describe("a shared kvm-core", () => {
   it("parks the VM of a killed qemu-user, stat shows it, --take-over goes on with it", async () => {
     core = await startCore();
     const shared = ["--core", core.path, "-name", "parked", "-device", "splitvm-test"];
-    const append = "run=counter port=0xc000 count=2000000";
+    const append = "run=counter port=0xc000 count=3000000";
     const vm = boot(append, ...shared);
-    await until(() => vm.stdout() !== "" || vm.stderr() !== "", "output", 2_000).catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await counted(core.path, 10_000);
     vm.child.kill("SIGKILL");
     await vm.finished;
     await until(() => core.reports().includes("is parked"), "the core's report");
@@ -115,15 +127,14 @@ describe("a shared kvm-core", () => {
     const next = boot(append, ...shared, "--take-over");
     const { stdout, status, stderr } = await next.finished;
     expect(stderr).toBe("");
-    expect(stdout).toContain("counter: 2000000 reads, 0 wrong, exact");
+    expect(stdout).toContain("counter: 3000000 reads, 0 wrong, exact");
     expect(status).toBe(1);
   });
 
   it("ends a VM at once when nobody asked to keep it, and refuses a name that is taken", async () => {
     core = await startCore();
     const vm = boot("run=spin", "--core", core.path, "-name", "one");
-    await until(() => vm.child.exitCode !== null || core.reports() !== "", "the core");
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await until(() => vm.child.exitCode !== null, "nothing", 1_000).catch(() => {});
     const second = await qemuUser("run", "-kernel", guest("bench64"), "--core", core.path, "-name", "one");
     expect(second.status).toBe(1);
     expect(second.stderr).toMatch(/EEXIST.*"one" exists/);

@@ -75,7 +75,7 @@ if (isFirst) {
 vcpu.run().catch(() => {});
 await kvm.request("KVM_GET_API_VERSION", {}); // its answer means that KVM_RUN has arrived
 new RingServer({
-  buffer: memory.buffer,
+  memory: memory.memory,
   area: memory.plan.area,
   vcpus: VCPUS,
   dispatcher: new Dispatcher(pc, undefined),

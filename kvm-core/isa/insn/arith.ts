@@ -4,9 +4,9 @@
  * Left out: BCD adjustments, CMPXCHG16B, ADCX, ADOX.
  */
 
+import { GPR } from "../../cpu/state.ts";
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { addFlags, carry, setZero, stepFlags, subFlags, unsigned } from "../../emit/flags.ts";
-import { GPR } from "../../cpu/state.ts";
 import { type Expr, i32, i64, select } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 

@@ -71,7 +71,10 @@ export const BIT: readonly Insn[] = [
     forms: ["0F C8+r Zv"],
     exec(e, dst) {
       const a = e.let(e.read(dst!));
-      e.write(dst!, dst!.size === 64 ? swap64(a) : dst!.size === 32 ? i64.shru(swap64(a), i64.const(32)) : i64.const(0));
+      e.write(
+        dst!,
+        dst!.size === 64 ? swap64(a) : dst!.size === 32 ? i64.shru(swap64(a), i64.const(32)) : i64.const(0),
+      );
     },
   }),
 ];
@@ -87,4 +90,3 @@ function swap64(a: Expr): Expr {
   current = masked(16, 0x0000_ffff_0000_ffffn);
   return i64.rotl(current, i64.const(32));
 }
-

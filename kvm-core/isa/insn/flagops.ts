@@ -5,9 +5,9 @@
  */
 
 import { GPR } from "../../cpu/state.ts";
+import type { Emitter } from "../../emit/emitter.ts";
 import { carry, lowFlags, overflow, setCarryOverflow, setLowFlags } from "../../emit/flags.ts";
 import { type Expr, i64 } from "../../wasm/expr.ts";
-import type { Emitter } from "../../emit/emitter.ts";
 import { type Insn, insn } from "../insn.ts";
 
 const setCarry = (e: Emitter, value: Expr): void => setCarryOverflow(e, e.let(value), e.let(overflow(e)));

@@ -39,12 +39,12 @@ function multiply(e: Emitter, operand: Operand, isSigned: boolean): void {
   const low = e.let(i64.mul(a, b));
   if (size === 8) e.setGpr(GPR.rax, low, 16);
   else {
-    const high =
-      size === 64 ? (isSigned ? multiplyHighSigned : multiplyHigh)(e, a, b) : i64.shru(low, i64.const(size));
+    const high = size === 64 ? (isSigned ? multiplyHighSigned : multiplyHigh)(e, a, b) : i64.shru(low, i64.const(size));
     const h = e.let(high);
     e.setGpr(GPR.rax, low, size);
     e.setGpr(GPR.rdx, h, size);
-    if (size === 64) return lost(e, low, isSigned ? i64.ne(h, i64.shrs(low, i64.const(63))) : i64.ne(h, i64.const(0)), size);
+    if (size === 64)
+      return lost(e, low, isSigned ? i64.ne(h, i64.shrs(low, i64.const(63))) : i64.ne(h, i64.const(0)), size);
   }
   lost(e, low, i64.ne(low, extend(low, size)), size);
 }

@@ -121,7 +121,11 @@ function carryOut(a: Expr, cf: Expr, n: Expr, size: Size, way: "left" | "right")
   return select(i64.eqz(n), cf, out);
 }
 
-const double = (mnemonic: string, opcode: number, shift: (e: Emitter, a: Expr, b: Expr, n: Expr, size: Size) => ReturnType<Shift>): Insn => {
+const double = (
+  mnemonic: string,
+  opcode: number,
+  shift: (e: Emitter, a: Expr, b: Expr, n: Expr, size: Size) => ReturnType<Shift>,
+): Insn => {
   const op = (n: number): string => n.toString(16).toUpperCase();
   return insn(mnemonic, {
     forms: [`0F ${op(opcode)} /r ib Ev,Gv,Ib`, `0F ${op(opcode + 1)} /r Ev,Gv`],

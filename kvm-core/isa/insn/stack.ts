@@ -10,7 +10,14 @@ import { i32, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
 /** Segment registers that have a push and a pop of their own: opcode bytes and superscript. */
-const SEGMENT_PUSH = ["06 ES i64 sized", "0E CS i64 sized", "16 SS i64 sized", "1E DS i64 sized", "0F A0 FS d64", "0F A8 GS d64"];
+const SEGMENT_PUSH = [
+  "06 ES i64 sized",
+  "0E CS i64 sized",
+  "16 SS i64 sized",
+  "1E DS i64 sized",
+  "0F A0 FS d64",
+  "0F A8 GS d64",
+];
 const SEGMENT_POP = ["07 ES i64 sized", "17 SS i64 sized", "1F DS i64 sized", "0F A1 FS d64", "0F A9 GS d64"];
 const ALL = [0, 1, 2, 3, 4, 5, 6, 7];
 

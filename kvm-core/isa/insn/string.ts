@@ -25,7 +25,10 @@ function iterate(e: Emitter, size: Size, pointers: readonly number[], body: Iter
     body(e, size);
     for (const register of pointers) advance(e, register, size);
   };
-  if (e.repeat === "none") return once();
+  if (e.repeat === "none") {
+    once();
+    return;
+  }
   const count = e.let(e.gpr(GPR.rcx, e.addressSize));
   e.if(i64.ne(count, i64.const(0)), () => {
     once();

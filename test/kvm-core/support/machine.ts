@@ -116,7 +116,18 @@ export class TestMachine {
 
   #flat(): void {
     const base: KvmSegment = {
-      base: 0n, limit: 0xffff_ffff, selector: DATA_SELECTOR, type: 3, present: 1, dpl: 0, db: 1, s: 1, l: 0, g: 1, avl: 0, unusable: 0,
+      base: 0n,
+      limit: 0xffff_ffff,
+      selector: DATA_SELECTOR,
+      type: 3,
+      present: 1,
+      dpl: 0,
+      db: 1,
+      s: 1,
+      l: 0,
+      g: 1,
+      avl: 0,
+      unusable: 0,
     };
     const long = this.mode === 64;
     const cs = { ...base, selector: CODE_SELECTOR, type: 11, db: long ? 0 : 1, l: long ? 1 : 0 };
@@ -126,11 +137,17 @@ export class TestMachine {
       this.setU64(TABLES, BigInt(TABLES + 0x1000) | 3n);
       for (let i = 0; i < 4; i++) {
         this.setU64(TABLES + 0x1000 + i * 8, BigInt(TABLES + 0x2000 + i * 0x1000) | 3n);
-        for (let j = 0; j < 512; j++) this.setU64(TABLES + 0x2000 + i * 0x1000 + j * 8, BigInt(i * 512 + j) * 0x20_0000n | 0x83n);
+        for (let j = 0; j < 512; j++)
+          this.setU64(TABLES + 0x2000 + i * 0x1000 + j * 8, (BigInt(i * 512 + j) * 0x20_0000n) | 0x83n);
       }
     }
     const ok = this.setSregs({
-      cs, ds: base, es: base, fs: base, gs: base, ss: base,
+      cs,
+      ds: base,
+      es: base,
+      fs: base,
+      gs: base,
+      ss: base,
       gdt: { base: BigInt(GDT), limit: 23 },
       idt: { base: 0n, limit: 0 },
       cr0: BigInt((CR0.PE | (long ? CR0.PG : 0)) >>> 0),
