@@ -82,8 +82,11 @@ class Machine {
     await this.#devices?.stop();
     await this.#console?.close();
     this.#kvm?.close();
-    if (this.#core && this.#core.child.exitCode === null && this.#core.child.signalCode === null)
-      await new Promise((resolve) => this.#core!.child.once("exit", resolve));
+    const { child } = this.#core ?? {};
+    if (child && child.exitCode === null && child.signalCode === null) {
+      child.kill("SIGTERM"); // a `stat` may still be connected to it
+      await once(child, "exit");
+    }
     if (this.#logFd > 2) closeSync(this.#logFd);
   }
 

@@ -45,7 +45,6 @@ export async function stat(options: StatOptions): Promise<number> {
   if (pages.length === 0) throw new Error(`${target.name} has no vCPU yet`);
   let before: readonly StatsPage[] | undefined;
   let since = performance.now();
-  const born = since;
   while (open) {
     const now = pages.map((page) => readStats(page)!);
     const seconds = (performance.now() - since) / 1000;
@@ -55,9 +54,10 @@ export async function stat(options: StatOptions): Promise<number> {
     if (options.interval === undefined) break;
     before = now;
     await new Promise((resolve) => setTimeout(resolve, options.interval! * 1000));
+    if (open && !(await exists(target))) open = false;
   }
+  if (!open) process.stderr.write(`qemu-user: ${target.name} has ended\n`);
   target.kvm.close();
-  if (!open) process.stderr.write(`qemu-user: ${target.name} ended after ${((since - born) / 1000).toFixed(1)} s\n`);
   return 0;
 }
 
@@ -82,6 +82,16 @@ async function find({ core, target }: StatOptions): Promise<Target> {
   if (found.length === 0) throw new Error("no VM of yours runs; --core PATH looks at a kvm-core of your choice");
   const names = found.map(({ name, pid }) => `${name} (${pid})`).join(", ");
   throw new Error(`${target === undefined ? "which one" : `no single VM is "${target}"`}? These run: ${names}`);
+}
+
+/** False once the VM was destroyed: its pages stay mapped here, but nobody writes them. */
+async function exists({ kvm, name }: Target): Promise<boolean> {
+  try {
+    const { vms } = await kvm.request("SPLITVM_LIST_VMS", {});
+    return vms.some((vm) => vm.name === name);
+  } catch {
+    return false;
+  }
 }
 
 async function mapPages(vm: Vm): Promise<ArrayBuffer[]> {

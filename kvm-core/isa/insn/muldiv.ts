@@ -37,15 +37,15 @@ function multiply(e: Emitter, operand: Operand, isSigned: boolean): void {
   const b = e.let(extend(e.read(operand), size));
   const a = e.let(extend(e.gpr(GPR.rax, size), size));
   const low = e.let(i64.mul(a, b));
-  if (size === 8) e.setGpr(GPR.rax, low, 16);
-  else {
-    const high = size === 64 ? (isSigned ? multiplyHighSigned : multiplyHigh)(e, a, b) : i64.shru(low, i64.const(size));
-    const h = e.let(high);
-    e.setGpr(GPR.rax, low, size);
-    e.setGpr(GPR.rdx, h, size);
-    if (size === 64)
-      return lost(e, low, isSigned ? i64.ne(h, i64.shrs(low, i64.const(63))) : i64.ne(h, i64.const(0)), size);
+  if (size === 64) {
+    const high = e.let((isSigned ? multiplyHighSigned : multiplyHigh)(e, a, b));
+    e.setGpr(GPR.rax, low);
+    e.setGpr(GPR.rdx, high);
+    lost(e, low, i64.ne(high, isSigned ? i64.shrs(low, i64.const(63)) : i64.const(0)), size);
+    return;
   }
+  e.setGpr(GPR.rax, low, size === 8 ? 16 : size);
+  if (size !== 8) e.setGpr(GPR.rdx, i64.shru(low, i64.const(size)), size);
   lost(e, low, i64.ne(low, extend(low, size)), size);
 }
 
@@ -61,8 +61,11 @@ function multiplyTruncated(e: Emitter, dst: Operand, x: Operand, y: Operand): vo
   const a = e.let(signed(e.read(x), size));
   const low = e.let(i64.mul(a, b));
   e.write(dst, low);
-  if (size !== 64) return lost(e, low, i64.ne(low, signed(low, size)), size);
-  lost(e, low, i64.ne(multiplyHighSigned(e, a, b), i64.shrs(low, i64.const(63))), size);
+  const overflow =
+    size === 64
+      ? i64.ne(multiplyHighSigned(e, a, b), i64.shrs(low, i64.const(63)))
+      : i64.ne(low, signed(low, size));
+  lost(e, low, overflow, size);
 }
 
 /** rAX, rDX = quotient, remainder of rDX:rAX (AX for bytes) by the operand; #DE if it is 0 or the quotient does not fit. */
@@ -70,7 +73,10 @@ function divide(e: Emitter, operand: Operand, isSigned: boolean): void {
   const { size } = operand;
   const divisor = e.let(isSigned ? e.readSigned(operand) : e.read(operand));
   e.if(i64.eqz(divisor), () => e.raise(DE));
-  if (size === 64) return divide64(e, divisor, isSigned);
+  if (size === 64) {
+    divide64(e, divisor, isSigned);
+    return;
+  }
   const dividend = e.variable(e.gpr(GPR.rax, size === 8 ? 16 : size));
   if (size !== 8) e.assign(dividend, i64.or(dividend, i64.shl(e.gpr(GPR.rdx, size), i64.const(size))));
   if (isSigned) {
@@ -106,9 +112,10 @@ function divide64(e: Emitter, divisor: Expr, isSigned: boolean): void {
   e.if(
     short,
     () => {
-      if (!isSigned) return divideShort();
-      const traps = i32.and(i64.eq(divisor, i64.const(-1)), i64.eq(low, i64.const(-(1n << 63n))));
-      e.if(traps, () => e.raise(DE));
+      if (isSigned) {
+        const traps = i32.and(i64.eq(divisor, i64.const(-1)), i64.eq(low, i64.const(-(1n << 63n))));
+        e.if(traps, () => e.raise(DE));
+      }
       divideShort();
     },
     () => {

@@ -142,6 +142,9 @@ const double = (
   });
 };
 
+/** 16-bit operands with counts above 16 (undefined in the manual) go on with the destination again, as processors do. */
+const thrice = (a: Expr, b: Expr): Expr => i64.or(i64.or(i64.shl(a, i64.const(32)), i64.shl(b, i64.const(16))), a);
+
 export const SHIFT: readonly Insn[] = [
   shiftInsn("rol", [0], rol, true),
   shiftInsn("ror", [1], ror, true),
@@ -151,12 +154,18 @@ export const SHIFT: readonly Insn[] = [
   shiftInsn("shr", [5], shr, false),
   shiftInsn("sar", [7], sar, false),
   double("shld", 0xa4, (e, a, b, n, size) => {
-    const r = e.let(i64.or(i64.shl(a, n), i64.shru(b, i64.sub(width(size), n))));
+    const r = e.let(
+      size === 16
+        ? i64.shru(thrice(a, b), i64.sub(i64.const(32), n))
+        : i64.or(i64.shl(a, n), i64.shru(b, i64.sub(width(size), n))),
+    );
     const cf = e.let(bit(a, i64.sub(width(size), n)));
     return [r, cf, i64.xor(top(r, size), top(a, size))];
   }),
   double("shrd", 0xac, (e, a, b, n, size) => {
-    const r = e.let(i64.or(i64.shru(a, n), i64.shl(b, i64.sub(width(size), n))));
+    const r = e.let(
+      size === 16 ? i64.shru(thrice(a, b), n) : i64.or(i64.shru(a, n), i64.shl(b, i64.sub(width(size), n))),
+    );
     return [r, bit(a, i64.sub(n, ONE)), i64.xor(top(r, size), top(a, size))];
   }),
 ];

@@ -14,7 +14,10 @@ import {
   F_SEAL_SEAL,
   F_SEAL_SHRINK,
   F_SEAL_WRITE,
+  mapFixed,
   memfdCreate,
+  PROT_READ,
+  PROT_WRITE,
   SEALS_FIXED,
 } from "../../../shared/native.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
@@ -547,7 +550,9 @@ describe("device servers", () => {
     expect(await ok("KVM_GET_STATS_FD", vm, { id: 0 })).toEqual(stats); // no new descriptor at each look
     const fds = [await client.fetch(kick.memfd), await client.fetch(stats.memfd)];
     expect(fds.map((fd) => fstatSync(fd).size)).toEqual([4096, STATS_BYTES]);
-    expect(() => openSync(`/proc/self/fd/${fds[1]}`, "r+")).not.toThrow(); // but a writable mapping is refused: EPERM
+    fds.push(openSync(`/proc/self/fd/${fds[1]}`, "r+")); // the seal, not the descriptor, is what protects the page
+    const memory = new Uint8Array(new WebAssembly.Memory({ initial: 2, maximum: 2, shared: true }).buffer);
+    expect(() => mapFixed(memory, 0, 4096, fds[2]!, 0, PROT_READ | PROT_WRITE)).toThrow(/EPERM/);
     for (const fd of fds) closeSync(fd);
   });
 
