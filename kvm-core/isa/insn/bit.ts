@@ -6,7 +6,7 @@
 
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { logicFlags, overflow, setCarryOverflow, setZero } from "../../emit/flags.ts";
-import { type Expr, i64, select } from "../../wasm/expr.ts";
+import { type Expr, i32, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
 const ONE = i64.const(1);
@@ -38,14 +38,14 @@ function bitTest(mnemonic: string, digit: number, opcode: string, change?: (a: E
   return change ? insn(mnemonic, { forms, lock: true, exec }) : insn(mnemonic, { forms, exec });
 }
 
-/** Source 0: ZF set, destination unchanged (what processors do; the manual leaves it undefined). */
+/** Source 0: ZF set, the destination unchanged, all 64 bits of it (what processors do; the manual leaves it undefined). */
 const scan = (mnemonic: string, opcode: string, position: (a: Expr) => Expr): Insn =>
   insn(mnemonic, {
     forms: [`0F ${opcode} /r Gv,Ev`],
     exec(e, dst, src) {
       const a = e.let(e.read(src!));
       const zero = e.let(i64.eqz(a));
-      e.write(dst!, e.let(select(zero, e.read(dst!), position(a))));
+      e.if(i32.eqz(zero), () => e.write(dst!, position(a)));
       setZero(e, zero);
     },
   });

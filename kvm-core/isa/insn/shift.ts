@@ -142,8 +142,8 @@ const double = (
   });
 };
 
-/** 16-bit operands with counts above 16 (undefined in the manual) go on with the destination again, as processors do. */
-const thrice = (a: Expr, b: Expr): Expr => i64.or(i64.or(i64.shl(a, i64.const(32)), i64.shl(b, i64.const(16))), a);
+/** 16-bit operands with counts above 16 (undefined in the manual) go on with the source again, as processors do. */
+const twice = (b: Expr): Expr => i64.or(i64.shl(b, i64.const(16)), b);
 
 export const SHIFT: readonly Insn[] = [
   shiftInsn("rol", [0], rol, true),
@@ -156,7 +156,7 @@ export const SHIFT: readonly Insn[] = [
   double("shld", 0xa4, (e, a, b, n, size) => {
     const r = e.let(
       size === 16
-        ? i64.shru(thrice(a, b), i64.sub(i64.const(32), n))
+        ? i64.shru(i64.or(i64.shl(a, i64.const(32)), twice(b)), i64.sub(i64.const(32), n))
         : i64.or(i64.shl(a, n), i64.shru(b, i64.sub(width(size), n))),
     );
     const cf = e.let(bit(a, i64.sub(width(size), n)));
@@ -164,7 +164,7 @@ export const SHIFT: readonly Insn[] = [
   }),
   double("shrd", 0xac, (e, a, b, n, size) => {
     const r = e.let(
-      size === 16 ? i64.shru(thrice(a, b), n) : i64.or(i64.shru(a, n), i64.shl(b, i64.sub(width(size), n))),
+      size === 16 ? i64.shru(i64.or(i64.shl(twice(b), i64.const(16)), a), n) : i64.or(i64.shru(a, n), i64.shl(b, i64.sub(width(size), n))),
     );
     return [r, bit(a, i64.sub(n, ONE)), i64.xor(top(r, size), top(a, size))];
   }),
