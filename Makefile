@@ -14,7 +14,8 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: build guest ## Boot the demo guest (GUEST=..., ARGS="more options")
-	qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make run" -device splitvm-test -nographic -no-reboot $(ARGS) || [ $$? -eq 1 ]
+	@qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make run" -device splitvm-test -nographic -no-reboot \
+	  $(ARGS); status=$$?; [ $$status -eq 33 ] || { echo "make run: the guest ended with status $$status, not 33" >&2; exit 1; }
 
 build: $(INSTALL) $(ADDON) ## Install the pinned Node and packages, build the native addon
 

@@ -25,7 +25,8 @@ const RECORD = layout({
 });
 /** A power of two, so that the counters may wrap. */
 export const POSTED_CAPACITY = 512;
-if (RECORDS + POSTED_CAPACITY * RECORD.size > AREA_POSTED_BYTES) throw new Error("the posted ring does not fit its pages");
+if (RECORDS + POSTED_CAPACITY * RECORD.size > AREA_POSTED_BYTES)
+  throw new Error("the posted ring does not fit its pages");
 
 /** One end of a posted ring inside an area that lies at byte `area` of `buffer`. */
 export class PostedRing {

@@ -76,11 +76,23 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
   const SHARED = 3; // with a maximum
   return new Uint8Array([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, FUNCTIONS.map(([, parameters, results]) => [0x60, ...i32s(parameters), ...i32s(results)])),
+    ...section(
+      1,
+      FUNCTIONS.map(([, parameters, results]) => [0x60, ...i32s(parameters), ...i32s(results)]),
+    ),
     ...section(2, [[...name("shared"), ...name("memory"), 0x02, SHARED, ...u(1), ...u(PAGES_MAX)]]),
-    ...section(3, FUNCTIONS.map((_, type) => u(type))),
-    ...section(7, FUNCTIONS.map(([exported], index) => [...name(exported), 0x00, ...u(index)])),
-    ...section(10, FUNCTIONS.map(([, , , body]) => sized([0, ...body, 0x0b]))),
+    ...section(
+      3,
+      FUNCTIONS.map((_, type) => u(type)),
+    ),
+    ...section(
+      7,
+      FUNCTIONS.map(([exported], index) => [...name(exported), 0x00, ...u(index)]),
+    ),
+    ...section(
+      10,
+      FUNCTIONS.map(([, , , body]) => sized([0, ...body, 0x0b])),
+    ),
   ]);
 }
 

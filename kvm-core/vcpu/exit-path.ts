@@ -96,7 +96,15 @@ export class ExitPath implements EngineHost {
   }
 
   /** One access, from the counters to the answer; the data comes and goes in `#pages.low` and `#pages.high`. */
-  #access(reason: number, space: number, direction: number, address: number, size: number, low: number, high: number): void {
+  #access(
+    reason: number,
+    space: number,
+    direction: number,
+    address: number,
+    size: number,
+    low: number,
+    high: number,
+  ): void {
     if (this.#shared.load(this.#zone + CPU.pending) & PENDING_EXIT) throw new LeaveGuest();
     const stats = this.#stats;
     const router = this.#router;
@@ -150,7 +158,8 @@ export class ExitPath implements EngineHost {
   #message(reason: number, direction: number, address: number, size: number, sampled: boolean): void {
     const pages = this.#pages;
     const data = new Uint8Array(direction === IO_OUT ? size : 0);
-    for (let i = 0; i < data.length; i++) data[i] = (i < 4 ? pages.low >>> (8 * i) : pages.high >>> (8 * (i - 4))) & 0xff;
+    for (let i = 0; i < data.length; i++)
+      data[i] = (i < 4 ? pages.low >>> (8 * i) : pages.high >>> (8 * (i - 4))) & 0xff;
     const name = reason === EXIT.KVM_EXIT_IO ? "KVM_EXIT_IO" : "KVM_EXIT_MMIO";
     if (sampled) this.#stats.published();
     const result = runResult(name, { direction, size, count: 1, address: BigInt(address), data });

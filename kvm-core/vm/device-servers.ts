@@ -148,7 +148,11 @@ export class DeviceServers {
   /** The owner may assert every GSI by its mailbox; an attached server only through KVM_IRQFD. */
   #grant(place: number, owner: boolean): void {
     const words = MAILBOX_GSIS / 32;
-    this.#words.fill(owner ? -1 : 0, (VM_STATE.granted >> 2) + place * words, (VM_STATE.granted >> 2) + (place + 1) * words);
+    this.#words.fill(
+      owner ? -1 : 0,
+      (VM_STATE.granted >> 2) + place * words,
+      (VM_STATE.granted >> 2) + (place + 1) * words,
+    );
   }
 
   /** Routers keep which servers have an area beside the regions, so it counts as a change of the table. */

@@ -74,7 +74,14 @@ export class RegionTable {
   }
 
   /** Makes writes of a width (0: any), and with datamatch of a value, posted. EEXIST on a duplicate, as Linux. */
-  assignIoeventfd(server: number, space: number, base: bigint, width: number, event: number, match: bigint | undefined): void {
+  assignIoeventfd(
+    server: number,
+    space: number,
+    base: bigint,
+    width: number,
+    event: number,
+    match: bigint | undefined,
+  ): void {
     if (![0, 1, 2, 4, 8].includes(width)) throw new KvmError("EINVAL", `ioeventfd length ${width}`);
     if (width === 0 && match !== undefined) throw new KvmError("EINVAL", "datamatch needs a length");
     this.#range(space, base, BigInt(width || 1));
@@ -91,7 +98,14 @@ export class RegionTable {
     this.#add(row);
   }
 
-  deassignIoeventfd(server: number, space: number, base: bigint, width: number, event: number, match: bigint | undefined): void {
+  deassignIoeventfd(
+    server: number,
+    space: number,
+    base: bigint,
+    width: number,
+    event: number,
+    match: bigint | undefined,
+  ): void {
     const want = this.#ioeventfd(server, space, base, width, event, match);
     this.#remove(
       (row) =>
@@ -112,7 +126,12 @@ export class RegionTable {
     this.#range(space, base, length);
     const [from, size] = [Number(base), Number(length)];
     for (const row of this.#rows)
-      if (row.kind === REGION_COALESCED && row.space === space && from < row.base + row.length && row.base < from + size)
+      if (
+        row.kind === REGION_COALESCED &&
+        row.space === space &&
+        from < row.base + row.length &&
+        row.base < from + size
+      )
         throw new KvmError("EEXIST", `a coalesced range at 0x${row.base.toString(16)} overlaps`);
     this.#add({ ...EMPTY, kind: REGION_COALESCED, space, server, base: from, length: size });
   }
@@ -135,7 +154,14 @@ export class RegionTable {
     return gone.filter((row) => row.kind === REGION_OWNED).map((row) => row.region);
   }
 
-  #ioeventfd(server: number, space: number, base: bigint, width: number, event: number, match: bigint | undefined): Row {
+  #ioeventfd(
+    server: number,
+    space: number,
+    base: bigint,
+    width: number,
+    event: number,
+    match: bigint | undefined,
+  ): Row {
     // Only the bytes that a write of this width carries can match.
     const value = match === undefined ? 0n : width === 8 ? match : match & ((1n << BigInt(width * 8)) - 1n);
     return {

@@ -3,8 +3,9 @@
  * kvm-core maps too, in one shared WebAssembly.Memory, so that every thread of the process sees them.
  * Leaves out: who may touch what (shared/server-area.ts and the files it names).
  */
-import { addSeals, mapFixed, memfdCreate, PROT_READ, PROT_WRITE, SEALS_FIXED } from "../../shared/native.ts";
+
 import { JOURNAL_BYTES } from "../../shared/journal.ts";
+import { addSeals, mapFixed, memfdCreate, PROT_READ, PROT_WRITE, SEALS_FIXED } from "../../shared/native.ts";
 import { AREA_BYTES, PAGE } from "../../shared/server-area.ts";
 
 const WASM_PAGE = 65536;

@@ -99,8 +99,7 @@ function announce(pc: Pc): void {
     [SPACE_MMIO, pc.mmio],
   ];
   const regions = buses.flatMap(([space, bus]) => bus.regions().map((region) => report(space, region)));
-  for (const [space, bus] of buses)
-    bus.onChange = ({ kind, region }) => post({ kind, region: report(space, region) });
+  for (const [space, bus] of buses) bus.onChange = ({ kind, region }) => post({ kind, region: report(space, region) });
   post({ kind: "ready", regions, levelGsis: LEVEL_GSIS });
 }
 

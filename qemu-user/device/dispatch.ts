@@ -8,7 +8,14 @@ import type { Width } from "../bus/interfaces.ts";
 import type { Pc } from "../machine/pc.ts";
 
 /** Notes an access for `-d exits`; data is the answer's for an input. */
-export type AccessLog = (space: number, direction: number, address: number, size: number, low: number, high: number) => void;
+export type AccessLog = (
+  space: number,
+  direction: number,
+  address: number,
+  size: number,
+  low: number,
+  high: number,
+) => void;
 
 export class Dispatcher {
   readonly #pc: Pc;

@@ -16,7 +16,12 @@ export const VCPUS = 1;
 const RAM_SLOT = 0;
 
 /** Creates the VM `name`, its RAM, irqchip and vCPU; in page mode its server area and journal too. */
-export async function createOwnedVm(kvm: Kvm, name: string, ramSize: number, mode: "page" | "message"): Promise<OwnedVm> {
+export async function createOwnedVm(
+  kvm: Kvm,
+  name: string,
+  ramSize: number,
+  mode: "page" | "message",
+): Promise<OwnedVm> {
   const vm = await kvm.createVm(name);
   const memory = new DeviceMemory(ramSize);
   const ram = sealedMemfd("splitvm-ram", ramSize);

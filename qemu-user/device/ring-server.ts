@@ -171,7 +171,16 @@ export class RingServer {
   }
 
   /** Dispatches, and journals the effect with its answer; or repeats the answer of an effect that has happened. */
-  #effect(vcpu: number, seq: number, space: number, direction: number, address: number, size: number, low: number, high: number): void {
+  #effect(
+    vcpu: number,
+    seq: number,
+    space: number,
+    direction: number,
+    address: number,
+    size: number,
+    low: number,
+    high: number,
+  ): void {
     const { dispatcher, journal: keeper, checkpoint } = this.#o;
     if (keeper?.journal.holds(vcpu, seq)) {
       this.#low = keeper.journal.low;

@@ -58,6 +58,74 @@ static int run_doorbell(void)
   return 0;
 }
 
+static inline u64 rdtsc(void)
+{
+  u32 low, high;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+  return low | (u64)high << 32;
+}
+
+/*
+ * What a benchmark reads through the shared memory, at the physical address at=; times are in ticks of the TSC.
+ * A round begins when the host counts `go` up (0: the end), and is over with a byte to the debug console: the host then stops the vCPU.
+ */
+enum { TIMED_AT = 0x1000000, CLOCK_READINGS = 1000, DEBUG_CONSOLE = 0xe9 };
+struct timed {
+  volatile u32 go, count;
+  volatile u64 total;                    /* `count` accesses, one after the other without a reading of the clock */
+  volatile u32 clock[CLOCK_READINGS];    /* two readings of the clock, one right after the other */
+  volatile u32 access[];                 /* each of `count` accesses, a reading of the clock included */
+};
+
+enum kind { PORT, MMIO, DOORBELL };
+
+static void timed_access(enum kind kind, u16 port, u32 at)
+{
+  if (kind == PORT)
+    in8(port);
+  else if (kind == MMIO)
+    read32(at);
+  else
+    *(volatile u32 *)(word)at = 0;
+}
+
+static int run_timed(void)
+{
+  char what[16] = "port";
+  option("what", what, sizeof what);
+  enum kind kind = strcmp(what, "mmio") == 0 ? MMIO : strcmp(what, "doorbell") == 0 ? DOORBELL : PORT;
+  u16 port = (u16)option_number("port", 0x3fd);
+  u32 gap = option_number("gap", 0), address = 0;
+  if (kind != PORT) {
+    struct test_device device = need_test_device();
+    address = kind == MMIO ? device.memory + TEST_SCRATCH : device.doorbell;
+  }
+  struct timed *timed = (struct timed *)(word)option_number("at", TIMED_AT);
+  timed->count = option_number("count", 10000);
+  for (u32 round = 0;; round = timed->go) {
+    out8(DEBUG_CONSOLE, '.');
+    while (timed->go == round)
+      ;
+    if (timed->go == 0)
+      return 0;
+    for (u32 i = 0; i < CLOCK_READINGS; i++) {
+      u64 start = rdtsc();
+      timed->clock[i] = (u32)(rdtsc() - start);
+    }
+    for (u32 i = 0; i < timed->count; i++) {
+      for (u64 start = rdtsc(); gap != 0 && rdtsc() - start < gap;)
+        ;
+      u64 start = rdtsc();
+      timed_access(kind, port, address);
+      timed->access[i] = (u32)(rdtsc() - start);
+    }
+    u64 start = rdtsc();
+    for (u32 i = 0; gap == 0 && i < timed->count; i++)
+      timed_access(kind, port, address);
+    timed->total = rdtsc() - start;
+  }
+}
+
 /* Two words that a benchmark in another process sees through the shared memory: interrupts taken, and "stop". */
 enum { IRQ_COUNT = 0x7000, IRQ_STOP = 0x7004 };
 static inline volatile u32 *shared(u32 address)
@@ -219,6 +287,7 @@ static const struct {
   {"ports", "port= count= gap=", "8-bit port reads, gap= rounds of work between", run_ports},
   {"gap", "port= count= gap=", "the same", run_ports},
   {"mmio", "count= gap=", "32-bit reads of the test device's SCRATCH", run_mmio},
+  {"timed", "what= port= at= count= gap=", "port, mmio or doorbell; times in memory, for the host", run_timed},
   {"doorbell", "count=", "posted writes, then waits until all have been seen", run_doorbell},
   {"irq", "irq=", "computes; counts interrupts at 0x7000 until 0x7004", run_irq},
   {"hltirq", "irq=", "the same, halted in between", run_hltirq},
@@ -242,6 +311,6 @@ int main(void)
       return benches[i].run();
   print("bench: run=%s is none of\n", name);
   for (unsigned i = 0; i < sizeof benches / sizeof benches[0]; i++)
-    print("%10s %18s  %s\n", benches[i].name, benches[i].options, benches[i].what);
+    print("%10s %28s  %s\n", benches[i].name, benches[i].options, benches[i].what);
   return 1;
 }

@@ -96,6 +96,6 @@ void print(const char *format, ...)
 
 _Noreturn void leave(u8 value)
 {
-  out8(DEBUG_EXIT, value);
+  out8(DEBUG_EXIT, 0x10 | value); /* a status that the emulator itself never ends with: 33, 35 */
   halt(); /* where there is no such device */
 }

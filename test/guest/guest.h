@@ -38,7 +38,7 @@ extern u32 console_waits; /* polls that found the transmitter busy */
 void console_init(void);
 /* %s %c %d %u %x, with a width and a leading 0 if wanted: %8u %08x %14s. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Ends the machine through isa-debug-exit: QEMU's status is value << 1 | 1. */
+/* Ends the machine through isa-debug-exit, with status 33 for 0 and 35 for 1 (what is written << 1 | 1). */
 _Noreturn void leave(u8 value);
 
 /* interrupts.c */

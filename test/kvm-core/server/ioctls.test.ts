@@ -8,23 +8,11 @@ import { MAX_HANDLES } from "../../../kvm-core/server/handles.ts";
 import { MAX_LINGER } from "../../../kvm-core/vm/vm.ts";
 import { CAPABILITIES, IOCTLS, type IoctlName } from "../../../shared/ioctls.ts";
 import { JOURNAL_BYTES } from "../../../shared/journal.ts";
-import {
-  F_SEAL_FUTURE_WRITE,
-  F_SEAL_GROW,
-  F_SEAL_SEAL,
-  F_SEAL_SHRINK,
-  F_SEAL_WRITE,
-  mapFixed,
-  memfdCreate,
-  PROT_READ,
-  PROT_WRITE,
-  SEALS_FIXED,
-} from "../../../shared/native.ts";
+import { mapFixed, PROT_READ, PROT_WRITE } from "../../../shared/native.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { STATS_BYTES } from "../../../shared/stats-page.ts";
 import { type Client, sealed, TestServer, until } from "./support.ts";
 
-const MiB = 2n ** 20n;
 let server: TestServer;
 let client: Client;
 let vm: number;

@@ -1,0 +1,31 @@
+/**
+ * Processes bound to CPUs. A child inherits the affinity of the thread that starts it, so all its threads stay there.
+ */
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { getAffinity, setAffinity } from "../../shared/native.ts";
+
+const running = new Set<ChildProcess>();
+/** Whatever ends the bench: nothing that it started stays. A stopped process takes SIGKILL, too. */
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+/** Starts a program on one CPU. */
+export function spawnOn(cpu: number, program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const before = getAffinity();
+  setAffinity([cpu]);
+  try {
+    const child = spawn(program, args, options);
+    running.add(child);
+    child.on("exit", () => running.delete(child));
+    return child;
+  } finally {
+    setAffinity(before);
+  }
+}
+
+/** Resolves when the child has ended. */
+export function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => child.once("exit", () => resolve()));
+}
