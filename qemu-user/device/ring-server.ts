@@ -3,7 +3,7 @@
  * Document: protocol.md, "One exit in page mode". The vCPU's side is kvm-core/vcpu/page-exchange.ts.
  * Leaves out: what an access does (dispatch.ts), what the back ends bring (`poll`).
  */
-import { EXIT, IO_OUT } from "../../shared/exits.ts";
+import { EXIT, IO_IN, IO_OUT } from "../../shared/exits.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
 import type { Journal } from "../../shared/journal.ts";
 import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
@@ -150,9 +150,12 @@ export class RingServer {
     const { checkpoint } = this.#o;
     checkpoint?.("claimed");
     this.#effect(vcpu, seen >>> SEQ_SHIFT, space, direction, address, size, low, high);
-    words[data] = this.#low;
-    words[data + 1] = this.#high;
-    if (this.#o.finished()) return true; // the vCPU stays where it is
+    if (this.#o.finished()) return false; // the vCPU stays where it is
+    if (direction === IO_IN) {
+      // A write's data stays: a successor may have to repeat it.
+      words[data] = this.#low;
+      words[data + 1] = this.#high;
+    }
     for (;;) {
       const done = (seen & ~(PHASE_MASK | WAITER)) | PHASE_DONE;
       const found = shared.compareExchange(ring + RING.state, seen, done); // orders the answer before it

@@ -14,10 +14,17 @@ import type { Mode } from "./machine.ts";
 export function assembleAll(snippets: readonly string[], mode: Mode): Uint8Array[] {
   const folder = mkdtempSync(join(tmpdir(), "splitvm-asm-"));
   try {
-    const [source, object, binary] = ["t.s", "t.o", "t.bin"].map((name) => join(folder, name)) as [string, string, string];
+    const [source, object, binary] = ["t.s", "t.o", "t.bin"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
     const body = snippets.map((text, i) => `.Lsnippet${i}:\n${text}\n`).join("");
     const table = snippets.map((_, i) => `.long .Lsnippet${i} - start\n`).join("");
-    writeFileSync(source, `.intel_syntax noprefix\n.text\nstart:\n${body}.Lend:\n.balign 4\n${table}.long .Lend - start\n`);
+    writeFileSync(
+      source,
+      `.intel_syntax noprefix\n.text\nstart:\n${body}.Lend:\n.balign 4\n${table}.long .Lend - start\n`,
+    );
     execFileSync("as", [`--${mode}`, source, "-o", object], { stdio: ["ignore", "ignore", "inherit"] });
     execFileSync("objcopy", ["-O", "binary", "-j", ".text", object, binary]);
     const bytes = readFileSync(binary);

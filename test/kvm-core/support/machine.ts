@@ -156,7 +156,7 @@ export class TestMachine {
       efer: BigInt(long ? EFER.LME | EFER.LMA | EFER.NXE : 0),
     });
     if (!ok) throw new Error("the flat state is refused");
-    this.set({ rsp: 0x20_0000n, rflags: 2n });
+    this.set({ rsp: 0x20_0000n, rdx: 0n, rflags: 2n });
   }
 
   #host(): EngineHost {

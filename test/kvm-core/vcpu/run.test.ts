@@ -33,7 +33,11 @@ describe.each(["interp", "patch"])("%s", (engine) => {
       count: 1,
       address: 0x60n,
     });
-    expect(await tiny.vcpu.run(Uint8Array.of(0xab))).toMatchObject({ reason: EXIT.KVM_EXIT_IO, size: 4, address: 0x1234n });
+    expect(await tiny.vcpu.run(Uint8Array.of(0xab))).toMatchObject({
+      reason: EXIT.KVM_EXIT_IO,
+      size: 4,
+      address: 0x1234n,
+    });
     expect((await tiny.vcpu.getRegs()).rax & 0xffn).toBe(0xabn);
     expect(await tiny.vcpu.run(Uint8Array.of(1, 2, 3, 4))).toMatchObject({ reason: EXIT.KVM_EXIT_HLT });
     const regs = await tiny.vcpu.getRegs();

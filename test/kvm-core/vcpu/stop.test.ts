@@ -3,8 +3,8 @@
  */
 import { closeSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { sealedMemfd } from "../../../qemu-user/device/device-memory.ts";
+import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { type Core, startCore } from "../../support/core.ts";
 import { type TinyVm, tinyVm } from "../../support/tiny-vm.ts";
 
@@ -24,11 +24,19 @@ async function deafServer({ vm }: TinyVm): Promise<void> {
   await vm.request("SPLITVM_SET_SERVER_AREA", { memfd: memfd! });
 }
 
-const CASES: readonly (readonly [string, readonly number[], { readonly irqchip?: boolean; readonly deaf?: boolean }])[] = [
+const CASES: readonly (readonly [
+  string,
+  readonly number[],
+  { readonly irqchip?: boolean; readonly deaf?: boolean },
+])[] = [
   ["a tight loop", [0xeb, 0xfe], {}],
   ["a halted vCPU", [0xfa, 0xf4, 0xeb, 0xfd], { irqchip: true }],
   ["a vCPU whose server does not answer", [0xe4, 0x60, 0xeb, 0xfc], { deaf: true }],
-  ["a vCPU in a REP that takes long", [0xb9, 0xff, 0xff, 0x00, 0x00, 0xbf, 0x00, 0x00, 0x01, 0x00, 0xf3, 0xaa, 0xeb, 0xf2], {}],
+  [
+    "a vCPU in a REP that takes long",
+    [0xb9, 0xff, 0xff, 0x00, 0x00, 0xbf, 0x00, 0x00, 0x01, 0x00, 0xf3, 0xaa, 0xeb, 0xf2],
+    {},
+  ],
 ];
 
 describe.each(CASES)("%s", (_what, code, { irqchip, deaf }) => {
