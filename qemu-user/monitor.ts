@@ -15,7 +15,10 @@ export type Monitored = {
 type Command = { readonly help: string; readonly act: (machine: Monitored) => string | Promise<string> };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
-  "info status": { help: "is the guest running?", act: ({ running }) => `VM status: ${running ? "running" : "paused"}\n` },
+  "info status": {
+    help: "is the guest running?",
+    act: ({ running }) => `VM status: ${running ? "running" : "paused"}\n`,
+  },
   "info registers": {
     help: "the CPU's registers; the guest must be stopped",
     act: (machine) => (machine.running ? "the guest is running: stop it first\n" : machine.registers()),

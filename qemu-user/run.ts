@@ -143,7 +143,9 @@ class Machine {
   async #startDevices(): Promise<void> {
     const { name = `vm-${process.pid}`, memory: ramSize, mode, accel, trace, devices, logFile } = this.#o;
     if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
-    const owned = this.#o.takeOver ? await takeOverVm(this.#kvm!, name) : await createOwnedVm(this.#kvm!, name, ramSize, mode);
+    const owned = this.#o.takeOver
+      ? await takeOverVm(this.#kvm!, name)
+      : await createOwnedVm(this.#kvm!, name, ramSize, mode);
     this.#owned = owned;
     const { vm, vcpu, memory } = owned;
     if (this.#o.core !== undefined) await vm.request("SPLITVM_KEEP_VM", { linger: LINGER });
@@ -171,7 +173,8 @@ class Machine {
         onChars: (channel) => this.#console!.notified(channel),
         onExit: (status) => this.#finish(status),
         onIrq: (gsi, level) => void vm.request("KVM_IRQ_LINE", { irq: gsi, level: level ? 1 : 0 }).catch(() => {}),
-        onRegion: (kind, region) => void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
+        onRegion: (kind, region) =>
+          void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
         onLog: (line) => this.#report(line),
         onFailure: (error) => this.#fail(`the device thread failed: ${error.stack ?? error.message}`),
       },

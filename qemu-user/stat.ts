@@ -3,12 +3,13 @@
  * Columns after `perf kvm stat report`; times are in microseconds and come from the sampled exits.
  * Leaves out: rows by address or guest symbol.
  */
+
+import type { KvmError } from "../shared/errno.ts";
 import { SPACE_PIO } from "../shared/ioctls.ts";
 import { mapReadOnly } from "../shared/native.ts";
 import { MAX_VCPUS } from "../shared/server-area.ts";
 import { percentile, readStats, STATS_BYTES, type StatsPage, type StatsRow } from "../shared/stats-page.ts";
 import type { StatOptions } from "./cli/stat-options.ts";
-import type { KvmError } from "../shared/errno.ts";
 import { findCores } from "./kvm/core-process.ts";
 import { Kvm, type Vm } from "./kvm/kvm.ts";
 
@@ -113,7 +114,9 @@ function rows(now: readonly StatsPage[], before: readonly StatsPage[] | undefine
   now.forEach((page, i) => {
     for (const row of page.rows) {
       const key = `${row.kind} ${row.space} ${row.base} ${row.name}`;
-      const old = before?.[i]?.rows.find((r) => r.kind === row.kind && r.base === row.base && r.name === row.name && r.space === row.space);
+      const old = before?.[i]?.rows.find(
+        (r) => r.kind === row.kind && r.base === row.base && r.name === row.name && r.space === row.space,
+      );
       const known = sum.get(key);
       sum.set(key, { row, parts: [...(known?.parts ?? []), [row, old]] });
     }
@@ -134,7 +137,10 @@ function rows(now: readonly StatsPage[], before: readonly StatsPage[] | undefine
     reports.push({
       kind: row.kind,
       name: row.name,
-      where: row.kind === "region" ? `${row.space === SPACE_PIO ? "port" : "mem"} ${hex(row.base)}+${row.length.toString(16)}` : "",
+      where:
+        row.kind === "region"
+          ? `${row.space === SPACE_PIO ? "port" : "mem"} ${hex(row.base)}+${row.length.toString(16)}`
+          : "",
       count,
       rate: seconds > 0 && before ? count / seconds : 0,
       sampled,
@@ -160,7 +166,9 @@ function print(
   const report = rows(now, before, seconds);
   const vcpus = now.map(({ vcpu, state, waitsFor }) => ({ vcpu, state: STATES[state] ?? "?", waitsFor: waitsFor - 1 }));
   if (json) {
-    process.stdout.write(`${JSON.stringify({ name: target.name, parked: target.parked, seconds, vcpus, rows: report })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ name: target.name, parked: target.parked, seconds, vcpus, rows: report })}\n`,
+    );
     return;
   }
   const states = vcpus.map((v) => `vCPU ${v.vcpu} ${v.state}${v.waitsFor >= 0 ? ` ${v.waitsFor}` : ""}`).join(", ");
@@ -169,12 +177,27 @@ function print(
     lines.push("", header(kind === "reason" ? "exit reason" : "device region", before !== undefined));
     for (const row of report) if (row.kind === kind) lines.push(line(row, before !== undefined));
   }
-  lines.push("", `times in us over the sampled exits, 1 in ${now[0]!.period}; total is theirs, max and min since the start`, "");
+  lines.push(
+    "",
+    `times in us over the sampled exits, 1 in ${now[0]!.period}; total is theirs, max and min since the start`,
+    "",
+  );
   process.stdout.write(lines.join("\n"));
 }
 
 function header(title: string, rate: boolean): string {
-  const columns = ["count", ...(rate ? ["per s"] : []), "sampled", "total", "min", "mean", "max", "p50", "p99", "device"];
+  const columns = [
+    "count",
+    ...(rate ? ["per s"] : []),
+    "sampled",
+    "total",
+    "min",
+    "mean",
+    "max",
+    "p50",
+    "p99",
+    "device",
+  ];
   return title.padEnd(34) + columns.map((column) => column.padStart(10)).join("");
 }
 
@@ -184,7 +207,9 @@ function line(row: ReportRow, rate: boolean): string {
     String(row.count),
     ...(rate ? [row.rate.toFixed(0)] : []),
     String(row.sampled),
-    ...[row.total, row.min, row.mean, row.max, row.p50, row.p99, row.device].map((us) => (row.sampled > 0 ? time(us) : "-")),
+    ...[row.total, row.min, row.mean, row.max, row.p50, row.p99, row.device].map((us) =>
+      row.sampled > 0 ? time(us) : "-",
+    ),
   ];
   return `${row.name} ${row.where}`.trim().padEnd(34).slice(0, 34) + cells.map((cell) => cell.padStart(10)).join("");
 }

@@ -59,7 +59,15 @@ describe("where the output goes", () => {
 
   it("-initrd is a module", async () => {
     const module = join(folder, "module.txt");
-    const { stdout } = await qemuUser("run", "-kernel", guest("demo64"), "-initrd", `${module} x=1`, "-nographic", ...COMMON);
+    const { stdout } = await qemuUser(
+      "run",
+      "-kernel",
+      guest("demo64"),
+      "-initrd",
+      `${module} x=1`,
+      "-nographic",
+      ...COMMON,
+    );
     expect(stdout).toMatch(/module: .*module\.txt.*8 bytes/);
   });
 
@@ -76,7 +84,14 @@ describe("where the output goes", () => {
 
 describe("what a guest does wrong", () => {
   it("reads all ones where nothing is, and the log says so once an address", async () => {
-    const { stdout, stderr } = await qemuUser("run", "-kernel", guest("bench64"), "-append", "run=nothing", "-nographic");
+    const { stdout, stderr } = await qemuUser(
+      "run",
+      "-kernel",
+      guest("bench64"),
+      "-append",
+      "run=nothing",
+      "-nographic",
+    );
     expect(stdout).toContain("port 1234: ff ffff ffffffff");
     expect(stdout).toContain("memory d0000000: ff ffff ffffffff ffffffffffffffff");
     expect(stderr.match(/0x1234/g)).toHaveLength(1);
@@ -84,7 +99,15 @@ describe("what a guest does wrong", () => {
   });
 
   it("a triple fault with -no-reboot ends with a register dump", async () => {
-    const { stderr, status } = await qemuUser("run", "-kernel", guest("bench64"), "-append", "run=triple", "-nographic", "-no-reboot");
+    const { stderr, status } = await qemuUser(
+      "run",
+      "-kernel",
+      guest("bench64"),
+      "-append",
+      "run=triple",
+      "-nographic",
+      "-no-reboot",
+    );
     expect(status).toBe(1);
     expect(stderr).toContain("triple fault");
     expect(stderr).toMatch(/RIP=[0-9a-f]{16}/);

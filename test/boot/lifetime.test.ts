@@ -123,7 +123,9 @@ describe("a shared kvm-core", () => {
     vm.child.kill("SIGKILL");
     await vm.finished;
     await until(() => core.reports().includes("is parked"), "the core's report");
-    expect((await qemuUser("stat", "--core", core.path, "parked")).stdout).toContain("parked: its device process is gone");
+    expect((await qemuUser("stat", "--core", core.path, "parked")).stdout).toContain(
+      "parked: its device process is gone",
+    );
     const next = boot(append, ...shared, "--take-over");
     const { stdout, status, stderr } = await next.finished;
     expect(stderr).toBe("");

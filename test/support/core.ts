@@ -22,7 +22,9 @@ export async function startCore(nodeArgs: readonly string[] = []): Promise<Core>
   const path = `@splitvm-test-${process.pid}-${started++}`;
   const child = spawn(process.execPath, [...nodeArgs, MAIN, "--listen", path], { stdio: ["ignore", "ignore", "pipe"] });
   let text = "";
-  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => child.on("exit", (code, signal) => resolve(signal ?? code)));
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
+    child.on("exit", (code, signal) => resolve(signal ?? code)),
+  );
   await new Promise<void>((resolve, reject) => {
     child.stderr!.on("data", (chunk: Buffer) => {
       text += chunk.toString();

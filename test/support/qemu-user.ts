@@ -11,8 +11,17 @@ export function guest(name: string): string {
   return fileURLToPath(new URL(`../../build/guest/${name}.elf`, import.meta.url));
 }
 
-export type Finished = { readonly status: number | NodeJS.Signals | null; readonly stdout: string; readonly stderr: string };
-export type Running = { readonly child: ChildProcess; readonly finished: Promise<Finished>; readonly stdout: () => string; readonly stderr: () => string };
+export type Finished = {
+  readonly status: number | NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+};
+export type Running = {
+  readonly child: ChildProcess;
+  readonly finished: Promise<Finished>;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+};
 
 export function start(...args: string[]): Running {
   const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["pipe", "pipe", "pipe"] });

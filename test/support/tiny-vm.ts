@@ -8,12 +8,22 @@ import { FLAT_PROTECTED_MODE } from "../../qemu-user/loader/initial-state.ts";
 export const CODE = 0x1000;
 const RAM = 1 << 20;
 
-export type TinyVm = { readonly kvm: Kvm; readonly vm: Vm; readonly vcpu: Vcpu; readonly memory: DeviceMemory; readonly ram: Uint8Array };
+export type TinyVm = {
+  readonly kvm: Kvm;
+  readonly vm: Vm;
+  readonly vcpu: Vcpu;
+  readonly memory: DeviceMemory;
+  readonly ram: Uint8Array;
+};
 
 let made = 0;
 
 /** Makes it on the kvm-core at `path`; RIP is at the first byte of `code`. */
-export async function tinyVm(path: string, code: readonly number[], options: { readonly irqchip?: boolean } = {}): Promise<TinyVm> {
+export async function tinyVm(
+  path: string,
+  code: readonly number[],
+  options: { readonly irqchip?: boolean } = {},
+): Promise<TinyVm> {
   const kvm = Kvm.connect(path);
   const vm = await kvm.createVm(`tiny-${process.pid}-${made++}`);
   const memory = new DeviceMemory(RAM);

@@ -5,9 +5,6 @@
  * Prints what the guest prints. Leaves out: everything that `qemu-user run` adds.
  */
 import { writeSync } from "node:fs";
-import { GuestMemory } from "../../shared/guest-memory.ts";
-import { Journal } from "../../shared/journal.ts";
-import { clockMonotonic } from "../../shared/native.ts";
 import type { CharBackend } from "../../qemu-user/bus/interfaces.ts";
 import { LOCAL_STOP } from "../../qemu-user/device/device-memory.ts";
 import { Dispatcher } from "../../qemu-user/device/dispatch.ts";
@@ -17,6 +14,9 @@ import { Kvm } from "../../qemu-user/kvm/kvm.ts";
 import { loadKernel } from "../../qemu-user/loader/loader.ts";
 import { memoryMap } from "../../qemu-user/machine/memory-map.ts";
 import { createPc } from "../../qemu-user/machine/pc.ts";
+import { GuestMemory } from "../../shared/guest-memory.ts";
+import { Journal } from "../../shared/journal.ts";
+import { clockMonotonic } from "../../shared/native.ts";
 
 const RAM = 16 << 20;
 const KERNEL = new URL("../../build/guest/bench64.elf", import.meta.url).pathname;
