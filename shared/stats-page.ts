@@ -138,7 +138,13 @@ export function initRow(
   buffer: ArrayBufferLike,
   at: number,
   index: number,
-  row: { readonly kind: 0 | 1 | 2; readonly space: number; readonly base: number; readonly length: number; readonly name: string },
+  row: {
+    readonly kind: 0 | 1 | 2;
+    readonly space: number;
+    readonly base: number;
+    readonly length: number;
+    readonly name: string;
+  },
 ): void {
   const offset = at + statsRow(index);
   new Uint8Array(buffer, offset, STATS_ROW.size).fill(0);
