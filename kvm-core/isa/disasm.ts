@@ -26,7 +26,7 @@ function registerName(slot: number, size: Size): string {
 
 const hex = (value: bigint | number): string => (value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`);
 
-function memoryText(d: Decoder, size: Size, rip: bigint): string {
+function memoryText(d: Decoder, code: OperandCode, size: Size): string {
   const width = d.addressSize;
   const parts: string[] = [];
   const isRegister = (slot: number): boolean => slot < CPU.zero;
@@ -38,18 +38,19 @@ function memoryText(d: Decoder, size: Size, rip: bigint): string {
     text = hex(d.wide ? (BigInt(d.immHigh >>> 0) << 32n) | BigInt(d.disp >>> 0) : d.disp >>> 0);
   } else if (d.disp !== 0) text += d.disp < 0 ? hex(d.disp) : `+${hex(d.disp)}`;
   const segment = d.segment >= 0 ? `${SEGMENTS[d.segment]}:` : "";
-  const target = d.ripRelative ? ` # ${hex(BigInt.asUintN(64, rip + BigInt(d.length + d.disp)))}` : "";
-  return `${POINTERS[size]} ${segment}[${text}]${target}`;
+  // An operand without a type is an address, not an access (LEA).
+  const pointer = "pt".includes(code.type) ? "" : `${POINTERS[size]} `;
+  return `${pointer}${segment}[${text}]`;
 }
 
 function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint): string {
   const size = operandSize(code, d.size);
   switch (code.method) {
     case "E":
-      return d.hasMemory ? memoryText(d, size, rip) : registerName(slots.shift()!, size);
+      return d.hasMemory ? memoryText(d, code, size) : registerName(slots.shift()!, size);
     case "M":
     case "O":
-      return memoryText(d, size, rip);
+      return memoryText(d, code, size);
     case "S":
     case "segment":
       return SEGMENTS[slots.shift()!]!;
@@ -80,5 +81,6 @@ export function disassemble(d: Decoder, rip: bigint): string {
   const operands = form.operands
     .filter(({ method }) => !"XYF".includes(method))
     .map((code) => operandText(d, code, slots, rip));
-  return `${prefix}${mnemonic}${operands.length > 0 ? ` ${operands.join(",")}` : ""}`;
+  const target = d.ripRelative ? `  # ${hex(BigInt.asUintN(64, rip + BigInt(d.length + d.disp)))}` : "";
+  return `${prefix}${mnemonic}${operands.length > 0 ? ` ${operands.join(",")}` : ""}${target}`;
 }

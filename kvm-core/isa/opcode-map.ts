@@ -182,7 +182,7 @@ function bind(form: Form, size: Size, memory: boolean, address: 32 | 64, cross: 
     return fields++ === 0 ? "dst" : "src";
   };
   return form.operands
-    .filter(({ method }) => !"XYF".includes(method))
+    .filter(({ method, text }) => !"XYF".includes(method) && text !== "CL")
     .map((code): Operand => {
       const bits = operandSize(code, size);
       switch (code.method) {

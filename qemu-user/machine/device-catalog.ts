@@ -7,6 +7,7 @@ import type { GuestMemory } from "../../shared/guest-memory.ts";
 import type { BusDevice, Clock, Device, ExitRequest, Log, PciDevice, PciSlot } from "../bus/interfaces.ts";
 import type { PropertyTable, PropertyValue, PropertyValues } from "../bus/property.ts";
 import { ISA_DEBUG_EXIT_PROPERTIES, IsaDebugExit } from "../hw/isa-debug-exit.ts";
+import { PVPANIC_PROPERTIES, Pvpanic } from "../hw/pvpanic.ts";
 import { SPLITVM_TEST_PROPERTIES, SplitvmTest } from "../hw/splitvm-test.ts";
 
 /** One `-device NAME,prop=value`, parsed: every property of the device's table is present. */
@@ -57,6 +58,13 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow>> = {
     properties: ISA_DEBUG_EXIT_PROPERTIES,
     ports: (p) => ({ base: number(p["iobase"]), size: Math.max(1, number(p["iosize"])) }),
     create: (env) => new IsaDebugExit(env.exit),
+  },
+  pvpanic: {
+    bus: "ISA",
+    description: "port through which a guest reports that it has crashed",
+    properties: PVPANIC_PROPERTIES,
+    ports: (p) => ({ base: number(p["ioport"]), size: 1 }),
+    create: (env, p) => new Pvpanic(number(p["events"]), env.log),
   },
   "splitvm-test": {
     bus: "PCI",

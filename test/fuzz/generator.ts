@@ -3,9 +3,9 @@
  * changed, cut or repeated. Everything follows from the seed.
  * Leaves out: sending them and judging the answers (frames.ts).
  */
-import type { FieldType, Fields } from "../../shared/fields.ts";
+import type { Fields, FieldType } from "../../shared/fields.ts";
 import { encodeFrame } from "../../shared/frame.ts";
-import { type IoctlName, IOCTLS } from "../../shared/ioctls.ts";
+import { IOCTLS, type IoctlName } from "../../shared/ioctls.ts";
 
 /** xorshift32, as a function that gives integers below `n`. */
 export type Random = (n: number) => number;
@@ -38,7 +38,37 @@ export type Generated = {
 };
 
 const NAMES = Object.keys(IOCTLS) as IoctlName[];
-const EDGES: readonly bigint[] = [0n, 1n, 2n, 3n, 4n, 7n, 8n, 15n, 16n, 63n, 64n, 255n, 256n, 4095n, 4096n, 0x1_0000n, 2n ** 20n, 2n ** 31n - 1n, 2n ** 31n, 0xf000_0000n, 2n ** 32n - 4096n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 52n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 4096n, 2n ** 64n - 1n];
+const EDGES: readonly bigint[] = [
+  0n,
+  1n,
+  2n,
+  3n,
+  4n,
+  7n,
+  8n,
+  15n,
+  16n,
+  63n,
+  64n,
+  255n,
+  256n,
+  4095n,
+  4096n,
+  0x1_0000n,
+  2n ** 20n,
+  2n ** 31n - 1n,
+  2n ** 31n,
+  0xf000_0000n,
+  2n ** 32n - 4096n,
+  2n ** 32n - 1n,
+  2n ** 32n,
+  2n ** 52n,
+  2n ** 53n - 1n,
+  2n ** 53n,
+  2n ** 63n,
+  2n ** 64n - 4096n,
+  2n ** 64n - 1n,
+];
 const WIDTH = { u8: 8, u16: 16, u32: 32, u64: 64 } as const;
 /** Texts that a field of the table may want, and others. */
 const TEXTS = ["", "interp", "patch", "serial", "x".repeat(64), "€".repeat(400), "\0", "__proto__", "../../etc"];
@@ -84,7 +114,8 @@ export class Generator {
     const known = this.#known;
     // Requests get through to their work more often when what they name exists.
     if (field === "linger") return this.#pick([0, 1, 86_401, 0xffff_ffff]);
-    if ((field === "memfd" || field === "descriptor") && known.descriptors.length > 0) return this.#pick(known.descriptors);
+    if ((field === "memfd" || field === "descriptor") && known.descriptors.length > 0)
+      return this.#pick(known.descriptors);
     if (field === "name" && request !== "SPLITVM_REGISTER_REGION") return this.#pick(known.names);
     if (field === "type" && request === "KVM_CREATE_VM") return this.#random(8) === 0 ? 1 : 0;
     if (field === "slot" || field === "id") return this.#random(10);
@@ -144,7 +175,10 @@ export class Generator {
         return Array.from({ length: this.#random(4) }, () => this.#anything(depth + 1));
       default:
         return Object.fromEntries(
-          Array.from({ length: this.#random(4) }, () => [this.#pick([...TEXTS, "id", "memfd"]), this.#anything(depth + 1)]),
+          Array.from({ length: this.#random(4) }, () => [
+            this.#pick([...TEXTS, "id", "memfd"]),
+            this.#anything(depth + 1),
+          ]),
         );
     }
   }
