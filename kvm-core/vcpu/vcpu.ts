@@ -22,11 +22,21 @@ import {
   STATS_ROW,
   STATS_VERSION,
 } from "../../shared/stats-page.ts";
+import { stopAtExit } from "../../shared/stop.ts";
 import { CPU } from "../cpu/state.ts";
 import { PAGE_SIZE, vcpuZone, ZONE } from "../cpu/zones.ts";
 import { type EngineName, resetVcpu } from "../engine/engine.ts";
 import { Descriptor } from "../vm/descriptor.ts";
-import { COMMAND_RUN, CONTROL, controlAt, PENDING_EXIT, PENDING_STOP, PENDING_TLB, statsAt } from "../vm/vm-state.ts";
+import {
+  COMMAND_RUN,
+  CONTROL,
+  controlAt,
+  MAX_SERVERS,
+  PENDING_EXIT,
+  PENDING_STOP,
+  PENDING_TLB,
+  statsAt,
+} from "../vm/vm-state.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
 import { PageExchange } from "./page-exchange.ts";
 import { SAMPLE_PERIOD } from "./stats.ts";
@@ -74,7 +84,11 @@ export class Vcpu {
     this.#thread.on("message", (message: FromThread) => this.#message(message));
     this.#ended = new Promise((resolve) => {
       this.#thread.on("error", (error: unknown) => this.#failed(error as Error));
-      this.#thread.on("exit", () => resolve());
+      const forget = stopAtExit(() => this.#signalStop());
+      this.#thread.on("exit", () => {
+        forget();
+        resolve();
+      });
     });
   }
 
@@ -196,13 +210,9 @@ export class Vcpu {
    * Ends the thread, whatever it does (protocol.md, "Stopping"): stop word, `pending`, then every word that it may
    * sleep on. Resolves when it has ended.
    */
-  async stop(servers: number): Promise<void> {
+  async stop(): Promise<void> {
     this.#stopped = true;
-    this.#set("stop", 1);
-    this.#pend(PENDING_STOP);
-    futexWake(this.#words, controlAt(this.id, "command") >> 2, 1);
-    futexWake(this.#words, controlAt(this.id, "traceLines") >> 2, 1);
-    for (let server = 0; server < servers; server++) PageExchange.abort(this.#words, this.id, server);
+    this.#signalStop();
     await this.#ended;
     this.#running = false;
     this.#finish();
@@ -210,6 +220,14 @@ export class Vcpu {
     this.#run = undefined;
     this.kickPage.release();
     this.stats.release();
+  }
+
+  #signalStop(): void {
+    this.#set("stop", 1);
+    this.#pend(PENDING_STOP);
+    futexWake(this.#words, controlAt(this.id, "command") >> 2, 1);
+    futexWake(this.#words, controlAt(this.id, "traceLines") >> 2, 1);
+    for (let server = 0; server < MAX_SERVERS; server++) PageExchange.abort(this.#words, this.id, server);
   }
 
   #alive(): void {

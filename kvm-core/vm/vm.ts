@@ -14,7 +14,7 @@ import { DeviceServers, isGone, type Peer } from "./device-servers.ts";
 import type { MemoryPool } from "./memory-pool.ts";
 import { MemSlots } from "./memslots.ts";
 import { RegionTable } from "./regions.ts";
-import { MAX_SERVERS, statsAt, VM_STATE } from "./vm-state.ts";
+import { statsAt, VM_STATE } from "./vm-state.ts";
 
 /** Seconds of SPLITVM_KEEP_VM: a day. (setTimeout takes at most 2^31 ms, and fires at once for more.) */
 export const MAX_LINGER = 86_400;
@@ -192,7 +192,7 @@ export class Vm {
 
   async #tearDown(): Promise<void> {
     clearTimeout(this.#lingering);
-    await Promise.all([...this.vcpus.values()].map((vcpu) => vcpu.stop(MAX_SERVERS)));
+    await Promise.all([...this.vcpus.values()].map((vcpu) => vcpu.stop()));
     this.vcpus.clear();
     this.slots.releaseAll();
     this.servers.releaseAll();

@@ -3,6 +3,7 @@
  * Leaves out: what the thread does (device-thread.ts).
  */
 import { Worker } from "node:worker_threads";
+import { stopAtExit } from "../../shared/stop.ts";
 import { type DeviceMemory, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
 import { RingServer } from "./ring-server.ts";
@@ -36,7 +37,13 @@ export class DeviceHost {
     this.#words = new Int32Array(memory.buffer);
     const workerData: DeviceThreadStart = { ...start, memory: memory.memory, plan: memory.plan };
     this.#worker = new Worker(new URL("./device-thread.ts", import.meta.url), { workerData });
-    this.#ended = new Promise((resolve) => this.#worker.on("exit", () => resolve()));
+    const forget = stopAtExit(() => this.#signalStop());
+    this.#ended = new Promise((resolve) =>
+      this.#worker.on("exit", () => {
+        forget();
+        resolve();
+      }),
+    );
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on("error", (error: unknown) => {
         reject(error as Error);
@@ -74,10 +81,14 @@ export class DeviceHost {
 
   /** Ends the thread; resolves when it has ended. */
   async stop(): Promise<void> {
+    this.#signalStop();
+    await this.#ended;
+  }
+
+  #signalStop(): void {
     Atomics.store(this.#words, (this.#memory.plan.local >> 2) + LOCAL_STOP, 1);
     if (this.#mode === "page") RingServer.ring(this.#words, this.#memory.plan.area);
     else this.#worker.postMessage("stop");
-    await this.#ended;
   }
 
   #tell(message: ToDevice): void {

@@ -5,6 +5,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../kvm-core/main.ts", import.meta.url));
+/** Ends by process.exit(7) on SIGUSR2. */
+export const ABRUPT_MAIN = fileURLToPath(new URL("./abrupt-core.ts", import.meta.url));
 
 export type Core = {
   readonly path: string;
@@ -18,9 +20,9 @@ export type Core = {
 let started = 0;
 
 /** Resolves when the core listens. */
-export async function startCore(nodeArgs: readonly string[] = []): Promise<Core> {
+export async function startCore(nodeArgs: readonly string[] = [], main = MAIN): Promise<Core> {
   const path = `@splitvm-test-${process.pid}-${started++}`;
-  const child = spawn(process.execPath, [...nodeArgs, MAIN, "--listen", path], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, [...nodeArgs, main, "--listen", path], { stdio: ["ignore", "ignore", "pipe"] });
   let text = "";
   const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
     child.on("exit", (code, signal) => resolve(signal ?? code)),

@@ -5,7 +5,7 @@ import { closeSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { sealedMemfd } from "../../../qemu-user/device/device-memory.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
-import { type Core, startCore } from "../../support/core.ts";
+import { ABRUPT_MAIN, type Core, startCore } from "../../support/core.ts";
 import { type TinyVm, tinyVm } from "../../support/tiny-vm.ts";
 
 let core: Core;
@@ -13,7 +13,7 @@ beforeEach(async () => {
   core = await startCore();
 });
 afterEach(() => {
-  core.child.kill("SIGKILL");
+  core.child.kill("SIGKILL"); // no harm where the test ended it
 });
 
 /** Page mode with a server that never answers. */
@@ -71,6 +71,17 @@ describe.each(CASES)("%s", (_what, code, { irqchip, deaf }) => {
   it("does not hold up the end of kvm-core", async () => {
     const { tiny } = await runIt();
     expect(await core.stop()).toBe(0);
+    tiny.kvm.close();
+  });
+
+  it("does not keep process.exit() from returning", async () => {
+    const abrupt = await startCore([], ABRUPT_MAIN);
+    const tiny = await tinyVm(abrupt.path, code, irqchip ? { irqchip } : {});
+    if (deaf) await deafServer(tiny);
+    tiny.vcpu.run().catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    abrupt.child.kill("SIGUSR2");
+    expect(await abrupt.stop()).toBe(7);
     tiny.kvm.close();
   });
 
