@@ -10,9 +10,7 @@
  * Leaves out: the sleep itself and what ends it (the callers: they own the word slept on and the stop rule).
  */
 import { clockMonotonic, getCpu } from "./native.ts";
-import type { Words } from "./words.ts";
-
-export const ASLEEP = 0x4000_0000;
+import { ASLEEP, type Words } from "./words.ts";
 
 const START_NS = 20_000;
 /** Below this a budget is none: a spin is to be worth the two clock readings around it. */
@@ -20,10 +18,10 @@ const MIN_NS = 1_000;
 /** Twice a wake-up across CPUs, so that a wait that consists of the peer's wake-up is still spun out. */
 const MAX_NS = 100_000;
 /**
- * The first looks (some 0.3 us, a fast answer) follow each other at once: PAUSE alone lasts 15 to 50 ns, and as long
+ * The first looks (some 1.5 us, a fast answer or a short stretch of guest code) follow each other at once: PAUSE alone lasts 15 to 50 ns, and as long
  * again until the answer would be seen.
  */
-const FIRST_TURNS = 400;
+export const FIRST_TURNS = 2000;
 /** Looks with a PAUSE each between two readings of the clock. */
 const TURNS_A_READING = 32;
 /** The scheduler moves threads: one's own CPU is read again after a sleep and every so many waits. */
@@ -60,18 +58,19 @@ export class Waiter {
     this.#words.store(this.#own, this.#cpu | ASLEEP);
   }
 
-  /**
-   * Looks for some tenths of a microsecond, if the placement allows it, whether the word at `a` is still `x` and the
-   * one at `b` still `y` (byte offsets); true as soon as either is not. `peer` is the peer's placement word.
-   */
-  glance(a: number, x: number, b: number, y: number, peer: number): boolean {
+  /** This side's placement, for Words.exchange and Words.answer, which make the first looks themselves. */
+  here(): number {
     if (++this.#age >= CPU_EVERY) this.#place();
-    return this.#apart(peer) && this.#words.spin(a, x, b, y, FIRST_TURNS) !== 0;
+    return this.#cpu;
   }
 
-  /** As glance(), and goes on for as long as the budget lasts. False: the caller should sleep. Allocates nothing. */
+  /**
+   * Looks whether the word at `a` is still `x` and the one at `b` still `y` (byte offsets), if the placement allows it
+   * and for as long as the budget lasts; true as soon as either is not. False: the caller should sleep. `peer` is the
+   * peer's placement word. Allocates nothing.
+   */
   spin(a: number, x: number, b: number, y: number, peer: number): boolean {
-    if (++this.#age >= CPU_EVERY) this.#place();
+    this.here();
     this.#began = 0;
     if (!this.#apart(peer)) return false;
     if (this.#words.spin(a, x, b, y, FIRST_TURNS) !== 0) return true;

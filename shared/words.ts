@@ -12,18 +12,49 @@ export interface Words {
   store(at: number, value: number): void;
   /** The value before; it was replaced if that is `expected`. */
   compareExchange(at: number, expected: number, replacement: number): number;
-  /** Stores `value` at `at`, then adds 2 to `doorbell`, in this order; the doorbell's value before. */
-  publish(at: number, value: number, doorbell: number): number;
   /** Looks at most `turns` times; non-zero as soon as the word at `a` is not `x` or the one at `b` is not `y`. */
   spin(a: number, x: number, b: number, y: number, turns: number): number;
+  /**
+   * The vCPU's exit: stores `published` at `state`, adds 2 to `doorbell`, and waits for `published` + 1, the answer.
+   * ANSWERED; WAKE, if the doorbell says that the server sleeps; UNANSWERED, if there is another state, or none after
+   * `turns` looks, or the placement word at `peer` forbids to spin on CPU `cpu` (a placement word's value).
+   */
+  exchange(state: number, published: number, doorbell: number, peer: number, cpu: number, turns: number): number;
+  /**
+   * The server's answer: puts `done` in the place of `seen` at `state`, and waits for the next state, which it returns.
+   * REFUSED, if another state than `seen` was there; NOTHING_NEXT, if there is none after `turns` looks or the
+   * placement forbids to spin, or if the word at `head` is not `taken`. Neither has the phase of an exit.
+   */
+  answer(
+    state: number,
+    seen: number,
+    done: number,
+    head: number,
+    taken: number,
+    peer: number,
+    cpu: number,
+    turns: number,
+  ): number;
 }
+export const UNANSWERED = 0;
+export const ANSWERED = 1;
+export const WAKE = 2;
+export const REFUSED = 0;
+export const NOTHING_NEXT = 2;
+
+/** In a placement word (wait.ts): that side sleeps. */
+export const ASLEEP = 0x4000_0000;
 
 // WebAssembly core specification, section 5 (binary format), and the threads proposal (0xfe: atomics).
 const I32 = 0x7f;
 const get = (local: number) => [0x20, local];
-const i32 = (value: number) => [0x41, value]; // -64 to 63
+const i32 = (value: number) => [0x41, ...signed(value)];
+const ADD = [0x6a];
 const SUB = [0x6b];
 const OR = [0x72];
+const AND = [0x71];
+const EQZ = [0x45];
+const EQ = [0x46];
 const NE = [0x47];
 const RETURN = [0x0f];
 const ALIGN_4 = [2, 0];
@@ -37,12 +68,27 @@ const loop = (body: number[]) => [0x03, VOID, ...body, 0x0b];
 const AGAIN_IF = [0x0d, 0];
 const tee = (local: number) => [0x22, local];
 
-/** Name, number of i32 parameters, number of i32 results, body. */
+/** Signed LEB128. */
+function signed(value: number): number[] {
+  const last = value >= -64 && value < 64;
+  return last ? [value & 0x7f] : [(value & 0x7f) | 0x80, ...signed(value >> 7)];
+}
+
+const giveBack = (value: number) => [...i32(value), ...RETURN];
+/** Counts local `turns` down and goes round the loop again until it is 0. */
+const nextTurn = (turns: number) => [...get(turns), ...i32(1), ...SUB, ...tee(turns), ...AGAIN_IF];
+/** Whether the peer is unknown, asleep or on CPU `cpu`; leaves its placement in `scratch`. */
+const together = (peer: number, cpu: number, scratch: number) => [
+  ...[...get(peer), ...LOAD, ...tee(scratch), ...EQZ],
+  ...[...get(scratch), ...get(cpu), ...EQ, ...OR],
+  ...[...get(scratch), ...i32(ASLEEP), ...AND, ...OR],
+];
+
+/** Name, number of i32 parameters, number of i32 results, body. A parameter that was used up serves as scratch. */
 const FUNCTIONS: readonly (readonly [keyof Words, number, number, number[]])[] = [
   ["load", 1, 1, [...get(0), ...LOAD]],
   ["store", 2, 0, [...get(0), ...get(1), ...STORE]],
   ["compareExchange", 3, 1, [...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG]],
-  ["publish", 3, 1, [...get(0), ...get(1), ...STORE, ...get(2), ...i32(2), ...RMW_ADD]],
   [
     "spin",
     5,
@@ -51,11 +97,44 @@ const FUNCTIONS: readonly (readonly [keyof Words, number, number, number[]])[] =
       ...loop([
         ...[...get(0), ...LOAD, ...get(1), ...NE],
         ...[...get(2), ...LOAD, ...get(3), ...NE],
-        ...OR,
-        ...when([...i32(1), ...RETURN]),
-        ...[...get(4), ...i32(1), ...SUB, ...tee(4), ...AGAIN_IF],
+        ...[...OR, ...when(giveBack(1))],
+        ...nextTurn(4),
       ]),
       ...i32(0),
+    ],
+  ],
+  [
+    "exchange",
+    6,
+    1,
+    [
+      ...[...get(0), ...get(1), ...STORE],
+      ...[...get(2), ...i32(2), ...RMW_ADD, ...i32(1), ...AND, ...when(giveBack(WAKE))],
+      ...[...together(3, 4, 2), ...when(giveBack(UNANSWERED))],
+      ...loop([
+        ...[...get(0), ...LOAD, ...tee(2), ...get(1), ...NE],
+        ...when([...get(2), ...get(1), ...i32(1), ...ADD, ...EQ, ...RETURN]),
+        ...nextTurn(5),
+      ]),
+      ...i32(UNANSWERED),
+    ],
+  ],
+  [
+    "answer",
+    8,
+    1,
+    [
+      ...[...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG, ...get(1), ...NE, ...when(giveBack(REFUSED))],
+      ...[...together(5, 6, 1), ...when(giveBack(NOTHING_NEXT))],
+      ...loop([
+        ...[...get(0), ...LOAD, ...tee(1), ...get(2), ...NE],
+        ...when([
+          ...[...get(3), ...LOAD, ...get(4), ...NE, ...when(giveBack(NOTHING_NEXT))],
+          ...[...get(1), ...RETURN],
+        ]),
+        ...nextTurn(7),
+      ]),
+      ...i32(NOTHING_NEXT),
     ],
   ],
 ];

@@ -49,7 +49,7 @@ export const CPU = layout({
   /** RFLAGS without CF PF AF ZF SF OF. */
   eflags: ["u32"],
   // --- between engine and vCPU thread
-  /** Set by kvm-core's threads with Atomics.or; with the kick word, makes run() leave. */
+  /** Set by kvm-core's threads with Atomics.or; with the kick word, makes run() leave. Bit 31 is the engine's own. */
   pending: ["u32"],
   /** Linear address of the read table of the TLB class in force. */
   tlbBase: ["u32"],

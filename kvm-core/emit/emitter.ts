@@ -17,6 +17,8 @@ export type Operand =
   /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
   | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
+  /** A register that the form itself names. */
+  | { readonly kind: "implied"; readonly size: Size; readonly register: number }
   | { readonly kind: "mem"; readonly size: Size; readonly address: 32 | 64 }
   /** A number, not a register: of a segment, control or debug register. */
   | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }

@@ -99,6 +99,8 @@ export class InterpStage implements Emitter {
         return operand.wide ? i64.load(this.#frame.ip, RECORD.wide) : i64.load32s(this.#frame.ip, RECORD.imm);
       case "const":
         return i64.const(operand.value);
+      case "implied":
+        return this.gpr(operand.register, operand.size);
       case "mem":
         return this.load(this.linear(operand), operand.size);
       case "index":

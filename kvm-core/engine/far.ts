@@ -168,15 +168,39 @@ export class FarUnit {
     if (frame === undefined) return this.#memoryFault();
     const [rip, cs, flags, rsp, ss] = frame as [Slot, Slot, Slot, Slot?, Slot?];
     if (flags.lo & RFLAGS.VM && !this.#long()) return this.#notBuilt("return to virtual-8086 mode");
+    const before = this.#codeSegment();
     const loaded = this.loadCode(cs.lo & 0xffff, rip.lo, rip.hi, true);
     if (loaded !== "ok") return loaded;
+    if (rsp !== undefined && ss !== undefined) {
+      const stack = this.loadData(SEG.ss, ss.lo & 0xffff);
+      if (stack !== "ok") {
+        before();
+        return stack;
+      }
+      state.set64(CPU.gpr + GPR.rsp * 8, rsp.lo, rsp.hi);
+    } else this.#release(size * 3);
     popFlags(state, flags.lo, size === 2 ? 16 : 32, true);
-    if (rsp === undefined || ss === undefined) {
-      this.#release(size * 3);
-      return "ok";
-    }
-    state.set64(CPU.gpr + GPR.rsp * 8, rsp.lo, rsp.hi);
-    return this.loadData(SEG.ss, ss.lo & 0xffff);
+    return "ok";
+  }
+
+  /** Remembers CS and RIP; the result puts them back. */
+  #codeSegment(): () => void {
+    const state = this.#state;
+    const words = [
+      CPU.selector + SEG.cs * 4,
+      CPU.limit + SEG.cs * 4,
+      CPU.attributes + SEG.cs * 4,
+      CPU.segBase + SEG.cs * 8,
+      CPU.rip,
+      CPU.rip + 4,
+    ];
+    const values = words.map((field) => state.get(field));
+    return () => {
+      words.forEach((field, i) => {
+        state.set(field, values[i]!);
+      });
+      updateMode(state.u32, state.zone);
+    };
   }
 
   /** The top `count` stack slots; undefined on a fault. */

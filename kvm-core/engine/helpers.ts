@@ -147,6 +147,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
 
     int(ip, vector) {
       // The return address is behind the instruction; a fault on the way there is reported at it.
+      m.current = ip;
       m.syncNext(ip);
       m.deliver(vector, 0, "software", state.u32[(ip + 4) >>> 2]! >>> 24);
       return RESUME;

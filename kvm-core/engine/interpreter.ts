@@ -2,6 +2,9 @@
  * The generated interpreter: all cases in one function, a `loop` around a `br_table`.
  * Document: architecture.md sections 5 and 11 (why one function, why it returns now and then).
  * Left out: nothing; more instructions are more cases here.
+ *
+ * Run V8 with --no-wasm-lazy-compilation: compiled lazily, this function stays in baseline code (330 instead of 530 million
+ * guest instructions a second). --wasm-tiering-budget=200000 brings the optimised code a quarter of a second earlier.
  */
 
 import { MEMORY_PAGES } from "../cpu/zones.ts";

@@ -199,6 +199,7 @@ export abstract class Machine implements Engine {
   // --- exceptions
 
   raise(ip: number, vector: number, code: number): undefined {
+    this.current = ip;
     this.sync(ip);
     this.deliver(vector, code, "fault");
   }
@@ -236,6 +237,8 @@ export abstract class Machine implements Engine {
   /** The record for CPU.rip; 0 after CPU.exit was set. Faults of the fetch are delivered here. */
   enter(): number {
     const { state } = this;
+    // CPU.rip is exact from here on: if the host throws, it stays as it is.
+    this.current = 0;
     for (;;) {
       if (state.get(CPU.exit) !== 0) return 0;
       if (!(state.get(CPU.cr0) & CR0.PE)) {

@@ -60,11 +60,14 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
       return `dr${slots.shift()}`;
     case "I":
       if (d.wide) return hex((BigInt(d.immHigh >>> 0) << 32n) | BigInt(d.imm >>> 0));
-      return hex(size === 64 ? BigInt.asUintN(64, BigInt(d.imm)) : BigInt.asUintN(size, BigInt(d.imm)));
+      // Iz is sign-extended to an operand size of 64.
+      return hex(BigInt.asUintN(code.type === "z" ? d.size : size, BigInt(d.imm)));
     case "J":
       return hex(BigInt.asUintN(d.size, rip + BigInt(d.length + d.relative)));
     case "A":
       return `${hex(d.imm)}:${hex(d.disp >>> 0)}`;
+    case "implied":
+      return registerName(code.register * 8, size);
     case "one":
       return "1";
     default:

@@ -25,6 +25,8 @@ export interface Description {
   readonly address?: true;
   /** A mnemonic per operand size 16, 32, 64, for the disassembly: cbw, cwde, cdqe. */
   readonly names?: readonly [string, string, string];
+  /** The encoding with a 64-bit operand size is another instruction: CMPXCHG8B and CMPXCHG16B. */
+  readonly narrow?: true;
   /** POP Ev: a memory address that uses RSP is computed with RSP after the increment. */
   readonly popsAddress?: true;
 }

@@ -151,7 +151,7 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
     for (const kind of kinds) {
       const isMemoryKind = !insn.string && kind >= KIND.memory64;
       // Outside 64-bit mode there is no 64-bit operand size; in it, 32-bit addresses go through an address record.
-      if (kind === KIND.memory32 && size === 64) continue;
+      if (size === 64 && (kind === KIND.memory32 || insn.narrow)) continue;
       const narrow = kind === KIND.plain32 || kind === KIND.memory32;
       for (const repeat of repeats) {
         const facts: FormFacts = {
@@ -161,7 +161,7 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
           repeat: relative || repeat === 0 ? "none" : repeat === 1 ? "rep" : "repne",
         };
         const operands = bind(form, size, isMemoryKind, narrow ? 32 : 64, repeat === 1);
-        const key = JSON.stringify([insn.mnemonic, facts, operands]);
+        const key = caseName(insn, facts, operands);
         let number = numbers.get(key);
         if (number === undefined) {
           number = cases.push({ name: key, insn, facts, operands }) - 1;
@@ -174,6 +174,13 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
   }
 }
 
+/** Says all that distinguishes a case from others. */
+function caseName(insn: Insn, facts: FormFacts, operands: readonly Operand[]): string {
+  const { size, addressSize, stackSize, repeat } = facts;
+  const parts = operands.map((operand) => Object.values(operand).join(":"));
+  return `${insn.mnemonic} o${size} a${addressSize} s${stackSize} ${repeat} ${parts.join(",")}`;
+}
+
 /** The form's operands: the first register goes to the record's `dst`, the second to `src`. */
 function bind(form: Form, size: Size, memory: boolean, address: 32 | 64, cross: boolean): Operand[] {
   let fields = 0;
@@ -182,7 +189,7 @@ function bind(form: Form, size: Size, memory: boolean, address: 32 | 64, cross: 
     return fields++ === 0 ? "dst" : "src";
   };
   return form.operands
-    .filter(({ method, text }) => !"XYF".includes(method) && text !== "CL")
+    .filter(({ method }) => !"XYF".includes(method))
     .map((code): Operand => {
       const bits = operandSize(code, size);
       switch (code.method) {
@@ -204,6 +211,8 @@ function bind(form: Form, size: Size, memory: boolean, address: 32 | 64, cross: 
           return { kind: "target", size: bits, cross };
         case "A":
           return { kind: "far", size: bits };
+        case "implied":
+          return { kind: "implied", size: bits, register: code.register };
         case "one":
           return { kind: "const", size: bits, value: 1 };
         default:

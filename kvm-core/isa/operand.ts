@@ -25,7 +25,8 @@ export type Method =
   | "X" // string source, DS:rSI
   | "Y" // string destination, ES:rDI
   | "F" // RFLAGS
-  | "register" // named: AL, CL, DX, rAX
+  | "register" // named: AL, DX, rAX
+  | "implied" // CL as a count: never in the record
   | "segment" // named: ES ... GS
   | "one"; // the constant 1
 
@@ -47,7 +48,7 @@ const NAMED: Readonly<Record<string, readonly [Method, TypeCode, number]>> = {
   AX: ["register", "w", 0],
   rAX: ["register", "v", 0],
   eAX: ["register", "z", 0],
-  CL: ["register", "b", 1],
+  CL: ["implied", "b", 1],
   DX: ["register", "w", 2],
   ES: ["segment", "w", 0],
   CS: ["segment", "w", 1],

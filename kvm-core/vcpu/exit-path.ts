@@ -118,12 +118,9 @@ export class ExitPath implements EngineHost {
       if (sampled) stats.published();
       if (sampled) stats.answered();
     } else if (router.paged) {
-      pages.publish(server, reason, direction, address, size);
       if (sampled) stats.published();
-      else stats.count(reason, region);
-      pages.answer();
-      if (!sampled) return;
-      stats.answered();
+      pages.access(server, reason, direction, address, size);
+      if (sampled) stats.answered();
     } else {
       this.#message(reason, direction, address, size, sampled);
     }

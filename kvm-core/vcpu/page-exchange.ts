@@ -5,19 +5,10 @@
  * Leaves out: which server (vm/regions.ts).
  */
 import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
-import {
-  PHASE_ABORT,
-  PHASE_DONE,
-  PHASE_EXIT,
-  PHASE_MASK,
-  PHASE_RUNNING,
-  RING,
-  SEQ_SHIFT,
-  WAITER,
-} from "../../shared/ring-page.ts";
+import { PHASE_ABORT, PHASE_EXIT, PHASE_MASK, PHASE_RUNNING, RING, SEQ_SHIFT, WAITER } from "../../shared/ring-page.ts";
 import { AREA, ringOffset } from "../../shared/server-area.ts";
-import { ASLEEP, Waiter } from "../../shared/wait.ts";
-import type { Words } from "../../shared/words.ts";
+import { FIRST_TURNS, Waiter } from "../../shared/wait.ts";
+import { ANSWERED, ASLEEP, WAKE, type Words } from "../../shared/words.ts";
 import { controlAt, serverAreaAt } from "../vm/vm-state.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import { type ExitStats, STATE_RUNNING, STATE_WAITS } from "./stats.ts";
@@ -60,7 +51,6 @@ export class PageExchange {
   readonly #stats: ExitStats;
   /** Per server, made when the server is first used. */
   readonly #rings: (Ring | undefined)[] = [];
-  #ring: Ring | undefined;
   /** The answer's eight bytes, or the data to write. */
   low = 0;
   high = 0;
@@ -76,16 +66,15 @@ export class PageExchange {
   }
 
   /**
-   * Publishes one access; `low`/`high` carry the data to write. answer() must follow. What does not depend on the
-   * answer is best done between the two, while the server works.
+   * Performs one access: `low`/`high` carry the data to write, and then the answer. Throws LeaveGuest when the vCPU has
+   * to stop.
    */
-  publish(server: number, reason: number, direction: number, address: number, size: number): void {
+  access(server: number, reason: number, direction: number, address: number, size: number): void {
     const i32 = this.#i32;
     const ring = this.#rings[server] ?? this.#begin(server);
-    const { at } = ring;
+    const { at, waiter } = ring;
     const seq = (ring.seq + 1) & SEQ_MASK;
     ring.seq = seq;
-    this.#ring = ring;
     i32[(at + RING.reason) >> 2] = reason;
     i32[(at + RING.direction) >> 2] = direction;
     i32[(at + RING.size) >> 2] = size;
@@ -93,21 +82,20 @@ export class PageExchange {
     this.#f64[(at + RING.address) >> 3] = address;
     i32[(at + RING.data) >> 2] = this.low;
     i32[(at + RING.data + 4) >> 2] = this.high;
+    const published = (seq << SEQ_SHIFT) | PHASE_EXIT;
     // The state orders the fields before it, and is there before the doorbell rings.
-    if (this.#words.publish(at, (seq << SEQ_SHIFT) | PHASE_EXIT, ring.doorbell) & 1) this.#wake(ring);
+    const result = this.#words.exchange(at, published, ring.doorbell, ring.serverCpu, waiter.here(), FIRST_TURNS);
+    if (result !== ANSWERED) this.#wait(ring, published, result);
+    this.low = i32[(at + RING.data) >> 2]!;
+    this.high = i32[(at + RING.data + 4) >> 2]!;
   }
 
-  /** Waits for the answer of the access published last; `low`/`high` are it. Throws LeaveGuest when the vCPU has to stop. */
-  answer(): void {
-    const words = this.#words;
-    const ring = this.#ring!;
-    const { at } = ring;
-    const published = (ring.seq << SEQ_SHIFT) | PHASE_EXIT;
-    if (!ring.waiter.spin(at, published, at, published, ring.serverCpu)) this.#sleep(ring, published);
-    const done = (ring.seq << SEQ_SHIFT) | PHASE_DONE;
-    while ((words.load(at) & ~WAITER) !== done) this.#refused(ring, published);
-    this.low = this.#i32[(at + RING.data) >> 2]!;
-    this.high = this.#i32[(at + RING.data + 4) >> 2]!;
+  /** An answer that does not come at once. */
+  #wait(ring: Ring, published: number, result: number): void {
+    const { at, waiter } = ring;
+    if (result === WAKE) this.#wake(ring);
+    if (!waiter.spin(at, published, at, published, ring.serverCpu)) this.#sleep(ring, published);
+    while ((this.#words.load(at) & ~WAITER) !== published + 1) this.#refused(ring, published);
   }
 
   #begin(server: number): Ring {

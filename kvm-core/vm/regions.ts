@@ -82,8 +82,6 @@ export class RegionTable {
     event: number,
     match: bigint | undefined,
   ): void {
-    if (![0, 1, 2, 4, 8].includes(width)) throw new KvmError("EINVAL", `ioeventfd length ${width}`);
-    if (width === 0 && match !== undefined) throw new KvmError("EINVAL", "datamatch needs a length");
     this.#range(space, base, BigInt(width || 1));
     const row = this.#ioeventfd(server, space, base, width, event, match);
     const clash = this.#rows.some(
@@ -162,6 +160,8 @@ export class RegionTable {
     event: number,
     match: bigint | undefined,
   ): Row {
+    if (![0, 1, 2, 4, 8].includes(width)) throw new KvmError("EINVAL", `ioeventfd length ${width}`);
+    if (width === 0 && match !== undefined) throw new KvmError("EINVAL", "datamatch needs a length");
     // Only the bytes that a write of this width carries can match.
     const value = match === undefined ? 0n : width === 8 ? match : match & ((1n << BigInt(width * 8)) - 1n);
     return {

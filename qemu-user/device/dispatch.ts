@@ -1,6 +1,6 @@
 /**
  * One access of the guest's, from whichever mode it came, to the buses of the board.
- * Leaves out: how it came and how the answer goes back (ring-server.ts, message-loop.ts).
+ * Leaves out: how it came and how the answer goes back (ring-server.ts, device-thread.ts).
  */
 import { IO_IN } from "../../shared/exits.ts";
 import { SPACE_PIO } from "../../shared/ioctls.ts";
@@ -17,15 +17,18 @@ export type AccessLog = (
   high: number,
 ) => void;
 
+/** The two buses of a board. */
+export type Buses = Pick<Pc, "ports" | "mmio">;
+
 export class Dispatcher {
-  readonly #pc: Pc;
+  readonly #pc: Buses;
   readonly #pair = new Uint32Array(2);
   readonly #log: AccessLog | undefined;
   /** The answer of the last access. */
   low = 0;
   high = 0;
 
-  constructor(pc: Pc, log: AccessLog | undefined) {
+  constructor(pc: Buses, log: AccessLog | undefined) {
     this.#pc = pc;
     this.#log = log;
   }

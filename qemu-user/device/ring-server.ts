@@ -10,8 +10,8 @@ import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
 import { PostedRing } from "../../shared/posted-ring.ts";
 import { PHASE_DONE, PHASE_EXIT, PHASE_MASK, RING, SEQ_SHIFT, WAITER } from "../../shared/ring-page.ts";
 import { AREA, ringOffset } from "../../shared/server-area.ts";
-import { ASLEEP, Waiter } from "../../shared/wait.ts";
-import { sharedWords, type Words } from "../../shared/words.ts";
+import { FIRST_TURNS, Waiter } from "../../shared/wait.ts";
+import { ASLEEP, REFUSED, sharedWords, type Words } from "../../shared/words.ts";
 import type { Journalled } from "../bus/interfaces.ts";
 import type { Dispatcher } from "./dispatch.ts";
 
@@ -52,8 +52,6 @@ export class RingServer {
   readonly #doorbellWord: FutexWord;
   readonly #posted: PostedRing;
   readonly #waiter: Waiter;
-  /** The state as the last answer left it. */
-  #answered = 0;
   #low = 0;
   #high = 0;
 
@@ -81,6 +79,7 @@ export class RingServer {
     Atomics.and(this.#words, doorbell >> 2, ~1);
     while (shared.load(stopIndex << 2) === 0) {
       this.#serveInARow();
+      if (finished()) return; // before the scan would serve the last exit again
       const seen = shared.load(doorbell); // before the scan: what comes after it shows as a change
       const state = shared.load(this.#state);
       const worked = this.#scan();
@@ -101,10 +100,20 @@ export class RingServer {
    * is seen a cache line earlier. Other sources get their turn when it pauses, and every POLL_EVERY exits.
    */
   #serveInARow(): void {
-    const state = this.#state;
-    for (let exits = 0; exits < POLL_EVERY && this.#serve(0); exits++) {
-      const answered = this.#answered;
-      this.#waiter.glance(state, answered, state, answered, this.#vcpuCpu);
+    const shared = this.#shared;
+    const posted = this.#posted;
+    const waiter = this.#waiter;
+    const at = this.#state;
+    let state = shared.load(at);
+    if ((state & PHASE_MASK) === PHASE_EXIT) this.#drainPosted(); // what the vCPU posted before this exit comes before it
+    for (let exits = 0; exits < POLL_EVERY && (state & PHASE_MASK) === PHASE_EXIT; exits++) {
+      if (!this.#perform(0, state)) return;
+      if (state & WAITER) return this.#answer(0, state);
+      const done = (state & ~PHASE_MASK) | PHASE_DONE;
+      const { headAt, taken } = posted;
+      const next = shared.answer(at, state, done, headAt, taken, this.#vcpuCpu, waiter.here(), FIRST_TURNS);
+      if (next === REFUSED) return this.#answer(0, state);
+      state = next;
     }
   }
 
@@ -134,11 +143,18 @@ export class RingServer {
   }
 
   #serve(vcpu: number): boolean {
-    const shared = this.#shared;
+    const state = this.#shared.load(this.#o.area + ringOffset(vcpu) + RING.state);
+    if ((state & PHASE_MASK) !== PHASE_EXIT) return false;
+    this.#drainPosted(); // what the vCPU posted before this exit comes before it
+    if (!this.#perform(vcpu, state)) return false;
+    this.#answer(vcpu, state);
+    return true;
+  }
+
+  /** Carries out the access that is published; false when the guest asked for the end, and is not to be answered. */
+  #perform(vcpu: number, state: number): boolean {
     const words = this.#words;
     const ring = this.#o.area + ringOffset(vcpu);
-    let seen = shared.load(ring + RING.state);
-    if ((seen & PHASE_MASK) !== PHASE_EXIT) return false;
     const space = words[(ring + RING.reason) >> 2] === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
     const direction = words[(ring + RING.direction) >> 2]!;
     const size = words[(ring + RING.size) >> 2]!;
@@ -146,26 +162,31 @@ export class RingServer {
     const data = (ring + RING.data) >> 2;
     const low = words[data]!;
     const high = words[data + 1]!;
-    this.#drainPosted(); // what the vCPU posted before this exit comes before it
     const { checkpoint } = this.#o;
     checkpoint?.("claimed");
-    this.#effect(vcpu, seen >>> SEQ_SHIFT, space, direction, address, size, low, high);
+    this.#effect(vcpu, state >>> SEQ_SHIFT, space, direction, address, size, low, high);
     if (this.#o.finished()) return false; // the vCPU stays where it is
     if (direction === IO_IN) {
       // A write's data stays: a successor may have to repeat it.
       words[data] = this.#low;
       words[data + 1] = this.#high;
     }
-    for (;;) {
-      const done = (seen & ~(PHASE_MASK | WAITER)) | PHASE_DONE;
-      const found = shared.compareExchange(ring + RING.state, seen, done); // orders the answer before it
-      if (found === seen) break;
-      if ((found & ~WAITER) !== (seen & ~WAITER)) return true; // the vCPU gave this exit up: the answer is stale
-      seen = found;
-    }
-    this.#answered = (seen & ~(PHASE_MASK | WAITER)) | PHASE_DONE;
-    if (seen & WAITER) this.#wake(ring);
     return true;
+  }
+
+  /** Publishes the answer of the exit that was published as `seen`, unless the vCPU gave it up: then it is stale. */
+  #answer(vcpu: number, seen: number): void {
+    const ring = this.#o.area + ringOffset(vcpu);
+    for (let expected = seen; ; ) {
+      const done = (seen & ~(PHASE_MASK | WAITER)) | PHASE_DONE;
+      const found = this.#shared.compareExchange(ring + RING.state, expected, done); // orders the answer before it
+      if (found === expected) {
+        if (found & WAITER) this.#wake(ring);
+        return;
+      }
+      if ((found & ~WAITER) !== (seen & ~WAITER)) return;
+      expected = found;
+    }
   }
 
   #wake(ring: number): void {

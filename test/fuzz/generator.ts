@@ -174,7 +174,7 @@ export class Generator {
       case 10:
         return Array.from({ length: this.#random(4) }, () => this.#anything(depth + 1));
       default:
-        return Object.fromEntries(
+        return new Map(
           Array.from({ length: this.#random(4) }, () => [
             this.#pick([...TEXTS, "id", "memfd"]),
             this.#anything(depth + 1),
@@ -194,7 +194,11 @@ export class Generator {
         delete arg[this.#pick([...fields, ""])];
         break;
       case 1:
-        arg[this.#pick(["extra", "__proto__", "constructor", "z".repeat(this.#random(3000))])] = this.#anything();
+        // A Map, because these names mean something to a JavaScript object.
+        frame[3] = new Map([
+          ...Object.entries(arg),
+          [this.#pick(["extra", "__proto__", "constructor", "z".repeat(this.#random(3000))]), this.#anything()],
+        ]);
         break;
       case 2:
         frame[1] = this.#anything();

@@ -19,10 +19,17 @@ export type Core = {
 
 let started = 0;
 
-/** Resolves when the core listens. */
-export async function startCore(nodeArgs: readonly string[] = [], main = MAIN): Promise<Core> {
+/** Resolves when the core listens. `environment` is added to this process's own. */
+export async function startCore(
+  nodeArgs: readonly string[] = [],
+  main = MAIN,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Core> {
   const path = `@splitvm-test-${process.pid}-${started++}`;
-  const child = spawn(process.execPath, [...nodeArgs, main, "--listen", path], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, [...nodeArgs, main, "--listen", path], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, ...environment },
+  });
   let text = "";
   const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
     child.on("exit", (code, signal) => resolve(signal ?? code)),

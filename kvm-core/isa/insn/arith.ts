@@ -131,8 +131,9 @@ export const ARITH: readonly Insn[] = [
     },
   }),
   insn("cmpxchg8b", {
-    forms: ["0F C7 /1 Mq"],
+    forms: ["0F C7 /1 Mq sized"],
     lock: true,
+    narrow: true,
     exec: compareExchange8,
   }),
 ];

@@ -62,9 +62,7 @@ function multiplyTruncated(e: Emitter, dst: Operand, x: Operand, y: Operand): vo
   const low = e.let(i64.mul(a, b));
   e.write(dst, low);
   const overflow =
-    size === 64
-      ? i64.ne(multiplyHighSigned(e, a, b), i64.shrs(low, i64.const(63)))
-      : i64.ne(low, signed(low, size));
+    size === 64 ? i64.ne(multiplyHighSigned(e, a, b), i64.shrs(low, i64.const(63))) : i64.ne(low, signed(low, size));
   lost(e, low, overflow, size);
 }
 

@@ -128,10 +128,10 @@ const double = (
 ): Insn => {
   const op = (n: number): string => n.toString(16).toUpperCase();
   return insn(mnemonic, {
-    forms: [`0F ${op(opcode)} /r ib Ev,Gv,Ib`, `0F ${op(opcode + 1)} /r Ev,Gv`],
+    forms: [`0F ${op(opcode)} /r ib Ev,Gv,Ib`, `0F ${op(opcode + 1)} /r Ev,Gv,CL`],
     exec(e: Emitter, dst?: Operand, src?: Operand, by?: Operand) {
       const { size } = dst!;
-      const n = e.let(masked(by ? e.read(by) : e.gpr(1, 8), size));
+      const n = e.let(masked(e.read(by!), size));
       const b = e.let(e.read(src!));
       const a = e.let(e.modify(dst!));
       const [result, cf, of] = shift(e, a, b, n, size);
@@ -164,7 +164,9 @@ export const SHIFT: readonly Insn[] = [
   }),
   double("shrd", 0xac, (e, a, b, n, size) => {
     const r = e.let(
-      size === 16 ? i64.shru(i64.or(i64.shl(twice(b), i64.const(16)), a), n) : i64.or(i64.shru(a, n), i64.shl(b, i64.sub(width(size), n))),
+      size === 16
+        ? i64.shru(i64.or(i64.shl(twice(b), i64.const(16)), a), n)
+        : i64.or(i64.shru(a, n), i64.shl(b, i64.sub(width(size), n))),
     );
     return [r, bit(a, i64.sub(n, ONE)), i64.xor(top(r, size), top(a, size))];
   }),

@@ -7,7 +7,7 @@
 import { describe, expect, it } from "vitest";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { assemble } from "../support/asm.ts";
-import { CODE_SELECTOR, DATA_SELECTOR, ENGINES, type Mode, TestMachine } from "../support/machine.ts";
+import { CODE_SELECTOR, DATA_SELECTOR, ENGINES, type Mode, TABLES, TestMachine } from "../support/machine.ts";
 
 const IDT = 0x9000;
 const HANDLERS = 0xa000;
@@ -21,6 +21,14 @@ function machineWithIdt(engine: (typeof ENGINES)[number], mode: Mode): TestMachi
   machine.write(HANDLERS, new Array(32).fill(0xf4));
   machine.setSregs({ idt: { base: BigInt(IDT), limit: 0xfff } });
   return machine;
+}
+
+/** Sends a vector to the stack that IST1 of a TSS at 0xb000 names. */
+function useIst(machine: TestMachine, vector: number): void {
+  const gate = IDT + vector * 16 + 4;
+  machine.setU32(gate, machine.u32(gate) | 1);
+  machine.setU64(0xb000 + 36, BigInt(STACK));
+  machine.setSregs({ tr: { ...machine.sregs.tr, base: 0xb000n, limit: 103, type: 11 } });
 }
 
 /** The frame on the stack: error code if any, RIP, CS, flags. */
@@ -117,6 +125,49 @@ describe.each(ENGINES)("%s", (engine) => {
     expect(sp & 15).toBe(8);
     expect(machine.u64(sp + 24)).toBe(BigInt(STACK - 3));
     expect(machine.u64(sp + 32)).toBe(BigInt(DATA_SELECTOR));
+  });
+
+  describe("page faults", () => {
+    const HOLE = 0x60_0000;
+    const pde = TABLES + 0x2000 + (HOLE >> 21) * 8;
+    const make = (): TestMachine => {
+      const machine = machineWithIdt(engine, 64);
+      machine.setU64(pde, 0n);
+      machine.set({ rsi: BigInt(HOLE), rax: 0x1122_3344n, rflags: 0x8d7n });
+      return machine;
+    };
+
+    it.each([
+      ["mov ebx, [rsi+0x10]", 0, HOLE + 0x10, CODE],
+      ["nop; mov [rsi+0x10], eax", 2, HOLE + 0x10, CODE + 1],
+      ["nop; add dword ptr [rsi], 1", 2, HOLE, CODE + 1],
+      // The first byte that cannot be had, not the first of the access.
+      ["mov [rsi-2], eax", 2, HOLE, CODE],
+      ["mov rsp, rsi; add rsp, 8; push rax", 2, HOLE, CODE + 7],
+      // With EFER.NXE set, a fetch says so.
+      ["jmp rsi", 0x10, HOLE, HOLE],
+    ])("%s: error code %i, CR2 %i", (code, errorCode, cr2, rip) => {
+      const machine = make();
+      const stack = code.includes("rsp");
+      if (stack) machine.setGate(IDT, 14, HANDLERS + 0x80);
+      machine.write(HANDLERS + 0x80, assemble("hlt", 64));
+      if (stack) useIst(machine, 14);
+      machine.run(assemble(code, 64), CODE);
+      expect(machine.sregs.cr2).toBe(BigInt(cr2));
+      expect(frame(machine, true)).toMatchObject({ code: errorCode, rip });
+      expect(machine.u32(HOLE - 4)).toBe(0);
+      // The ADD before the faulting PUSH changes flags of its own.
+      if (!stack) expect(frame(machine, true).flags & 0x8d5).toBe(0x8d5);
+    });
+
+    it("restarts once the page is there", () => {
+      const machine = make();
+      machine.setGate(IDT, 14, HANDLERS + 0x80);
+      machine.write(HANDLERS + 0x80, assemble(`mov qword ptr [${pde}], ${HOLE | 0x83}; add rsp, 8; iretq`, 64));
+      expect(machine.run(assemble("mov [rsi-2], eax; mov ebx, [rsi-2]", 64), CODE)).toBe(EngineExit.HLT);
+      expect(machine.regs.rbx).toBe(0x1122_3344n);
+      expect(machine.u32(HOLE - 2)).toBe(0x1122_3344);
+    });
   });
 
   it("gives #GP for a non-canonical address", () => {

@@ -286,6 +286,7 @@ describe("regions and posted writes", () => {
       [{ flags: 2 }, "EINVAL"], // no such port
       [{ ...match(3n), flags: 5 }, "ENOENT"],
       [{ ...match(1n), flags: 5, event: 9 }, "ENOENT"],
+      [{ ...match(1n), flags: 5, len: 0xffff_ffff }, "EINVAL"], // and no number of that many bytes is made
     ] as const)
       expect([change, await refused("KVM_IOEVENTFD", vm, { ...post, ...change })]).toEqual([change, errno]);
     await ok("KVM_IOEVENTFD", vm, { ...post, datamatch: 1n, flags: 5 });

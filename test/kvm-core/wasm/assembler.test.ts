@@ -1,0 +1,115 @@
+/**
+ * The WebAssembly assembler: encodings, folding, structured control, and modules that run.
+ * Document: WebAssembly core specification, 5.2 and 5.4.
+ * Left out: text output.
+ */
+
+import { describe, expect, it } from "vitest";
+import { Bytes } from "../../../kvm-core/wasm/bytes.ts";
+import type { Code } from "../../../kvm-core/wasm/code.ts";
+import { f64, i32, i64, local, select } from "../../../kvm-core/wasm/expr.ts";
+import { type FuncType, ModuleBuilder } from "../../../kvm-core/wasm/module.ts";
+
+const bytesOf = (write: (b: Bytes) => void): number[] => {
+  const b = new Bytes();
+  write(b);
+  return [...b.view()];
+};
+
+function build(type: FuncType, write: (code: Code) => void): (...args: never[]) => unknown {
+  const module = new ModuleBuilder();
+  module.importMemory("e", "m", 1);
+  write(module.define("f", type));
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { e: { m: memory } });
+  return instance.exports["f"] as (...args: never[]) => unknown;
+}
+
+const UNARY: FuncType = { params: ["i32"], results: ["i32"] };
+
+describe("LEB128", () => {
+  it.each([
+    [0, [0]],
+    [127, [0x7f]],
+    [128, [0x80, 1]],
+    [624485, [0xe5, 0x8e, 0x26]],
+    [0xffff_ffff, [0xff, 0xff, 0xff, 0xff, 0x0f]],
+  ])("unsigned %i", (value, expected) => expect(bytesOf((b) => b.unsigned(value))).toEqual(expected));
+
+  it.each([
+    [0, [0]],
+    [-1, [0x7f]],
+    [63, [0x3f]],
+    [64, [0xc0, 0]],
+    [-123456, [0xc0, 0xbb, 0x78]],
+    [-(1n << 63n), [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f]],
+  ])("signed %s", (value, expected) => expect(bytesOf((b) => b.signed(value))).toEqual(expected));
+});
+
+describe("expressions", () => {
+  it("folds constants, and operations that do nothing", () => {
+    const x = local("i64", 0);
+    expect(i64.add(x, i64.const(0))).toBe(x);
+    expect(i64.shl(x, i64.const(0))).toBe(x);
+    expect(i64.and(i64.const(-1), i64.const(0xffn))).toMatchObject({ kind: "const", value: 0xffn });
+    expect(i32.sub(i32.const(0), i32.const(1))).toMatchObject({ kind: "const", value: -1 });
+  });
+
+  it("refuses operands of another type", () => {
+    expect(() => i64.add(i64.const(1), i32.const(1))).toThrow("i64.add of i64 and i32");
+  });
+});
+
+describe("modules", () => {
+  it("runs a loop with structured control", () => {
+    const sum = build(UNARY, (code) => {
+      const n = code.param(0);
+      const total = code.local("i32");
+      code.block((end) => {
+        code.loop((head) => {
+          code.brIf(end, i32.eqz(n));
+          code.set(total, i32.add(total, n));
+          code.set(n, i32.sub(n, i32.const(1)));
+          code.br(head);
+        });
+      });
+      code.return(total);
+      code.unreachable();
+    });
+    expect(sum(10 as never)).toBe(55);
+  });
+
+  it("dispatches a switch, whose last arm is the default", () => {
+    const pick = build(UNARY, (code) => {
+      const arms = [7, 8, 9].map((value) => () => code.return(i32.const(value)));
+      code.switch(code.param(0), arms);
+      code.unreachable();
+    });
+    expect([0, 1, 2, 99].map((n) => pick(n as never))).toEqual([7, 8, 9, 9]);
+  });
+
+  it("reuses locals of scopes that ended", () => {
+    const module = new ModuleBuilder();
+    const code = module.define("f", UNARY);
+    const indices: unknown[] = [];
+    for (let i = 0; i < 3; i++) code.scope(() => indices.push(code.local("i64").value));
+    expect(new Set(indices).size).toBe(1);
+  });
+
+  it("stores, loads, selects and converts", () => {
+    const f = build(UNARY, (code) => {
+      code.store("i64", i32.const(16), i64.const(-2n), 8);
+      const loaded = i64.toI32(i64.load32s(i32.const(24)));
+      code.return(select(code.param(0), loaded, i64.toI32(f64.bits(f64.const(1.5)))));
+      code.unreachable();
+    });
+    expect(f(1 as never)).toBe(-2);
+    expect(f(0 as never)).toBe(0);
+  });
+
+  it("wants imports before functions", () => {
+    const module = new ModuleBuilder();
+    module.define("f", UNARY);
+    expect(() => module.import("e", "g", UNARY)).toThrow("imports come before functions");
+  });
+});
