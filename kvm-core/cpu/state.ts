@@ -3,26 +3,8 @@
  * Document: architecture.md section 5 (records carry pre-scaled u8 offsets into the first 256 bytes).
  * Left out: x87, SSE and debug-register behaviour; their fields come with their instructions.
  */
-
-type FieldType = "u32" | "u64" | "bytes";
-
-const SIZE = { u32: 4, u64: 8, bytes: 1 } as const;
-
-/** Field table -> byte offsets, each field naturally aligned, in order. */
-function layout<const T extends Record<string, readonly [FieldType, number?]>>(
-  fields: T,
-): { readonly [K in keyof T]: number } {
-  const offsets: Record<string, number> = {};
-  let at = 0;
-  for (const [name, [type, count = 1]] of Object.entries(fields)) {
-    const align = SIZE[type];
-    at = (at + align - 1) & -align;
-    offsets[name] = at;
-    at += SIZE[type] * count;
-  }
-  if (at > 4096) throw new Error(`the vCPU state takes ${at} bytes, its page has 4096`);
-  return offsets as { readonly [K in keyof T]: number };
-}
+import { layout } from "../../shared/layout.ts";
+import { PAGE_SIZE } from "./zones.ts";
 
 /** CPUID entries that fit (KVM_MAX_CPUID_ENTRIES is 256 on Linux; a PC needs about 30). */
 export const MAX_CPUID_ENTRIES = 64;
@@ -33,77 +15,78 @@ export const CPU = layout({
   /** RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. */
   gpr: ["u64", 16],
   /** Always 0: the base or index that an address does not have. */
-  zero: ["u64"],
+  zero: "u64",
   /** RIP of offset 0 of the linear page that is being executed; RIP of a record = ripBase + its page offset. */
-  ripBase: ["u64"],
+  ripBase: "u64",
   /** Linear address made by an address record for the record that follows. */
-  ea: ["u64"],
+  ea: "u64",
   /** ES CS SS DS FS GS. */
   segBase: ["u64", 6],
   slotsEnd: ["u64", 7],
   // --- the rest of the architectural state
-  rip: ["u64"],
+  rip: "u64",
   /** Lazy arithmetic flags, see flags.ts. */
-  flagResult: ["u64"],
-  flagAux: ["u64"],
+  flagResult: "u64",
+  flagAux: "u64",
   /** RFLAGS without CF PF AF ZF SF OF. */
-  eflags: ["u32"],
+  eflags: "u32",
   // --- between engine and vCPU thread
   /** Set by kvm-core's threads with Atomics.or; with the kick word, makes run() leave. Bit 31 is the engine's own. */
-  pending: ["u32"],
+  pending: "u32",
   /** Linear address of the read table of the TLB class in force. */
-  tlbBase: ["u32"],
+  tlbBase: "u32",
   /** Decode mode, MODE in control.ts. */
-  mode: ["u32"],
+  mode: "u32",
   /** Data of an MMIO access, little endian. */
-  mmioData: ["u64"],
+  mmioData: "u64",
   /** Bit 0: host.trace gets a line for each instruction decoded. */
-  traceMask: ["u32"],
+  traceMask: "u32",
   /** The EngineExit that run() returns. */
-  exit: ["u32"],
+  exit: "u32",
   // --- between generated code and helpers
-  address: ["u64"],
+  address: "u64",
   data: ["u64", 2],
   bounce: ["u64", 2],
   // --- interrupts
-  cpl: ["u32"],
+  cpl: "u32",
   /** Non-zero: interrupts are held off while RIP is shadowRip (STI, MOV SS, POP SS). */
-  shadow: ["u32"],
-  shadowRip: ["u64"],
+  shadow: "u32",
+  shadowRip: "u64",
   /** Non-zero: leave as soon as an interrupt could be taken. */
-  window: ["u32"],
+  window: "u32",
   /** Non-zero: paging state was changed from outside; the engine flushes before it runs. */
-  stale: ["u32"],
+  stale: "u32",
   /** Record at which to go on, valid while RIP is resumeRip; 0: none. */
-  resumeRecord: ["u32"],
-  resumeRip: ["u64"],
+  resumeRecord: "u32",
+  resumeRip: "u64",
   // --- segments: ES CS SS DS FS GS TR LDTR
   selector: ["u32", 8],
   /** Bytes, after granularity. */
   limit: ["u32", 8],
   /** Descriptor bits 40..55 in bits 0..15, bit 16 unusable; see segment.ts. */
   attributes: ["u32", 8],
-  trBase: ["u64"],
-  ldtBase: ["u64"],
-  gdtBase: ["u64"],
-  idtBase: ["u64"],
-  gdtLimit: ["u32"],
-  idtLimit: ["u32"],
+  trBase: "u64",
+  ldtBase: "u64",
+  gdtBase: "u64",
+  idtBase: "u64",
+  gdtLimit: "u32",
+  idtLimit: "u32",
   // --- control, debug and model-specific registers
-  cr0: ["u64"],
-  cr2: ["u64"],
-  cr3: ["u64"],
-  cr4: ["u64"],
-  cr8: ["u64"],
-  efer: ["u64"],
+  cr0: "u64",
+  cr2: "u64",
+  cr3: "u64",
+  cr4: "u64",
+  cr8: "u64",
+  efer: "u64",
   dr: ["u64", 8],
   interruptBitmap: ["u64", 4],
   /** Rows of msr.ts, one u64 each. */
   msrs: ["u64", 64],
-  vcpuId: ["u32"],
-  cpuidCount: ["u32"],
-  cpuid: ["bytes", MAX_CPUID_ENTRIES * CPUID_ENTRY_SIZE],
+  vcpuId: "u32",
+  cpuidCount: "u32",
+  cpuid: ["u8", MAX_CPUID_ENTRIES * CPUID_ENTRY_SIZE],
 });
+if (CPU.size > PAGE_SIZE) throw new Error(`the vCPU state takes ${CPU.size} bytes, its page has ${PAGE_SIZE}`);
 
 /** Register numbers, as ModRM and REX give them. */
 export const GPR = {
