@@ -38,7 +38,8 @@ const EXPECTED =
 export async function fuzz(options: FuzzOptions): Promise<void> {
   const { count, seed, vms, log } = options;
   const preload = fileURLToPath(new URL("../support/collect-on-signal.ts", import.meta.url));
-  const core = await startCore(["--expose-gc", "--import", preload]);
+  // One arena: what malloc keeps in an arena of its own for each thread that ever was is no memory held by kvm-core.
+  const core = await startCore(["--expose-gc", "--import", preload], undefined, { MALLOC_ARENA_MAX: "1" });
   const memfds = [
     sealedMemfd("fuzz-ram", 1 << 20),
     sealedMemfd("fuzz-ram", 4 << 20),
@@ -69,13 +70,16 @@ export async function fuzz(options: FuzzOptions): Promise<void> {
   }
 }
 
-function compare(before: ProcessState, after: ProcessState): void {
+/** Memory in KiB: all of it, and what JavaScript holds of it. */
+type State = ProcessState & { readonly heap: number };
+
+function compare(before: State, after: State): void {
   const descriptors = difference(before.descriptors, after.descriptors);
   if (descriptors !== "") throw new Finding(`other descriptors than at the start: ${descriptors}`);
   const threads = difference(before.threads, after.threads);
   if (threads !== "") throw new Finding(`other threads than at the start: ${threads}`);
-  if (after.memory > before.memory * GROWTH)
-    throw new Finding(`${after.memory} KiB, at the start ${before.memory} KiB`);
+  if (after.memory > before.memory * GROWTH || after.heap > before.heap * GROWTH)
+    throw new Finding(`more memory than at the start: ${summary(after)}; it was ${summary(before)}`);
 }
 
 function judgeReports(core: Core): void {
@@ -86,14 +90,14 @@ function judgeReports(core: Core): void {
   if (unexpected !== undefined) throw new Finding(`kvm-core reported: ${unexpected}\n${core.reports().slice(-4000)}`);
 }
 
-function summary({ descriptors, threads, memory }: ProcessState): string {
-  return `${descriptors.length} descriptors, ${threads.length} threads, ${memory} KiB`;
+function summary({ descriptors, threads, memory, heap }: State): string {
+  return `${descriptors.length} descriptors, ${threads.length} threads, ${memory} KiB, of them ${heap} of JavaScript's`;
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** What kvm-core holds when no VM is left and all garbage is collected. */
-async function atRest(core: Core): Promise<ProcessState> {
+async function atRest(core: Core): Promise<State> {
   const kvm = Kvm.connect(core.path);
   for (const end = Date.now() + COLLECT_MS; ; await pause(50)) {
     const { vms } = await kvm.request("SPLITVM_LIST_VMS", {});
@@ -107,8 +111,8 @@ async function atRest(core: Core): Promise<ProcessState> {
   for (const end = Date.now() + COLLECT_MS; !core.reports().slice(seen).includes("outside"); await pause(10))
     if (Date.now() > end) throw new Finding("kvm-core does not collect its garbage");
   await pause(200);
-  console.log(core.reports().slice(seen));
-  return processState(core.child.pid!);
+  const [, heap, outside] = /collected: (\d+) KiB of heap, (\d+) KiB outside/.exec(core.reports().slice(seen))!;
+  return { ...processState(core.child.pid!), heap: Number(heap) + Number(outside) };
 }
 
 class Run {
