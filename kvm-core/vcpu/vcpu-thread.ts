@@ -13,7 +13,7 @@ import { vcpuZone, ZONE } from "../cpu/zones.ts";
 import { createEngine, type Engine, EngineExit, type EngineName } from "../engine/engine.ts";
 import { Lines } from "../irqchip/lines.ts";
 import { Pic } from "../irqchip/pic.ts";
-import { controlAt, PENDING_EXIT, PENDING_TLB, statsAt, VM_STATE } from "../vm/vm-state.ts";
+import { controlAt, PENDING_EXIT, PENDING_OURS, PENDING_TLB, statsAt, VM_STATE } from "../vm/vm-state.ts";
 import { ExitPath } from "./exit-path.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
@@ -72,7 +72,10 @@ class VcpuThread {
       if (Atomics.load(this.#words, this.#pending) & PENDING_EXIT) return this.#interrupted();
       if (this.#control("requestWindow") !== 0 && engine.interruptible() && !this.#hasIrqchip())
         return this.#exit("KVM_EXIT_IRQ_WINDOW_OPEN", engine);
-      if (this.#mpState === KVM_MP_STATE.HALTED && !this.#halt(engine)) continue;
+      if (this.#mpState === KVM_MP_STATE.HALTED) {
+        this.#halt();
+        continue;
+      }
       let reason: number;
       try {
         reason = engine.run();
@@ -131,18 +134,17 @@ class VcpuThread {
     this.#engine().interruptWindow(waits);
   }
 
-  /** HLT: sleeps on the KICK word. True when the vCPU runs again, false to look at everything once more. */
-  #halt(engine: Engine): boolean {
+  /** HLT: sleeps on the KICK word until something changes; the caller then looks at everything once more. */
+  #halt(): void {
     const words = this.#words;
-    if (this.#pic.intr && engine.interruptible()) return false;
     this.#stats.state(STATE_HALTED, 0);
     if (Atomics.compareExchange(words, this.#kick, 0, KICK_SLEEPING) === 0) {
       // The stop word and `pending` are set before the kick word is: look at them after SLEEPING is in.
-      if (this.#control("stop") === 0 && Atomics.load(words, this.#pending) === 0)
+      // The engine's own bits of it do not count: an interrupt that waits for IF must not keep a halted vCPU awake.
+      if (this.#control("stop") === 0 && (Atomics.load(words, this.#pending) & PENDING_OURS) === 0)
         futexWait(words, this.#kick, KICK_SLEEPING, RECHECK_NS);
     }
     this.#stats.state(STATE_RUNNING, 0);
-    return false;
   }
 
   #interrupted(): FromThread {

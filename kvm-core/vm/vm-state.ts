@@ -108,5 +108,5 @@ export const PENDING_STOP = 1;
 /** SPLITVM_KICK, or the exit after which immediate_exit ends KVM_RUN. */
 export const PENDING_EXIT = 2;
 export const PENDING_TLB = 4;
-/** IF became 1 while an interrupt waits for that; set by the engine's own instructions. */
-export const PENDING_WINDOW = 8;
+/** The bits above: what kvm-core sets. The engine has bits of its own beside them. */
+export const PENDING_OURS = PENDING_STOP | PENDING_EXIT | PENDING_TLB;
