@@ -4,18 +4,8 @@
  * Left out: features whose instructions are not built are not reported. CPUID does not gate decoding yet.
  */
 
+import type { CpuidEntry } from "../../shared/ioctls.ts";
 import { CPU, CPUID_ENTRY_SIZE, MAX_CPUID_ENTRIES } from "./state.ts";
-
-/** A kvm_cpuid_entry2; all u32. flags bit 0: `index` is significant. */
-export interface CpuidEntry {
-  readonly function: number;
-  readonly index: number;
-  readonly flags: number;
-  readonly eax: number;
-  readonly ebx: number;
-  readonly ecx: number;
-  readonly edx: number;
-}
 
 const SIGNIFICANT_INDEX = 1;
 

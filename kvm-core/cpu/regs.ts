@@ -4,36 +4,16 @@
  * Left out: FPU, XSAVE, debug registers and events; they come with what they describe.
  */
 
+import type { KvmRegs, KvmSregs } from "../../shared/ioctls.ts";
 import { CR0, CR4, EFER, updateMode, validCr0, validCr4 } from "./control.ts";
 import { readFlags, writeFlags } from "./flags.ts";
-import { type KvmSegment, readSegment, writeSegment } from "./segment.ts";
+import { readSegment, writeSegment } from "./segment.ts";
 import { CPU, GPR, SEG } from "./state.ts";
 
 export { getMsr, setMsr } from "./msr.ts";
 
 type GprName = keyof typeof GPR;
-/** A kvm_regs, with Linux's field names. */
-export type KvmRegs = { [K in GprName | "rip" | "rflags"]: bigint };
-
-export interface KvmTable {
-  base: bigint;
-  limit: number;
-}
-
 type SegmentName = keyof typeof SEG;
-/** A kvm_sregs, with Linux's field names. */
-export type KvmSregs = { [K in SegmentName]: KvmSegment } & {
-  gdt: KvmTable;
-  idt: KvmTable;
-  cr0: bigint;
-  cr2: bigint;
-  cr3: bigint;
-  cr4: bigint;
-  cr8: bigint;
-  efer: bigint;
-  apic_base: bigint;
-  interrupt_bitmap: bigint[];
-};
 
 const GPR_NAMES = Object.keys(GPR) as GprName[];
 const SEGMENT_NAMES = Object.keys(SEG) as SegmentName[];

@@ -4,11 +4,12 @@
  * Left out: BIST; INIT, which keeps some of it.
  */
 
+import type { KvmSegment } from "../../shared/ioctls.ts";
 import { updateMode } from "./control.ts";
 import { SUPPORTED_CPUID, setCpuid } from "./cpuid.ts";
 import { writeFlags } from "./flags.ts";
 import { resetMsrs } from "./msr.ts";
-import { type KvmSegment, writeSegment } from "./segment.ts";
+import { writeSegment } from "./segment.ts";
 import { CPU, GPR, SEG } from "./state.ts";
 
 const REAL_MODE: KvmSegment = {

@@ -4,6 +4,7 @@
  * Left out: loading through the GDT, which needs guest memory: engine/far.ts.
  */
 
+import type { KvmSegment } from "../../shared/ioctls.ts";
 import { CPU } from "./state.ts";
 
 /** Bits of CPU.attributes: descriptor bits 55..40 (without the limit's), and bit 16 for an unusable segment. */
@@ -24,22 +25,6 @@ export const ATTRIBUTE = {
   g: 0x8000,
   unusable: 0x1_0000,
 } as const;
-
-/** A kvm_segment, with Linux's field names. */
-export interface KvmSegment {
-  base: bigint;
-  limit: number;
-  selector: number;
-  type: number;
-  present: number;
-  dpl: number;
-  db: number;
-  s: number;
-  l: number;
-  g: number;
-  avl: number;
-  unusable: number;
-}
 
 /** Limit in bytes of the descriptor `lo`, `hi` (its two u32 words). */
 export function descriptorLimit(lo: number, hi: number): number {

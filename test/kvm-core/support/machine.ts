@@ -5,8 +5,7 @@
  */
 
 import { CR0, CR4, EFER } from "../../../kvm-core/cpu/control.ts";
-import { getRegs, getSregs, type KvmRegs, type KvmSregs, setRegs, setSregs } from "../../../kvm-core/cpu/regs.ts";
-import type { KvmSegment } from "../../../kvm-core/cpu/segment.ts";
+import { getRegs, getSregs, setRegs, setSregs } from "../../../kvm-core/cpu/regs.ts";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { GPA_PRESENT, GPA_TABLE, GUEST_RAM, MEMORY_PAGES, vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import {
@@ -17,6 +16,7 @@ import {
   type EngineName,
   resetVcpu,
 } from "../../../kvm-core/engine/engine.ts";
+import type { KvmRegs, KvmSegment, KvmSregs } from "../../../shared/ioctls.ts";
 
 let module: WebAssembly.Module | undefined;
 
