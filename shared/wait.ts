@@ -12,6 +12,8 @@
 import { clockMonotonic, getCpu } from "./native.ts";
 import { ASLEEP, type Words } from "./words.ts";
 
+export { ASLEEP };
+
 const START_NS = 20_000;
 /** Below this a budget is none: a spin is to be worth the two clock readings around it. */
 const MIN_NS = 1_000;
@@ -34,8 +36,8 @@ export class Waiter {
   #cpu = 0;
   #age = 0;
   #budgetNs = START_NS;
-  /** When the spin before the sleep began; 0: it was the placement that forbade to spin. */
-  #began = 0;
+  /** When the spin before the sleep began; NaN: it was the placement that forbade to spin. */
+  #began = Number.NaN;
 
   /** `own` is the byte offset of this side's placement word, in memory that the peer reads. */
   constructor(words: Words, own: number) {
@@ -47,10 +49,10 @@ export class Waiter {
   /** Publishes that this side is awake, and on which CPU; after a sleep, also judges the budget. */
   awake(): void {
     this.#place();
-    if (this.#began === 0) return;
+    if (Number.isNaN(this.#began)) return;
     const spared = clockMonotonic() - this.#began < MAX_NS;
-    this.#budgetNs = spared ? Math.min(MAX_NS, Math.max(MIN_NS, this.#budgetNs) * 2) : this.#budgetNs / 2;
-    this.#began = 0;
+    this.#budgetNs = spared ? Math.min(MAX_NS, Math.max(MIN_NS, this.#budgetNs) * 2) : this.#budgetNs >> 1;
+    this.#began = Number.NaN;
   }
 
   /** Publishes that this side is about to sleep; awake() must follow. */
@@ -71,7 +73,7 @@ export class Waiter {
    */
   spin(a: number, x: number, b: number, y: number, peer: number): boolean {
     this.here();
-    this.#began = 0;
+    this.#began = Number.NaN;
     if (!this.#apart(peer)) return false;
     if (this.#words.spin(a, x, b, y, FIRST_TURNS) !== 0) return true;
     const began = clockMonotonic();

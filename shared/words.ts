@@ -12,6 +12,8 @@ export interface Words {
   store(at: number, value: number): void;
   /** The value before; it was replaced if that is `expected`. */
   compareExchange(at: number, expected: number, replacement: number): number;
+  /** Non-zero if the word at `flags` has a bit of `mask`, or the one at `version` is not `known`. */
+  changed(flags: number, mask: number, version: number, known: number): number;
   /** Looks at most `turns` times; non-zero as soon as the word at `a` is not `x` or the one at `b` is not `y`. */
   spin(a: number, x: number, b: number, y: number, turns: number): number;
   /**
@@ -89,6 +91,7 @@ const FUNCTIONS: readonly (readonly [keyof Words, number, number, number[]])[] =
   ["load", 1, 1, [...get(0), ...LOAD]],
   ["store", 2, 0, [...get(0), ...get(1), ...STORE]],
   ["compareExchange", 3, 1, [...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG]],
+  ["changed", 4, 1, [...get(0), ...LOAD, ...get(1), ...AND, ...get(2), ...LOAD, ...get(3), ...NE, ...OR]],
   [
     "spin",
     5,

@@ -105,12 +105,16 @@ export class ExitPath implements EngineHost {
     low: number,
     high: number,
   ): void {
-    if (this.#shared.load(this.#zone + CPU.pending) & PENDING_EXIT) throw new LeaveGuest();
     const stats = this.#stats;
     const router = this.#router;
+    const pending = this.#zone + CPU.pending;
+    if (this.#shared.changed(pending, PENDING_EXIT, VM_STATE.regionVersion, router.version) !== 0) {
+      if (this.#shared.load(pending) & PENDING_EXIT) throw new LeaveGuest();
+      router.refresh();
+    }
     const pages = this.#pages;
     const sampled = stats.begin();
-    router.find(space, address);
+    router.lookUp(space, address);
     const { server, region } = router;
     pages.low = low;
     pages.high = high;

@@ -234,7 +234,8 @@ export class Router {
   readonly #shared: Words;
   readonly #words: Int32Array;
   readonly #view: DataView;
-  #version = -1;
+  /** The version of the table that was read last. */
+  version = -1;
   #rows: readonly Row[] = [];
   /** Per server: its area is mapped. */
   #paged: readonly boolean[] = [];
@@ -258,7 +259,12 @@ export class Router {
 
   /** Looks an address up; results in `server`, `region` and `paged`. */
   find(space: number, address: number): void {
-    if (this.#shared.load(VM_STATE.regionVersion) !== this.#version) this.#read();
+    if (this.#shared.load(VM_STATE.regionVersion) !== this.version) this.refresh();
+    this.lookUp(space, address);
+  }
+
+  /** As find(), for a caller that has compared the versions itself. */
+  lookUp(space: number, address: number): void {
     if (space === this.#space && address >= this.#from && address < this.#to) return; // as the time before
     const { base, end, row } = this.#owned[space]!;
     let at = -1;
@@ -295,7 +301,8 @@ export class Router {
     return undefined;
   }
 
-  #read(): void {
+  /** Reads the table, as the main thread has it now. */
+  refresh(): void {
     const rows: Row[] = [];
     let version: number;
     do {
@@ -339,6 +346,6 @@ export class Router {
       rows.filter((row) => row.kind !== REGION_OWNED && row.space === space),
     );
     this.#space = -1;
-    this.#version = version;
+    this.version = version;
   }
 }

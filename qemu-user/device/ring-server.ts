@@ -108,11 +108,16 @@ export class RingServer {
     if ((state & PHASE_MASK) === PHASE_EXIT) this.#drainPosted(); // what the vCPU posted before this exit comes before it
     for (let exits = 0; exits < POLL_EVERY && (state & PHASE_MASK) === PHASE_EXIT; exits++) {
       if (!this.#perform(0, state)) return;
-      if (state & WAITER) return this.#answer(0, state);
       const done = (state & ~PHASE_MASK) | PHASE_DONE;
       const { headAt, taken } = posted;
-      const next = shared.answer(at, state, done, headAt, taken, this.#vcpuCpu, waiter.here(), FIRST_TURNS);
-      if (next === REFUSED) return this.#answer(0, state);
+      const next =
+        state & WAITER
+          ? REFUSED // it has to be woken
+          : shared.answer(at, state, done, headAt, taken, this.#vcpuCpu, waiter.here(), FIRST_TURNS);
+      if (next === REFUSED) {
+        this.#answer(0, state);
+        return;
+      }
       state = next;
     }
   }

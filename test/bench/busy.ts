@@ -4,4 +4,4 @@
 import { parentDeathSignal, SIGKILL } from "../../shared/native.ts";
 
 if (parentDeathSignal(SIGKILL) !== process.ppid) process.exit(1);
-for (let work = 0; ; work++);
+for (;;);
