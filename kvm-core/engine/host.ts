@@ -42,6 +42,8 @@ export interface Engine {
   interrupt(vector: number): void;
   /** Forgets all cached translations of linear addresses: after the guest-physical page table changed. */
   flushTlb(): void;
+  /** While a host function is called: the record of the instruction, which tells its second access from another's first. */
+  readonly current: number;
   /** After INTERNAL_ERROR: e.g. "not implemented: 0f a2 cpuid at 0x1000". */
   readonly errorDetail: string;
 }

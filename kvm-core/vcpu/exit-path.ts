@@ -11,7 +11,7 @@ import { POSTED_COALESCED, POSTED_IOEVENTFD, PostedRing } from "../../shared/pos
 import { AREA } from "../../shared/server-area.ts";
 import { sharedWords, type Words } from "../../shared/words.ts";
 import { CPU } from "../cpu/state.ts";
-import type { EngineHost } from "../engine/engine.ts";
+import type { Engine, EngineHost } from "../engine/engine.ts";
 import { Pic } from "../irqchip/pic.ts";
 import { Router } from "../vm/regions.ts";
 import { COMMAND_RUN, controlAt, PENDING_EXIT, REGION_IOEVENTFD, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
@@ -35,6 +35,10 @@ export class ExitPath implements EngineHost {
   readonly #pic: Pic;
   readonly #post: (message: FromThread) => void;
   readonly #posted: (PostedRing | undefined)[] = [];
+  /** The engine that calls. */
+  engine: Pick<Engine, "current"> = { current: 0 };
+  /** Of the last access that completed. */
+  #instruction = 0;
   /** Called after an access to the 8259s: INTR may have changed. */
   onIrqchip: () => void = () => {};
 
@@ -109,7 +113,9 @@ export class ExitPath implements EngineHost {
     const router = this.#router;
     const pending = this.#zone + CPU.pending;
     if (this.#shared.changed(pending, PENDING_EXIT, VM_STATE.regionVersion, router.version) !== 0) {
-      if (this.#shared.load(pending) & PENDING_EXIT) throw new LeaveGuest();
+      // An instruction whose first access is done must do its others too, or it would do the first one twice.
+      if (this.#shared.load(pending) & PENDING_EXIT && this.engine.current !== this.#instruction)
+        throw new LeaveGuest();
       router.refresh();
     }
     const pages = this.#pages;
@@ -128,6 +134,7 @@ export class ExitPath implements EngineHost {
     } else {
       this.#message(reason, direction, address, size, sampled);
     }
+    this.#instruction = this.engine.current;
     stats.end(reason, region, sampled);
   }
 

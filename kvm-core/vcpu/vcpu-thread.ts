@@ -66,6 +66,7 @@ class VcpuThread {
   /** One KVM_RUN. */
   #run(): FromThread {
     const engine = this.#engine();
+    this.#exits.engine = engine;
     if (this.#control("immediateExit") !== 0) return { kind: "interrupted" };
     for (;;) {
       this.#service(engine);

@@ -86,6 +86,19 @@ describe.each(["interp", "patch"])("%s", (engine) => {
     expect(await tiny.vcpu.run()).toMatchObject({ reason: EXIT.KVM_EXIT_IO, address: 0x61n });
   });
 
+  it("immediate_exit between the two accesses of one instruction waits for the second", async () => {
+    // add dword [0xd0000010], 5; in al, 0x61; hlt
+    await make([0x83, 0x05, 0x10, 0, 0, 0xd0, 5, 0xe4, 0x61, 0xf4], engine);
+    expect(await tiny.vcpu.run()).toMatchObject({ direction: IO_IN, address: 0xd000_0010n });
+    const leave = { immediate_exit: 1, request_interrupt_window: 0 };
+    const write = await tiny.vcpu.request("KVM_RUN", { ...leave, data: Uint8Array.of(7, 0, 0, 0) });
+    expect(write).toMatchObject({ reason: EXIT.KVM_EXIT_MMIO, direction: IO_OUT, address: 0xd000_0010n });
+    expect([...write.data]).toEqual([12, 0, 0, 0]);
+    const data = new Uint8Array(0);
+    await expect(tiny.vcpu.request("KVM_RUN", { ...leave, data })).rejects.toMatchObject({ code: "EINTR" });
+    expect(await tiny.vcpu.run()).toMatchObject({ reason: EXIT.KVM_EXIT_IO, address: 0x61n });
+  });
+
   it("immediate_exit without an access under way gives EINTR and runs nothing", async () => {
     await make([0x43, 0xf4], engine);
     const data = new Uint8Array(0);
