@@ -1,8 +1,8 @@
 /**
  * The device servers of a VM: their mapped areas, what was granted to them, their journals, and who they are.
- * Server 0 is the owner. A server's place stays when its process dies, with the vCPUs that wait for it, until another
- * process takes it over; it is freed when the server's session ends in order or the VM ends.
- * Leaves out: the regions (regions.ts).
+ * Server 0 is the owner. A server's place stays when its session ends, with its regions and the vCPUs that wait for it,
+ * until another process takes it over or the VM ends.
+ * Leaves out: the regions (regions.ts); leaving in order, which would have to find new owners for both.
  */
 import { readFileSync } from "node:fs";
 import { KvmError } from "../../shared/errno.ts";
@@ -132,17 +132,12 @@ export class DeviceServers {
     return place;
   }
 
-  /** Frees a place: unmaps its area and forgets what was granted. */
-  free(place: number): void {
-    this.#free(place);
-  }
-
   peer(place: number): Peer | undefined {
     return this.#servers[place]?.peer;
   }
 
   releaseAll(): void {
-    for (let place = 0; place < MAX_SERVERS; place++) if (this.#servers[place]) this.#free(place);
+    for (let place = 0; place < MAX_SERVERS; place++) if (this.#servers[place]) this.free(place);
   }
 
   /** The owner may assert every GSI by its mailbox; an attached server only through KVM_IRQFD. */
@@ -161,7 +156,8 @@ export class DeviceServers {
     Atomics.add(this.#words, VM_STATE.regionVersion >> 2, 2); // stays even: nothing is half written
   }
 
-  #free(place: number): void {
+  /** Frees a place: unmaps its area and forgets what was granted. No vCPU may be waiting in the area. */
+  free(place: number): void {
     const server = this.#servers[place]!;
     this.#setPaged(place, 0);
     mapAnonymous(this.#bytes, serverAreaAt(place), AREA_BYTES);

@@ -145,13 +145,6 @@ export class RegionTable {
     );
   }
 
-  /** Drops everything of a server that left for good; its regions are the owner's again. Returns the freed ids. */
-  removeServer(server: number): number[] {
-    const gone = this.#rows.filter((row) => row.server === server);
-    if (gone.length > 0) this.#write(this.#rows.filter((row) => row.server !== server));
-    return gone.filter((row) => row.kind === REGION_OWNED).map((row) => row.region);
-  }
-
   #ioeventfd(
     server: number,
     space: number,
