@@ -20,8 +20,8 @@ const MIN_NS = 1_000;
 /** Twice a wake-up across CPUs, so that a wait that consists of the peer's wake-up is still spun out. */
 const MAX_NS = 100_000;
 /**
- * The first looks (some 1.5 us, a fast answer or a short stretch of guest code) follow each other at once: PAUSE alone lasts 15 to 50 ns, and as long
- * again until the answer would be seen.
+ * The first looks (some 1.5 us: a fast answer, or a short stretch of guest code) follow each other at once: PAUSE alone
+ * lasts 15 to 50 ns, and as long again until the answer would be seen.
  */
 export const FIRST_TURNS = 2000;
 /** Looks with a PAUSE each between two readings of the clock. */
