@@ -5,11 +5,14 @@
  * The budget adapts as KVM's halt_poll_ns does: a sleep that a longer spin would have spared doubles it, one that no
  * spin could have spared halves it. Judging failed spins instead would end with both sides asleep for ever: each wait
  * then lasts as long as the other side's wake-up, which no small budget covers.
+ * The scheduler likes to wake a thread on its waker's CPU, and two sides that hand over by sleeping then stay together,
+ * at ten times the cost, beside an idle CPU. So a side that may move steps aside when it has met its peer on its own CPU
+ * too often: it forbids itself that CPU for a moment. Threads that were pinned to one CPU stay there.
  * A placement word says where a side runs: CPU number + 1, with ASLEEP set while it sleeps; 0 is unknown. Whoever
  * wakes a side clears its ASLEEP: a side that was just woken counts as awake.
  * Leaves out: the sleep itself and what ends it (the callers: they own the word slept on and the stop rule).
  */
-import { clockMonotonic, getCpu } from "./native.ts";
+import { clockMonotonic, getAffinity, getCpu, setAffinity } from "./native.ts";
 import { ASLEEP, type Words } from "./words.ts";
 
 export { ASLEEP };
@@ -29,6 +32,10 @@ const TURNS_A_READING = 32;
 /** The scheduler moves threads: one's own CPU is read again after a sleep and every so many waits. */
 const CPU_EVERY = 64;
 
+/** Waits beside the peer after which a side steps aside; each time twice as many, for the CPU may be the only free one. */
+const FIRST_PATIENCE = 64;
+const LAST_PATIENCE = 16_384;
+
 /** One side's waiting state: where it runs and how long it may spin. */
 export class Waiter {
   readonly #words: Words;
@@ -39,10 +46,19 @@ export class Waiter {
   /** When the spin before the sleep began; NaN: it was the placement that forbade to spin. */
   #began = Number.NaN;
 
-  /** `own` is the byte offset of this side's placement word, in memory that the peer reads. */
-  constructor(words: Words, own: number) {
+  readonly #movable: boolean;
+  /** Waits in which the peer was on this CPU, since this side last stepped aside. */
+  #together = 0;
+  #patience = FIRST_PATIENCE;
+
+  /**
+   * `own` is the byte offset of this side's placement word, in memory that the peer reads. One of two sides is
+   * `movable`; it belongs to the thread that makes it.
+   */
+  constructor(words: Words, own: number, movable: boolean) {
     this.#words = words;
     this.#own = own;
+    this.#movable = movable;
     this.awake();
   }
 
@@ -74,7 +90,10 @@ export class Waiter {
   spin(a: number, x: number, b: number, y: number, peer: number): boolean {
     this.here();
     this.#began = Number.NaN;
-    if (!this.#apart(peer)) return false;
+    if (!this.#apart(peer)) {
+      if (this.#movable && (this.#words.load(peer) & ~ASLEEP) === this.#cpu) this.#meet();
+      return false;
+    }
     if (this.#words.spin(a, x, b, y, FIRST_TURNS) !== 0) return true;
     const began = clockMonotonic();
     const until = this.#budgetNs < MIN_NS ? 0 : began + this.#budgetNs;
@@ -86,6 +105,19 @@ export class Waiter {
     }
     this.#began = began;
     return false;
+  }
+
+  /** The peer is on this CPU once more. */
+  #meet(): void {
+    if (++this.#together < this.#patience) return;
+    this.#together = 0;
+    this.#patience = Math.min(this.#patience * 2, LAST_PATIENCE);
+    const allowed = getAffinity();
+    const others = allowed.filter((cpu) => cpu + 1 !== this.#cpu);
+    if (others.length === 0) return;
+    setAffinity(others); // moves this thread at once
+    setAffinity(allowed);
+    this.#place();
   }
 
   #place(): void {

@@ -34,7 +34,7 @@ class Ring {
     this.at = area + ringOffset(vcpu);
     this.doorbell = area + AREA.doorbell;
     this.serverCpu = area + AREA.serverCpu;
-    this.waiter = new Waiter(words, this.at + RING.vcpuCpu);
+    this.waiter = new Waiter(words, this.at + RING.vcpuCpu, false);
     this.stateWord = bindWord(memory, (this.at + RING.state) >> 2);
     this.doorbellWord = bindWord(memory, this.doorbell >> 2);
     this.seq = words.load(this.at + RING.state) >>> SEQ_SHIFT; // goes on after an earlier server's

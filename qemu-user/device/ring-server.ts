@@ -66,7 +66,7 @@ export class RingServer {
     this.#vcpuCpu = options.area + ringOffset(0) + RING.vcpuCpu;
     this.#doorbellWord = bindWord(this.#words, this.#doorbell >> 2);
     this.#posted = new PostedRing(buffer, options.area);
-    this.#waiter = new Waiter(this.#shared, options.area + AREA.serverCpu);
+    this.#waiter = new Waiter(this.#shared, options.area + AREA.serverCpu, true);
   }
 
   /** Serves until the stop word is set or the guest asked for the end. Never awaits. */

@@ -16,7 +16,7 @@ function sides() {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   const view = new Int32Array(memory.buffer);
   setAffinity([getAffinity()[0]!]); // so that the test knows where it runs
-  const waiter = new Waiter(sharedWords(memory), OWN);
+  const waiter = new Waiter(sharedWords(memory), OWN, true);
   return {
     waiter,
     own: () => view[OWN >> 2]!,
@@ -58,6 +58,28 @@ describe("spin", () => {
     expect(waiter.spin(A, 5, B, 1, PEER)).toBe(true);
     expect(waiter.spin(A, 5, B, 0, PEER)).toBe(false); // nothing comes: the spin ends by itself
     setAffinity(allowed);
+  });
+});
+
+describe("a side that keeps meeting its peer on its own CPU", () => {
+  test("stays where it is pinned", () => {
+    const { waiter, set, own } = sides();
+    const before = own();
+    set(PEER, before);
+    for (let i = 0; i < 1000; i++) expect(waiter.spin(A, 0, A, 0, PEER)).toBe(false);
+    expect(own()).toBe(before);
+    expect(getAffinity()).toHaveLength(1);
+    setAffinity(allowed);
+  });
+
+  test.runIf(allowed.length > 1)("steps aside where it may, and may go anywhere afterwards", () => {
+    const { waiter, set, own } = sides();
+    const before = own();
+    set(PEER, before);
+    setAffinity(allowed);
+    for (let i = 0; i < 1000 && own() === before; i++) waiter.spin(A, 0, A, 0, PEER);
+    expect(own()).not.toBe(before);
+    expect(getAffinity()).toEqual(allowed);
   });
 });
 
