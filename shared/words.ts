@@ -6,6 +6,7 @@
  * Document: protocol.md, "One exit in page mode". Leaves out: sleeping and waking (native.ts), and everything that is
  * not hot: use Atomics there.
  */
+import { RING } from "./ring-page.ts";
 
 export interface Words {
   load(at: number): number;
@@ -17,13 +18,27 @@ export interface Words {
   /** Looks at most `turns` times; non-zero as soon as the word at `a` is not `x` or the one at `b` is not `y`. */
   spin(a: number, x: number, b: number, y: number, turns: number): number;
   /**
-   * The vCPU's exit: stores `published` at `state`, adds 2 to `doorbell`, and waits for `published` + 1, the answer.
+   * The vCPU's exit: writes the request into the ring page at `state` (ring-page.ts; `kind` is its first field, `address`
+   * and the data follow), stores `published`, adds 2 to `doorbell`, and waits for `published` + 1, the answer. All
+   * stores go to one cache line and follow each other at once, so that the server's looks fetch it no more than once.
    * ANSWERED; WAKE, if the doorbell says that the server sleeps; UNANSWERED, if there is another state, or none after
    * `turns` looks, or the placement word at `peer` forbids to spin on CPU `cpu` (a placement word's value).
    */
-  exchange(state: number, published: number, doorbell: number, peer: number, cpu: number, turns: number): number;
+  exchange(
+    state: number,
+    published: number,
+    kind: number,
+    address: number,
+    low: number,
+    high: number,
+    doorbell: number,
+    peer: number,
+    cpu: number,
+    turns: number,
+  ): number;
   /**
-   * The server's answer: puts `done` in the place of `seen` at `state`, and waits for the next state, which it returns.
+   * The server's answer: writes the data, puts `done` in the place of `seen` at `state`, and waits for the next state,
+   * which it returns.
    * REFUSED, if another state than `seen` was there; NOTHING_NEXT, if there is none after `turns` looks or the
    * placement forbids to spin, or if the word at `head` is not `taken`. Neither has the phase of an exit.
    */
@@ -31,6 +46,8 @@ export interface Words {
     state: number,
     seen: number,
     done: number,
+    low: number,
+    high: number,
     head: number,
     taken: number,
     peer: number,
@@ -49,6 +66,7 @@ export const ASLEEP = 0x4000_0000;
 
 // WebAssembly core specification, section 5 (binary format), and the threads proposal (0xfe: atomics).
 const I32 = 0x7f;
+const F64 = 0x7c;
 const get = (local: number) => [0x20, local];
 const i32 = (value: number) => [0x41, ...signed(value)];
 const ADD = [0x6a];
@@ -62,6 +80,9 @@ const RETURN = [0x0f];
 const ALIGN_4 = [2, 0];
 const LOAD = [0xfe, 0x10, ...ALIGN_4];
 const STORE = [0xfe, 0x17, ...ALIGN_4];
+/** Plain stores, ordered by the atomic one that follows them. */
+const STORE_I32 = (offset: number) => [0x36, 2, ...u(offset)];
+const STORE_F64 = (offset: number) => [0x39, 3, ...u(offset)];
 const RMW_ADD = [0xfe, 0x1e, ...ALIGN_4];
 const RMW_CMPXCHG = [0xfe, 0x48, ...ALIGN_4];
 const VOID = 0x40;
@@ -86,15 +107,17 @@ const together = (peer: number, cpu: number, scratch: number) => [
   ...[...get(scratch), ...i32(ASLEEP), ...AND, ...OR],
 ];
 
-/** Name, number of i32 parameters, number of i32 results, body. A parameter that was used up serves as scratch. */
-const FUNCTIONS: readonly (readonly [keyof Words, number, number, number[]])[] = [
-  ["load", 1, 1, [...get(0), ...LOAD]],
-  ["store", 2, 0, [...get(0), ...get(1), ...STORE]],
-  ["compareExchange", 3, 1, [...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG]],
-  ["changed", 4, 1, [...get(0), ...LOAD, ...get(1), ...AND, ...get(2), ...LOAD, ...get(3), ...NE, ...OR]],
+const i32s = (count: number) => Array<number>(count).fill(I32);
+
+/** Name, parameters, number of i32 results, body. A parameter that was used up serves as scratch. */
+const FUNCTIONS: readonly (readonly [keyof Words, readonly number[], number, number[]])[] = [
+  ["load", i32s(1), 1, [...get(0), ...LOAD]],
+  ["store", i32s(2), 0, [...get(0), ...get(1), ...STORE]],
+  ["compareExchange", i32s(3), 1, [...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG]],
+  ["changed", i32s(4), 1, [...get(0), ...LOAD, ...get(1), ...AND, ...get(2), ...LOAD, ...get(3), ...NE, ...OR]],
   [
     "spin",
-    5,
+    i32s(5),
     1,
     [
       ...loop([
@@ -108,34 +131,40 @@ const FUNCTIONS: readonly (readonly [keyof Words, number, number, number[]])[] =
   ],
   [
     "exchange",
-    6,
+    [I32, I32, I32, F64, ...i32s(6)],
     1,
     [
+      ...[...get(0), ...get(2), ...STORE_I32(RING.kind)],
+      ...[...get(0), ...get(3), ...STORE_F64(RING.address)],
+      ...[...get(0), ...get(4), ...STORE_I32(RING.data)],
+      ...[...get(0), ...get(5), ...STORE_I32(RING.data + 4)],
       ...[...get(0), ...get(1), ...STORE],
-      ...[...get(2), ...i32(2), ...RMW_ADD, ...i32(1), ...AND, ...when(giveBack(WAKE))],
-      ...[...together(3, 4, 2), ...when(giveBack(UNANSWERED))],
+      ...[...get(6), ...i32(2), ...RMW_ADD, ...i32(1), ...AND, ...when(giveBack(WAKE))],
+      ...[...together(7, 8, 2), ...when(giveBack(UNANSWERED))],
       ...loop([
         ...[...get(0), ...LOAD, ...tee(2), ...get(1), ...NE],
         ...when([...get(2), ...get(1), ...i32(1), ...ADD, ...EQ, ...RETURN]),
-        ...nextTurn(5),
+        ...nextTurn(9),
       ]),
       ...i32(UNANSWERED),
     ],
   ],
   [
     "answer",
-    8,
+    i32s(10),
     1,
     [
+      ...[...get(0), ...get(3), ...STORE_I32(RING.data)],
+      ...[...get(0), ...get(4), ...STORE_I32(RING.data + 4)],
       ...[...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG, ...get(1), ...NE, ...when(giveBack(REFUSED))],
-      ...[...together(5, 6, 1), ...when(giveBack(NOTHING_NEXT))],
+      ...[...together(7, 8, 1), ...when(giveBack(NOTHING_NEXT))],
       ...loop([
         ...[...get(0), ...LOAD, ...tee(1), ...get(2), ...NE],
         ...when([
-          ...[...get(3), ...LOAD, ...get(4), ...NE, ...when(giveBack(NOTHING_NEXT))],
+          ...[...get(5), ...LOAD, ...get(6), ...NE, ...when(giveBack(NOTHING_NEXT))],
           ...[...get(1), ...RETURN],
         ]),
-        ...nextTurn(7),
+        ...nextTurn(9),
       ]),
       ...i32(NOTHING_NEXT),
     ],
@@ -151,7 +180,7 @@ function u(value: number): number[] {
 const list = (items: readonly number[][]) => [...u(items.length), ...items.flat()];
 const sized = (bytes: readonly number[]) => [...u(bytes.length), ...bytes];
 const section = (id: number, items: readonly number[][]) => [id, ...sized(list(items))];
-const i32s = (count: number) => list(Array<number[]>(count).fill([I32]));
+const types = (all: readonly number[]) => list(all.map((type) => [type]));
 const name = (text: string) => sized([...new TextEncoder().encode(text)]);
 
 function moduleBytes(): Uint8Array<ArrayBuffer> {
@@ -160,7 +189,7 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(
       1,
-      FUNCTIONS.map(([, parameters, results]) => [0x60, ...i32s(parameters), ...i32s(results)]),
+      FUNCTIONS.map(([, parameters, results]) => [0x60, ...types(parameters), ...types(i32s(results))]),
     ),
     ...section(2, [[...name("shared"), ...name("memory"), 0x02, SHARED, ...u(1), ...u(PAGES_MAX)]]),
     ...section(

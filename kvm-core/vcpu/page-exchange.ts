@@ -5,7 +5,16 @@
  * Leaves out: which server (vm/regions.ts).
  */
 import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
-import { PHASE_ABORT, PHASE_EXIT, PHASE_MASK, PHASE_RUNNING, RING, SEQ_SHIFT, WAITER } from "../../shared/ring-page.ts";
+import {
+  kindOf,
+  PHASE_ABORT,
+  PHASE_EXIT,
+  PHASE_MASK,
+  PHASE_RUNNING,
+  RING,
+  SEQ_SHIFT,
+  WAITER,
+} from "../../shared/ring-page.ts";
 import { AREA, ringOffset } from "../../shared/server-area.ts";
 import { FIRST_TURNS, Waiter } from "../../shared/wait.ts";
 import { ANSWERED, ASLEEP, WAKE, type Words } from "../../shared/words.ts";
@@ -37,6 +46,7 @@ class Ring {
     this.waiter = new Waiter(words, this.at + RING.vcpuCpu, false);
     this.stateWord = bindWord(memory, (this.at + RING.state) >> 2);
     this.doorbellWord = bindWord(memory, this.doorbell >> 2);
+    memory[(this.at + RING.count) >> 2] = 1;
     this.seq = words.load(this.at + RING.state) >>> SEQ_SHIFT; // goes on after an earlier server's
   }
 }
@@ -44,7 +54,6 @@ class Ring {
 export class PageExchange {
   readonly #words: Words;
   readonly #i32: Int32Array;
-  readonly #f64: Float64Array;
   readonly #vcpu: number;
   readonly #stop: number;
   readonly #waitsFor: number;
@@ -58,7 +67,6 @@ export class PageExchange {
   constructor(memory: WebAssembly.Memory, words: Words, vcpu: number, stats: ExitStats) {
     this.#words = words;
     this.#i32 = new Int32Array(memory.buffer);
-    this.#f64 = new Float64Array(memory.buffer);
     this.#vcpu = vcpu;
     this.#stop = controlAt(vcpu, "stop");
     this.#waitsFor = controlAt(vcpu, "waitsFor");
@@ -75,16 +83,20 @@ export class PageExchange {
     const { at, waiter } = ring;
     const seq = (ring.seq + 1) & SEQ_MASK;
     ring.seq = seq;
-    i32[(at + RING.reason) >> 2] = reason;
-    i32[(at + RING.direction) >> 2] = direction;
-    i32[(at + RING.size) >> 2] = size;
-    i32[(at + RING.count) >> 2] = 1;
-    this.#f64[(at + RING.address) >> 3] = address;
-    i32[(at + RING.data) >> 2] = this.low;
-    i32[(at + RING.data + 4) >> 2] = this.high;
     const published = (seq << SEQ_SHIFT) | PHASE_EXIT;
     // The state orders the fields before it, and is there before the doorbell rings.
-    const result = this.#words.exchange(at, published, ring.doorbell, ring.serverCpu, waiter.here(), FIRST_TURNS);
+    const result = this.#words.exchange(
+      at,
+      published,
+      kindOf(reason, direction, size),
+      address,
+      this.low,
+      this.high,
+      ring.doorbell,
+      ring.serverCpu,
+      waiter.here(),
+      FIRST_TURNS,
+    );
     if (result !== ANSWERED) this.#wait(ring, published, result);
     this.low = i32[(at + RING.data) >> 2]!;
     this.high = i32[(at + RING.data + 4) >> 2]!;

@@ -3,12 +3,22 @@
  * Document: protocol.md, "One exit in page mode". The vCPU's side is kvm-core/vcpu/page-exchange.ts.
  * Leaves out: what an access does (dispatch.ts), what the back ends bring (`poll`).
  */
-import { EXIT, IO_IN, IO_OUT } from "../../shared/exits.ts";
+import { EXIT, IO_OUT } from "../../shared/exits.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
 import type { Journal } from "../../shared/journal.ts";
 import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
 import { PostedRing } from "../../shared/posted-ring.ts";
-import { PHASE_DONE, PHASE_EXIT, PHASE_MASK, RING, SEQ_SHIFT, WAITER } from "../../shared/ring-page.ts";
+import {
+  kindDirection,
+  kindReason,
+  kindSize,
+  PHASE_DONE,
+  PHASE_EXIT,
+  PHASE_MASK,
+  RING,
+  SEQ_SHIFT,
+  WAITER,
+} from "../../shared/ring-page.ts";
 import { AREA, ringOffset } from "../../shared/server-area.ts";
 import { FIRST_TURNS, Waiter } from "../../shared/wait.ts";
 import { ASLEEP, REFUSED, sharedWords, type Words } from "../../shared/words.ts";
@@ -113,7 +123,18 @@ export class RingServer {
       const next =
         state & WAITER
           ? REFUSED // it has to be woken
-          : shared.answer(at, state, done, headAt, taken, this.#vcpuCpu, waiter.here(), FIRST_TURNS);
+          : shared.answer(
+              at,
+              state,
+              done,
+              this.#low,
+              this.#high,
+              headAt,
+              taken,
+              this.#vcpuCpu,
+              waiter.here(),
+              FIRST_TURNS,
+            );
       if (next === REFUSED) {
         this.#answer(0, state);
         return;
@@ -160,28 +181,29 @@ export class RingServer {
   #perform(vcpu: number, state: number): boolean {
     const words = this.#words;
     const ring = this.#o.area + ringOffset(vcpu);
-    const space = words[(ring + RING.reason) >> 2] === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
-    const direction = words[(ring + RING.direction) >> 2]!;
-    const size = words[(ring + RING.size) >> 2]!;
+    const kind = words[(ring + RING.kind) >> 2]!;
+    const space = kindReason(kind) === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
+    const direction = kindDirection(kind);
     const address = this.#f64[(ring + RING.address) >> 3]!;
     const data = (ring + RING.data) >> 2;
     const low = words[data]!;
     const high = words[data + 1]!;
     const { checkpoint } = this.#o;
     checkpoint?.("claimed");
-    this.#effect(vcpu, state >>> SEQ_SHIFT, space, direction, address, size, low, high);
-    if (this.#o.finished()) return false; // the vCPU stays where it is
-    if (direction === IO_IN) {
+    this.#effect(vcpu, state >>> SEQ_SHIFT, space, direction, address, kindSize(kind), low, high);
+    if (direction === IO_OUT) {
       // A write's data stays: a successor may have to repeat it.
-      words[data] = this.#low;
-      words[data + 1] = this.#high;
+      this.#low = low;
+      this.#high = high;
     }
-    return true;
+    return !this.#o.finished(); // if it has, the vCPU stays where it is
   }
 
-  /** Publishes the answer of the exit that was published as `seen`, unless the vCPU gave it up: then it is stale. */
+  /** Writes and publishes the answer of the exit that was published as `seen`, unless the vCPU gave it up: then it is stale. */
   #answer(vcpu: number, seen: number): void {
     const ring = this.#o.area + ringOffset(vcpu);
+    this.#words[(ring + RING.data) >> 2] = this.#low;
+    this.#words[(ring + RING.data + 4) >> 2] = this.#high;
     for (let expected = seen; ; ) {
       const done = (seen & ~(PHASE_MASK | WAITER)) | PHASE_DONE;
       const found = this.#shared.compareExchange(ring + RING.state, expected, done); // orders the answer before it

@@ -2,7 +2,12 @@
  * The places of a server area and of a ring page: protocol.md, "One exit in page mode", "Roles and pages".
  */
 import { expect, test } from "vitest";
+import { EXIT, IO_IN, IO_OUT } from "../../shared/exits.ts";
 import {
+  kindDirection,
+  kindOf,
+  kindReason,
+  kindSize,
   PHASE_ABORT,
   PHASE_DONE,
   PHASE_EXIT,
@@ -34,10 +39,20 @@ test("the state word is seq << 3 | WAITER | phase", () => {
   expect(SEQ_SHIFT).toBe(3);
 });
 
-test("state and placement have cache lines of their own, the request begins on another", () => {
-  const lines = [RING.state, RING.vcpuCpu, RING.reason].map((at) => Math.floor(at / CACHE_LINE));
-  expect(new Set(lines).size).toBe(3);
+test("state and an ordinary access share a cache line, the placement is on another", () => {
+  const line = (at: number) => Math.floor(at / CACHE_LINE);
+  expect([RING.state, RING.kind, RING.address, RING.data, RING.data + 7].map(line)).toEqual([0, 0, 0, 0, 0]);
+  expect(line(RING.vcpuCpu)).toBeGreaterThan(line(RING.count));
   expect(RING.state).toBe(0);
+});
+
+test.each([
+  [EXIT.KVM_EXIT_IO, IO_IN, 1],
+  [EXIT.KVM_EXIT_IO, IO_OUT, 4],
+  [EXIT.KVM_EXIT_MMIO, IO_OUT, 8],
+])("exit %i, direction %i, size %i come back out of a kind", (reason, direction, size) => {
+  const kind = kindOf(reason, direction, size);
+  expect([kindReason(kind), kindDirection(kind), kindSize(kind)]).toEqual([reason, direction, size]);
 });
 
 test("a ring page is at most a page, and its data is reached in 8-byte words", () => {

@@ -2,6 +2,7 @@
  * The words of page mode: what each function stores, and how it says what it found.
  */
 import { beforeEach, describe, expect, it } from "vitest";
+import { RING } from "../../shared/ring-page.ts";
 import { ASLEEP, NOTHING_NEXT, REFUSED, sharedWords, UNANSWERED, WAKE } from "../../shared/words.ts";
 
 const [STATE, DOORBELL, PEER, HEAD] = [64, 128, 192, 256] as const;
@@ -34,12 +35,15 @@ it("sees a flag of the mask, and another version", () => {
 });
 
 describe("exchange", () => {
-  const exchange = () => words.exchange(STATE, EXIT, DOORBELL, PEER, HERE, TURNS);
+  const exchange = () => words.exchange(STATE, EXIT, 7, 0x3fd, 1, 2, DOORBELL, PEER, HERE, TURNS);
 
   it("publishes, rings the doorbell and gives up after its turns", () => {
     words.store(DOORBELL, 6);
     expect(exchange()).toBe(UNANSWERED);
     expect([i32[STATE / 4], i32[DOORBELL / 4]]).toEqual([EXIT, 8]);
+    const field = (at: number) => i32[(STATE + at) / 4];
+    expect([field(RING.kind), field(RING.data), field(RING.data + 4)]).toEqual([7, 1, 2]);
+    expect(new Float64Array(memory.buffer)[(STATE + RING.address) / 8]).toBe(0x3fd);
   });
 
   it("says that the server sleeps", () => {
@@ -51,23 +55,24 @@ describe("exchange", () => {
   it.each([0, HERE, ELSEWHERE | ASLEEP])("does not spin where the peer's placement is %i", (placement) => {
     words.store(PEER, placement);
     // So many turns would last for minutes.
-    expect(words.exchange(STATE, EXIT, DOORBELL, PEER, HERE, -1)).toBe(UNANSWERED);
+    expect(words.exchange(STATE, EXIT, 7, 0x3fd, 1, 2, DOORBELL, PEER, HERE, -1)).toBe(UNANSWERED);
   });
 
   it("takes no other state for the answer", () => {
     // The doorbell's word is the state: ringing it changes the state to another one than published + 1.
-    expect(words.exchange(STATE, EXIT - 1, STATE, PEER, HERE, TURNS)).toBe(UNANSWERED);
+    expect(words.exchange(STATE, EXIT - 1, 7, 0x3fd, 1, 2, STATE, PEER, HERE, TURNS)).toBe(UNANSWERED);
     expect(words.load(STATE)).toBe(EXIT + 1);
   });
 });
 
 describe("answer", () => {
-  const answer = (taken = 0) => words.answer(STATE, EXIT, DONE, HEAD, taken, PEER, HERE, TURNS);
+  const answer = (taken = 0) => words.answer(STATE, EXIT, DONE, 3, 4, HEAD, taken, PEER, HERE, TURNS);
 
   it("puts DONE in the place of the exit, and finds nothing next", () => {
     words.store(STATE, EXIT);
     expect(answer()).toBe(NOTHING_NEXT);
     expect(words.load(STATE)).toBe(DONE);
+    expect([i32[(STATE + RING.data) / 4], i32[(STATE + RING.data + 4) / 4]]).toEqual([3, 4]);
   });
 
   it.each([NEXT, EXIT | 4, EXIT + 2])("is refused where the state is %i", (state) => {
@@ -79,7 +84,7 @@ describe("answer", () => {
   it.each([0, HERE, ELSEWHERE | ASLEEP])("does not spin where the peer's placement is %i", (placement) => {
     words.store(STATE, EXIT);
     words.store(PEER, placement);
-    expect(words.answer(STATE, EXIT, DONE, HEAD, 0, PEER, HERE, -1)).toBe(NOTHING_NEXT);
+    expect(words.answer(STATE, EXIT, DONE, 3, 4, HEAD, 0, PEER, HERE, -1)).toBe(NOTHING_NEXT);
     expect(words.load(STATE)).toBe(DONE);
   });
 });
