@@ -73,9 +73,9 @@ if (options.isPrivate) {
 }
 const listenFd = options.listenFd >= 0 ? options.listenFd : listen(options.path);
 const report = (line: string) => process.stderr.write(`kvm-core: ${line}\n`);
-const server = new Server(compileInterpreter(), report);
 const stopFd = eventfd(0, 0);
 const acceptor = startAcceptor({ listenFd, stopFd }, (connection) => server.accepted(connection));
+const server = new Server(compileInterpreter(), report); // while the acceptor's thread starts
 const acceptorEnded = once(acceptor, "exit");
 const stopAcceptor = () => writeSync(stopFd, new BigUint64Array([1n]));
 stopAtExit(stopAcceptor);
