@@ -215,7 +215,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "S",
         dashes: "-",
-        help: ["build the machine, but do not start its CPU"],
+        help: ["build the machine, but do not start its CPU; Ctrl-A c, then cont, does"],
         again: "last",
         set: (d) => {
           d.stopped = true;
