@@ -58,9 +58,9 @@ export class RegionTable {
   register(server: number, space: number, base: bigint, length: bigint): number {
     this.#range(space, base, length);
     const [from, size] = [Number(base), Number(length)];
-    for (const row of this.#rows)
-      if (row.kind === REGION_OWNED && row.space === space && from < row.base + row.length && row.base < from + size)
-        throw new KvmError("EEXIST", `the region at 0x${from.toString(16)} overlaps one at 0x${row.base.toString(16)}`);
+    const other = this.#overlap(REGION_OWNED, space, from, size);
+    if (other)
+      throw new KvmError("EEXIST", `the region at 0x${from.toString(16)} overlaps one at 0x${other.base.toString(16)}`);
     const used = new Set(this.#rows.filter((row) => row.kind === REGION_OWNED).map((row) => row.region));
     let region = 0;
     while (used.has(region)) region++;
@@ -123,14 +123,8 @@ export class RegionTable {
   addCoalesced(server: number, space: number, base: bigint, length: bigint): void {
     this.#range(space, base, length);
     const [from, size] = [Number(base), Number(length)];
-    for (const row of this.#rows)
-      if (
-        row.kind === REGION_COALESCED &&
-        row.space === space &&
-        from < row.base + row.length &&
-        row.base < from + size
-      )
-        throw new KvmError("EEXIST", `a coalesced range at 0x${row.base.toString(16)} overlaps`);
+    const other = this.#overlap(REGION_COALESCED, space, from, size);
+    if (other) throw new KvmError("EEXIST", `a coalesced range at 0x${other.base.toString(16)} overlaps`);
     this.#add({ ...EMPTY, kind: REGION_COALESCED, space, server, base: from, length: size });
   }
 
@@ -170,6 +164,13 @@ export class RegionTable {
       matchLow: Number(value & 0xffff_ffffn),
       matchHigh: Number(value >> 32n),
     };
+  }
+
+  /** A row of this kind that shares an address with the range. */
+  #overlap(kind: number, space: number, from: number, size: number): Row | undefined {
+    return this.#rows.find(
+      (row) => row.kind === kind && row.space === space && from < row.base + row.length && row.base < from + size,
+    );
   }
 
   #range(space: number, base: bigint, length: bigint): void {
