@@ -5,11 +5,10 @@
  *   server.ts attached CORE PORT              attaches to it, with the ports of a splitvm-test device at PORT
  * Leaves out: what the figures must be (soak.ts).
  */
-import { closeSync, writeSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { Bus } from "../../qemu-user/bus/bus.ts";
-import type { CharBackend } from "../../qemu-user/bus/interfaces.ts";
 import { DeviceMemory, LOCAL_STOP, type MemoryPlan, sealedMemfd } from "../../qemu-user/device/device-memory.ts";
 import { type Buses, Dispatcher } from "../../qemu-user/device/dispatch.ts";
 import { createOwnedVm, VCPUS } from "../../qemu-user/device/owned-vm.ts";
@@ -25,6 +24,7 @@ import { SPACE_PIO } from "../../shared/ioctls.ts";
 import { clockMonotonic, mapReadOnly, parentDeathSignal, SIGKILL } from "../../shared/native.ts";
 import { AREA_BYTES } from "../../shared/server-area.ts";
 import { readStats, STATS_BYTES } from "../../shared/stats-page.ts";
+import { terminal } from "../support/terminal.ts";
 
 export const VM_NAME = "soak";
 const PORTS = 64;
@@ -49,19 +49,6 @@ export type FromServer =
 
 type WorkerStart = { readonly memory: WebAssembly.Memory; readonly plan: MemoryPlan; readonly port: number };
 type WorkerEnd = { readonly exits: number; readonly status: number };
-
-/** The guest's console: this process's output. */
-const terminal: CharBackend = {
-  write(byte) {
-    writeSync(1, Uint8Array.of(byte));
-    return true;
-  },
-  writeAll(byte) {
-    writeSync(1, Uint8Array.of(byte));
-  },
-  read: () => -1,
-  attach() {},
-};
 
 /** Worker: the board (`port` 0), or the ports of one test device. */
 function serve({ memory, plan, port }: WorkerStart): WorkerEnd {

@@ -4,8 +4,6 @@
  *   device-process.ts CORE NAME first|successor JOURNAL CHECKPOINT EXIT COMMAND-LINE
  * Prints what the guest prints. Leaves out: everything that `qemu-user run` adds.
  */
-import { writeSync } from "node:fs";
-import type { CharBackend } from "../../qemu-user/bus/interfaces.ts";
 import { LOCAL_STOP } from "../../qemu-user/device/device-memory.ts";
 import { Dispatcher } from "../../qemu-user/device/dispatch.ts";
 import { createOwnedVm, takeOverVm, VCPUS } from "../../qemu-user/device/owned-vm.ts";
@@ -17,24 +15,12 @@ import { createPc } from "../../qemu-user/machine/pc.ts";
 import { GuestMemory } from "../../shared/guest-memory.ts";
 import { Journal } from "../../shared/journal.ts";
 import { clockMonotonic } from "../../shared/native.ts";
+import { terminal } from "../support/terminal.ts";
 
 const RAM = 16 << 20;
 const KERNEL = new URL("../../build/guest/bench64.elf", import.meta.url).pathname;
 
 const [core, name, role, journalled, crashAt, crashExit, append] = process.argv.slice(2) as string[];
-
-/** The guest's console, straight to this process's output. */
-const console: CharBackend = {
-  write(byte) {
-    writeSync(1, Uint8Array.of(byte));
-    return true;
-  },
-  writeAll(byte) {
-    writeSync(1, Uint8Array.of(byte));
-  },
-  read: () => -1,
-  attach() {},
-};
 
 let exits = 0;
 function checkpoint(at: Checkpoint): void {
@@ -53,7 +39,7 @@ let status = -1;
 const pc = createPc({
   memory: guest,
   irq: () => ({ set() {} }),
-  serial: console,
+  serial: terminal,
   debugcon: null,
   exit: (value) => {
     status = value;
