@@ -1,7 +1,7 @@
 /**
  * Exit statistics of one vCPU: written by kvm-core alone, read by anyone who has the descriptor (KVM_GET_STATS_FD),
  * while the VM runs. One row per exit reason, then one per device region. Counts are always exact; times are sampled
- * 1 in `period`, because a clock read costs as much as a tenth of an exit.
+ * 1 in `period`, because a timed exit reads the clock four times.
  * Counters are doubles: exact to 2^53 and stored in one piece, so a reader never sees half of one.
  * Leaves out: per-address and per-symbol rows.
  */

@@ -15,7 +15,6 @@ export const VM_STATE_END = 0x0010_0000;
 
 /** Guest-physical page table: a u32 per 4 KiB page of the 4 GiB guest-physical space. 0 is nobody's RAM, i.e. MMIO. */
 export const GPA_TABLE = 0x0040_0000;
-export const GPA_TABLE_END = 0x0080_0000;
 /** Bits 31..12 of an entry: linear address of the page. */
 export const GPA_ADDRESS = 0xffff_f000;
 export const GPA_PRESENT = 1;

@@ -25,6 +25,7 @@ const RECHECK_NS = 200_000_000;
 const MASK = [0, 0xff, 0xffff, 0, 0xffff_ffff] as const;
 
 export class ExitPath implements EngineHost {
+  readonly #memory: WebAssembly.Memory;
   readonly #shared: Words;
   readonly #words: Int32Array;
   readonly #zone: number;
@@ -61,7 +62,6 @@ export class ExitPath implements EngineHost {
     this.#post = post;
     this.#memory = memory;
   }
-  readonly #memory: WebAssembly.Memory;
 
   portIn(port: number, size: 1 | 2 | 4): number {
     if (Pic.owns(port) && this.#hasIrqchip()) return this.#picAccess(port, size, 0, IO_IN);

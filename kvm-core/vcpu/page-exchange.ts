@@ -56,7 +56,6 @@ export class PageExchange {
   readonly #i32: Int32Array;
   readonly #vcpu: number;
   readonly #stop: number;
-  readonly #waitsFor: number;
   readonly #stats: ExitStats;
   /** Per server, made when the server is first used. */
   readonly #rings: (Ring | undefined)[] = [];
@@ -69,7 +68,6 @@ export class PageExchange {
     this.#i32 = new Int32Array(memory.buffer);
     this.#vcpu = vcpu;
     this.#stop = controlAt(vcpu, "stop");
-    this.#waitsFor = controlAt(vcpu, "waitsFor");
     this.#stats = stats;
   }
 
@@ -126,14 +124,12 @@ export class PageExchange {
     const words = this.#words;
     ring.waiter.asleep();
     this.#stats.state(STATE_WAITS, ring.server + 1);
-    words.store(this.#waitsFor, ring.server + 1);
     for (;;) {
       const seen = words.compareExchange(ring.at, published, published | WAITER);
       if (seen !== published && seen !== (published | WAITER)) break;
       if (words.load(this.#stop) !== 0) break;
       ring.stateWord.wait(published | WAITER, RECHECK_NS);
     }
-    words.store(this.#waitsFor, 0);
     this.#stats.state(STATE_RUNNING, 0);
     ring.waiter.awake();
   }

@@ -88,8 +88,7 @@ class VcpuThread {
         case EngineExit.INTR:
           continue;
         case EngineExit.HLT:
-          this.#stats.begin();
-          this.#stats.end(EXIT.KVM_EXIT_HLT, -1, false);
+          this.#stats.count(EXIT.KVM_EXIT_HLT, -1);
           if (!this.#hasIrqchip()) return this.#exit("KVM_EXIT_HLT", engine);
           this.#mpState = KVM_MP_STATE.HALTED;
           continue;
@@ -154,10 +153,7 @@ class VcpuThread {
   }
 
   #exit(reason: ExitReason, engine: Engine, fields: Partial<RunResult> = {}): FromThread {
-    if (reason !== "KVM_EXIT_HLT") {
-      this.#stats.begin();
-      this.#stats.end(EXIT[reason], -1, false);
-    }
+    if (reason !== "KVM_EXIT_HLT") this.#stats.count(EXIT[reason], -1);
     const flags = this.#words[(this.#zone + CPU.eflags) >> 2]!;
     const result = runResult(reason, {
       if_flag: flags & IF ? 1 : 0,

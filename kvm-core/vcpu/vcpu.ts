@@ -92,10 +92,6 @@ export class Vcpu {
     });
   }
 
-  get running(): boolean {
-    return this.#running;
-  }
-
   /** KVM_RUN. EINTR: immediate_exit or a kick. */
   run(arg: Arg<"KVM_RUN">): Promise<RunResult> {
     if (this.#running && !this.#run) return this.#reply(); // takes over the run of an owner that is gone
@@ -199,11 +195,6 @@ export class Vcpu {
 
   set mpState(state: number) {
     this.#set("mpState", state);
-  }
-
-  /** The device server that the vCPU waits for, or -1. */
-  get waitsFor(): number {
-    return Atomics.load(this.#words, controlAt(this.id, "waitsFor") >> 2) - 1;
   }
 
   /**

@@ -121,10 +121,7 @@ export class DeviceServers {
     return this.#bytes[VM_STATE.irqfds + place * MAILBOX_EVENTS + event]!;
   }
 
-  /**
-   * A session ended. Where its process died the place is kept for a successor; an orderly end frees an attached
-   * server's place. Returns the freed place, or -1.
-   */
+  /** A session ended: its place, which is kept for a successor, or -1 if it had none. */
   sessionEnded(session: object): number {
     const place = this.#servers.findIndex((server) => server?.session === session);
     if (place < 0) return -1;

@@ -40,7 +40,7 @@ export const REGION_COALESCED = 3;
  */
 export const CONTROL = layout({
   command: "u32",
-  /** The thread's own exit from KVM_RUN in message mode waits here for the completion. */
+  /** The thread's stop word (shared/stop.ts). */
   stop: "u32",
   immediateExit: "u32",
   requestWindow: "u32",
@@ -51,14 +51,12 @@ export const CONTROL = layout({
   completionLow: "u32",
   completionHigh: "u32",
   mpState: "u32",
-  /** Index of the server whose answer the vCPU waits for, plus 1; 0: none. */
-  waitsFor: "u32",
   /** KVM_RUN began with an engine of this number (engine.ts's names, in order). */
   engine: "u32",
+  /** Lines of in_asm that the client has not taken yet. */
   traceLines: "u32",
-  line: { at: 64, of: "u32" },
 });
-export const COMMAND_IDLE = 0;
+/** In `command`, which is 0 otherwise. */
 export const COMMAND_RUN = 1;
 
 export const VM_STATE = layout({
