@@ -19,6 +19,12 @@ export const GPA_TABLE = 0x0040_0000;
 export const GPA_ADDRESS = 0xffff_f000;
 export const GPA_PRESENT = 1;
 export const GPA_READONLY = 2;
+/** Some vCPU has decoded code of the page, or is about to: every write must be told to those who did. */
+export const GPA_CODE = 4;
+/** The page's next write has to be noted in the dirty log. */
+export const GPA_LOGGED = 8;
+/** Flags of an entry that keep its page out of the write tables of the TLBs. */
+export const GPA_SLOW_WRITE = GPA_READONLY | GPA_CODE | GPA_LOGGED;
 
 /** One area per device server, for its mapped memfds. */
 export const SERVER_AREAS = 0x0080_0000;
