@@ -12,6 +12,8 @@ export const PAGE_SIZE = 4096;
 /** VM state: GSI words, 8259s. Address 0 and the pages below are never used: an access there is a bug. */
 export const VM_STATE = 0x0001_0000;
 export const VM_STATE_END = 0x0010_0000;
+/** u32 in the VM state: taken while a locked access lies in two pages (mmu/locked.ts); on a line of its own. */
+export const BUS_LOCK = 0x000f_f000;
 
 /** Guest-physical page table: a u32 per 4 KiB page of the 4 GiB guest-physical space. 0 is nobody's RAM, i.e. MMIO. */
 export const GPA_TABLE = 0x0040_0000;

@@ -1,7 +1,7 @@
 /**
  * Emitter: what an instruction's `exec` is written against; both stages implement it.
  * Document: architecture.md section 5 (staging, the three laws for exec).
- * Left out: LOCK as wasm atomics and the `ordered` mode: with one vCPU a locked instruction is a plain one.
+ * Left out: how a stage orders accesses (the `ordered` mode is the translator's).
  *
  * Values are i64, exact in their low `size` bits; what lies above is undefined unless a method says otherwise.
  * Conditions are i32. An operand's form (kind and size) is known when exec runs, its value never is.
@@ -10,6 +10,9 @@
 import type { Expr } from "../wasm/expr.ts";
 
 export type Size = 8 | 16 | 32 | 64;
+
+/** What an instruction does with memory at an address: decides the segment's check and the page's. */
+export type Access = "read" | "write" | "modify";
 
 /** An operand as a form gives it. Which register, which displacement: that is the stage's to know. */
 export type Operand =
@@ -20,6 +23,8 @@ export type Operand =
   /** A register that the form itself names. */
   | { readonly kind: "implied"; readonly size: Size; readonly register: number }
   | { readonly kind: "mem"; readonly size: Size; readonly address: 32 | 64 }
+  /** Memory at a linear address that exec computed: see at(). */
+  | { readonly kind: "at"; readonly size: Size; readonly linear: Expr }
   /** A number, not a register: of a segment, control or debug register. */
   | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }
   /** A relative branch target. `cross`: it lies in another page. */
@@ -55,6 +60,7 @@ export const HELPERS = [
   "invlpg",
   "swapgs",
   "clts",
+  "cmpxchg16b",
   "divide",
   "privileged",
 ] as const;
@@ -80,14 +86,23 @@ export interface Emitter {
   readSigned(operand: Operand): Expr;
   /** As read(), for an operand that write() follows on: memory is checked for writing, and translated once. */
   modify(operand: Operand): Expr;
-  /** Law 1: the first write() of an exec may fault if it is to memory; register and flag writes come after it. */
+  /**
+   * Law 1: the first write() of an exec may fault if it is to memory; register and flag writes come after it.
+   * In a locked form the write after modify() is a compare-and-exchange: if another processor wrote in between, the whole
+   * instruction is executed again. Law 1 makes that right for every exec.
+   */
   write(operand: Operand, value: Expr): void;
+  /** An operand at a linear address, for those that compute their own (BTS Ev,Gv). */
+  at(linear: Expr, size: Size): Operand;
   /** The selector of a far pointer in the instruction. */
   readSelector(operand: Operand): Expr;
   /** The offset that a memory operand computes, without its segment (LEA). */
   offset(operand: Operand): Expr;
-  /** The linear address of a memory operand, for helpers. */
-  linear(operand: Operand): Expr;
+  /**
+   * The linear address of a memory operand, for helpers and for execs that compute addresses of their own. The segment is
+   * checked for `bytes` bytes of this access; without it, for none (INVLPG).
+   */
+  linear(operand: Operand, access?: Access, bytes?: number): Expr;
 
   /** An implied register, zero-extended from `size` (64 unless given). */
   gpr(register: number, size?: Size): Expr;
@@ -116,7 +131,7 @@ export interface Emitter {
   /** The value on top of the stack; release() then moves RSP past it and `extra` more bytes. */
   top(size: Size): Expr;
   release(size: Size, extra?: Expr): void;
-  readonly stackSize: 32 | 64;
+  readonly stackSize: 16 | 32 | 64;
   /** Linear address of a stack offset. */
   stackAddress(offset: Expr): Expr;
 
@@ -127,6 +142,8 @@ export interface Emitter {
   jumpIf(condition: Expr, target: Operand): void;
   /** Ends the instruction by going to an RIP. */
   jumpTo(rip: Expr): void;
+  /** Orders all accesses before it against all after it, as MFENCE does. */
+  fence(): void;
   /** Executes the instruction again if `condition`: one iteration of a string instruction has been done. */
   again(condition: Expr): void;
 

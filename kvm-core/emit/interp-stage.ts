@@ -1,14 +1,15 @@
 /**
  * The interpreter's stage of the Emitter: operands are fields of the record at $ip.
  * Document: architecture.md sections 5 and 6 (record, TLB lookup, pending word).
- * Left out: LOCK as wasm atomics, the `ordered` mode, segment limits.
+ * Left out: segment limits. The `ordered` mode: no case loads one address twice, and none goes on into another without a
+ * branch that V8's optimiser cannot see through.
  */
 
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { TLB, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
-import { type Expr, i32, i64, type Store } from "../wasm/expr.ts";
-import type { Emitter, HelperName, Operand, Size } from "./emitter.ts";
+import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
+import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
 import { RECORD } from "./record.ts";
 
@@ -28,6 +29,7 @@ export interface Frame {
   readonly imports: {
     readonly miss: number;
     readonly storeMiss: number;
+    readonly lockedStore: number;
     readonly raise: number;
     readonly lookup: number;
     readonly helpers: Readonly<Record<HelperName, number>>;
@@ -38,20 +40,23 @@ export interface Frame {
 export interface FormFacts {
   readonly size: Size;
   readonly addressSize: 16 | 32 | 64;
-  readonly stackSize: 32 | 64;
+  readonly stackSize: 16 | 32 | 64;
   readonly repeat: "none" | "rep" | "repne";
+  /** LOCK, or XCHG with memory: the write after modify() is a compare-and-exchange. */
+  readonly locked: boolean;
 }
 
 const STORES: Readonly<Record<Size, Store>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
 const LOADS = { 8: i64.load8u, 16: i64.load16u, 32: i64.load32u, 64: i64.load } as const;
+const EXCHANGES: Readonly<Record<Size, CompareExchange>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
 const RMW = 0x100;
 
 export class InterpStage implements Emitter {
   readonly #frame: Frame;
   readonly #code: Code;
   readonly #facts: FormFacts;
-  /** Where write() finds a memory operand that modify() translated. */
-  readonly #translated = new Map<Operand, Expr>();
+  /** Where write() finds a memory operand that modify() translated, and what was there. */
+  readonly #translated = new Map<Operand, { readonly pointer: Expr; readonly address: Expr; readonly old: Expr }>();
   readonly #target: boolean;
 
   constructor(frame: Frame, facts: FormFacts, operands: readonly Operand[]) {
@@ -67,7 +72,7 @@ export class InterpStage implements Emitter {
   get addressSize(): 16 | 32 | 64 {
     return this.#facts.addressSize;
   }
-  get stackSize(): 32 | 64 {
+  get stackSize(): 16 | 32 | 64 {
     return this.#facts.stackSize;
   }
   get repeat(): "none" | "rep" | "repne" {
@@ -102,7 +107,9 @@ export class InterpStage implements Emitter {
       case "implied":
         return this.gpr(operand.register, operand.size);
       case "mem":
-        return this.load(this.linear(operand), operand.size);
+        return this.load(this.linear(operand, "read", operand.size / 8), operand.size);
+      case "at":
+        return this.load(operand.linear, operand.size);
       case "index":
         return i32.toI64u(this.#byte(operand.field));
       case "far":
@@ -117,10 +124,22 @@ export class InterpStage implements Emitter {
   }
 
   modify(operand: Operand): Expr {
-    if (operand.kind !== "mem") return this.read(operand);
-    const pointer = this.#translate(this.linear(operand), operand.size, RMW);
-    this.#translated.set(operand, pointer);
-    return this.let(LOADS[operand.size](pointer));
+    const linear = this.#modified(operand);
+    if (linear === undefined) return this.read(operand);
+    const address = this.let(linear);
+    const pointer = this.#translate(address, operand.size, RMW);
+    const old = this.let(LOADS[operand.size](pointer));
+    this.#translated.set(operand, { pointer, address, old });
+    return old;
+  }
+
+  at(linear: Expr, size: Size): Operand {
+    return { kind: "at", size, linear: this.let(linear) };
+  }
+
+  #modified(operand: Operand): Expr | undefined {
+    if (operand.kind === "at") return operand.linear;
+    return operand.kind === "mem" ? this.linear(operand, "modify", operand.size / 8) : undefined;
   }
 
   write(operand: Operand, value: Expr): void {
@@ -128,13 +147,19 @@ export class InterpStage implements Emitter {
       this.#store(this.#slot(operand.field), value, operand.size);
       return;
     }
-    if (operand.kind !== "mem") throw new Error(`write to an operand of kind ${operand.kind}`);
-    const pointer = this.#translated.get(operand);
-    if (pointer === undefined) {
-      this.store(this.linear(operand), value, operand.size);
+    const translated = this.#translated.get(operand);
+    if (translated === undefined) {
+      if (operand.kind === "mem") this.store(this.linear(operand, "write", operand.size / 8), value, operand.size);
+      else if (operand.kind === "at") this.store(operand.linear, value, operand.size);
+      else throw new Error(`write to an operand of kind ${operand.kind}`);
+      return;
+    }
+    if (this.#facts.locked) {
+      this.#compareExchange(operand.size, translated, value);
       return;
     }
     const { code, cpu, ip, imports, resume } = this.#frame;
+    const { pointer } = translated;
     code.store(STORES[operand.size], pointer, value);
     // MMIO, a page crossing or a page with records: miss() gave the bounce buffer, and its content goes out now.
     const status = code.local("i32");
@@ -142,6 +167,38 @@ export class InterpStage implements Emitter {
       code.call(imports.storeMiss, [ip, i32.const(operand.size / 8)], status);
       code.brIf(resume, status);
     });
+  }
+
+  /**
+   * LOCK: the new value goes in only where the old one still is; else the instruction is executed again. WebAssembly's
+   * atomics want aligned addresses; misaligned operands, and those that modify() copied to the bounce buffer, go the slow way.
+   */
+  #compareExchange(
+    size: Size,
+    { pointer, address, old }: { pointer: Expr; address: Expr; old: Expr },
+    value: Expr,
+  ): void {
+    const { code, cpu, ip, top, imports, resume } = this.#frame;
+    const v = code.let(value);
+    const bounced = i32.eq(pointer, i32.add(cpu, i32.const(CPU.bounce)));
+    const misaligned = size === 8 ? i32.const(0) : i32.and(pointer, i32.const(size / 8 - 1));
+    code.if(
+      i32.or(bounced, misaligned),
+      () => {
+        const status = code.local("i32");
+        code.store("i64", cpu, address, CPU.address);
+        code.store("i64", cpu, old, CPU.data);
+        code.store("i64", cpu, v, CPU.bounce);
+        code.call(imports.lockedStore, [ip, i32.const(size / 8)], status);
+        code.brIf(resume, i32.eq(status, i32.const(1)));
+        code.brIf(top, status);
+      },
+      () => {
+        const found = code.local("i64");
+        code.compareExchange(EXCHANGES[size], pointer, old, v, found);
+        code.brIf(top, i64.ne(found, old));
+      },
+    );
   }
 
   readSelector(_operand: Operand): Expr {
@@ -157,7 +214,7 @@ export class InterpStage implements Emitter {
     return operand.address === 64 ? sum : unsigned(sum, 32);
   }
 
-  linear(operand: Operand): Expr {
+  linear(operand: Operand, _access?: Access, _bytes?: number): Expr {
     return this.offset(operand);
   }
 
@@ -296,6 +353,10 @@ export class InterpStage implements Emitter {
         code.br(leave);
       },
     );
+  }
+
+  fence(): void {
+    this.#code.fence();
   }
 
   again(condition: Expr): void {

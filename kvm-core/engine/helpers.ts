@@ -10,7 +10,7 @@
 import { CR0, CR4, EFER, EFER_WRITABLE, fixCr0, updateMode, validCr0, validCr4 } from "../cpu/control.ts";
 import { findCpuid } from "../cpu/cpuid.ts";
 import { popFlags, VECTOR } from "../cpu/exception.ts";
-import { RFLAGS, readFlags } from "../cpu/flags.ts";
+import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import type { HelperName } from "../emit/emitter.ts";
@@ -282,6 +282,15 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     clts(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
       state.set(CPU.cr0, state.get(CPU.cr0) & ~CR0.TS);
+      return NEXT;
+    },
+
+    cmpxchg16b(ip) {
+      m.current = ip;
+      const found = m.locked.compareExchange16();
+      if (found < 0) return fault(ip, m.locked.faultVector, m.locked.faultCode);
+      const flags = readFlags(state.u32, zone) & ~RFLAGS.ZF;
+      writeFlags(state.u32, zone, found === 1 ? flags | RFLAGS.ZF : flags);
       return NEXT;
     },
 

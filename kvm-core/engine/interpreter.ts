@@ -24,6 +24,8 @@ const IMPORTS = {
   miss: { params: ["i32", "i32"], results: ["i32"] },
   /** (ip, size) -> 0, or 1 on a fault. Address in CPU.address, data in CPU.bounce. */
   storeMiss: { params: ["i32", "i32"], results: ["i32"] },
+  /** (ip, size) -> 0, 1 on a fault, 2 if another value was there. Address in CPU.address, old value in CPU.data, new one in CPU.bounce. */
+  lockedStore: { params: ["i32", "i32"], results: ["i32"] },
   /** (ip, vector) */
   raise: { params: ["i32", "i32"], results: [] },
   /** () -> record at CPU.rip, 0 to leave. */
@@ -100,11 +102,11 @@ function microCases(frame: Frame, imported: Record<keyof typeof IMPORTS, number>
     code.br(resume);
   };
   const address = (size: 16 | 32 | 64, wide: boolean, long: boolean) => (): void => {
-    new InterpStage(frame, { size: 32, addressSize: 64, stackSize: 64, repeat: "none" }, []).addressRecord(
-      size,
-      wide,
-      long,
-    );
+    new InterpStage(
+      frame,
+      { size: 32, addressSize: 64, stackSize: 64, repeat: "none", locked: false },
+      [],
+    ).addressRecord(size, wide, long);
   };
   const cases: Record<keyof typeof MICRO, () => void> = {
     head: () => code.unreachable(),

@@ -13,6 +13,7 @@ import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
+import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
 import { ACCESS } from "../mmu/walk.ts";
 import { FarUnit } from "./far.ts";
@@ -35,6 +36,7 @@ export abstract class Machine implements Engine {
   /** The VM's linear memory, for the accessors that ioctls use too. */
   readonly memoryObject: WebAssembly.Memory;
   readonly memory: GuestMemoryUnit;
+  readonly locked: LockedUnit;
   readonly system: SystemAccess;
   readonly far: FarUnit;
   readonly decoder = new Decoder(opcodeMap());
@@ -60,6 +62,7 @@ export abstract class Machine implements Engine {
     this.host = host;
     this.memoryObject = memory;
     this.memory = new GuestMemoryUnit(this.state, host, (gpa, size) => this.codeWritten(gpa, size));
+    this.locked = new LockedUnit(this.state, this.memory);
     this.system = new SystemAccess(this.state, this.memory);
     this.far = new FarUnit(this.state, this.system);
     this.recorder = new Recorder(this.state.u32, this.decoder);
@@ -68,6 +71,7 @@ export abstract class Machine implements Engine {
     const imports: InterpreterImports = {
       miss: (ip, access) => this.#miss(ip!, access!),
       storeMiss: (ip, size) => this.#storeMiss(ip!, size!),
+      lockedStore: (ip, size) => this.#lockedStore(ip!, size!),
       raise: (ip, vector) => this.raise(ip!, vector!, 0),
       lookup: () => this.#lookup(),
       resume: () => this.#resume(),
@@ -420,6 +424,14 @@ export abstract class Machine implements Engine {
     this.current = ip;
     if (this.memory.write(size)) return 0;
     this.raise(ip, this.memory.faultVector, this.memory.faultCode);
+    return 1;
+  }
+
+  #lockedStore(ip: number, size: number): number {
+    this.current = ip;
+    const found = this.locked.compareExchange(size);
+    if (found >= 0) return found === 1 ? 0 : 2;
+    this.raise(ip, this.locked.faultVector, this.locked.faultCode);
     return 1;
   }
 

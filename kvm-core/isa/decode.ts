@@ -220,7 +220,7 @@ export class Decoder {
       if (insn.popsAddress && this.base === CPU.gpr + 4 * 8) this.disp += this.size / 8;
     } else if (insn.stack && !long) kind = KIND.plain32;
     this.#kind = kind;
-    this.caseNumber = row.cases[variantIndex(this.size, kind, this.repeat)]!;
+    this.caseNumber = row.cases[variantIndex(this.size, kind, this.lock ? 1 : this.repeat)]!;
     if (this.caseNumber === 0) return this.#notBuilt(`${insn.mnemonic} with operand size ${this.size}`);
     return Decoded.ok;
   }

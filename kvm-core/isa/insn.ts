@@ -11,8 +11,8 @@ export interface Description {
   readonly forms: readonly string[];
   /** The meaning, over the form's operands in order. */
   readonly exec: (e: Emitter, ...operands: Operand[]) => void;
-  /** LOCK is legal with a memory destination (SDM volume 2A, "LOCK"). */
-  readonly lock?: true;
+  /** LOCK is legal with a memory destination (SDM volume 2A, "LOCK"); "always": such a form is locked without it (XCHG). */
+  readonly lock?: true | "always";
   /** Which repeat prefixes mean something. */
   readonly repeat?: "rep" | "repe-repne";
   /** Uses the stack implicitly: the form depends on the stack size. */
@@ -25,8 +25,6 @@ export interface Description {
   readonly address?: true;
   /** A mnemonic per operand size 16, 32, 64, for the disassembly: cbw, cwde, cdqe. */
   readonly names?: readonly [string, string, string];
-  /** The encoding with a 64-bit operand size is another instruction: CMPXCHG8B and CMPXCHG16B. */
-  readonly narrow?: true;
   /** POP Ev: a memory address that uses RSP is computed with RSP after the increment. */
   readonly popsAddress?: true;
 }

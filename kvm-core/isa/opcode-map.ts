@@ -34,7 +34,10 @@ export const KIND = { plain: 0, plain32: 1, memory64: 2, memory32: 3 } as const;
 /** String forms use it for the address size. */
 export const STRING_KIND = { 64: 0, 32: 1, 16: 2 } as const;
 
-/** The third dimension: repeat prefix (0 none, 1 F3, 2 F2); for relative branches 1 if the target is in another page. */
+/**
+ * The third dimension: repeat prefix (0 none, 1 F3, 2 F2); for relative branches 1 if the target is in another page; for a
+ * lockable form with a memory destination 1 if it is locked.
+ */
 export function variantIndex(size: Size, kind: number, repeat: number): number {
   return ((size === 16 ? 0 : size === 32 ? 1 : 2) * 4 + kind) * 3 + repeat;
 }
@@ -140,6 +143,7 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
   const memoryOnly = form.operands.some(({ method }) => method === "M" || method === "O");
   const relative = form.operands.some(({ method }) => method === "J");
   const repeats = relative ? [0, 1] : insn.repeat === undefined ? [0] : insn.repeat === "rep" ? [0, 1] : [0, 1, 2];
+  const lockable = insn.lock !== undefined && isMemory(form.operands[0]!);
   const kinds: number[] = [];
   if (insn.string) kinds.push(0, 1, 2);
   else {
@@ -151,16 +155,18 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
     for (const kind of kinds) {
       const isMemoryKind = !insn.string && kind >= KIND.memory64;
       // Outside 64-bit mode there is no 64-bit operand size; in it, 32-bit addresses go through an address record.
-      if (size === 64 && (kind === KIND.memory32 || insn.narrow)) continue;
+      if (size === 64 && kind === KIND.memory32) continue;
       const narrow = kind === KIND.plain32 || kind === KIND.memory32;
-      for (const repeat of repeats) {
+      for (const repeat of lockable && isMemoryKind ? [0, 1] : repeats) {
+        const locked = lockable && isMemoryKind && (repeat === 1 || insn.lock === "always");
         const facts: FormFacts = {
           size,
           addressSize: insn.string ? (kind === 0 ? 64 : kind === 1 ? 32 : 16) : 64,
           stackSize: insn.stack && narrow ? 32 : 64,
-          repeat: relative || repeat === 0 ? "none" : repeat === 1 ? "rep" : "repne",
+          repeat: relative || lockable || repeat === 0 ? "none" : repeat === 1 ? "rep" : "repne",
+          locked,
         };
-        const operands = bind(form, size, isMemoryKind, narrow ? 32 : 64, repeat === 1);
+        const operands = bind(form, size, isMemoryKind, narrow ? 32 : 64, relative && repeat === 1);
         const key = caseName(insn, facts, operands);
         let number = numbers.get(key);
         if (number === undefined) {
@@ -176,9 +182,9 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
 
 /** Says all that distinguishes a case from others. */
 function caseName(insn: Insn, facts: FormFacts, operands: readonly Operand[]): string {
-  const { size, addressSize, stackSize, repeat } = facts;
+  const { size, addressSize, stackSize, repeat, locked } = facts;
   const parts = operands.map((operand) => Object.values(operand).join(":"));
-  return `${insn.mnemonic} o${size} a${addressSize} s${stackSize} ${repeat} ${parts.join(",")}`;
+  return `${locked ? "lock " : ""}${insn.mnemonic} o${size} a${addressSize} s${stackSize} ${repeat} ${parts.join(",")}`;
 }
 
 /** The form's operands: the first register goes to the record's `dst`, the second to `src`. */

@@ -102,6 +102,24 @@ export class GuestMemoryUnit {
     return true;
   }
 
+  /** After translate(): the address is RAM that may be written. */
+  get writable(): boolean {
+    return this.ram !== 0 && (this.#state.u32[(GPA_TABLE >>> 2) + (this.gpa >>> 12)]! & GPA_READONLY) === 0;
+  }
+
+  /** `size` bytes at the translated address were written in RAM: tells those who have to know. */
+  wrote(size: number): void {
+    const { u32, zone } = this.#state;
+    if (u32[((zone + ZONE.codePages) >>> 2) + (this.gpa >>> 12)] !== 0) this.#codeWritten(this.gpa, size);
+  }
+
+  /** The linear address `bytes` further: outside 64-bit mode it wraps at 4 GiB. */
+  next(lo: number, hi: number, bytes: number): { readonly lo: number; readonly hi: number } {
+    const long = (this.#state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
+    const sum = lo + bytes;
+    return { lo: sum >>> 0, hi: sum > 0xffff_ffff && long ? (hi + 1) >>> 0 : hi };
+  }
+
   /**
    * A load or a read-modify-write missed the TLB. The address is in CPU.address.
    * Returns the linear address of the bytes, or 0 on a fault. Where they are no plain RAM they are in the bounce buffer,
@@ -160,12 +178,10 @@ export class GuestMemoryUnit {
   /** An access across two pages: both are checked before anything happens. */
   #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
     const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
-    const long = (this.#state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    const nextLo = (lo + first) >>> 0;
-    const nextHi = nextLo === 0 && long ? (hi + 1) >>> 0 : hi;
+    const after = this.next(lo, hi, first);
     if (!this.translate(lo, hi, access)) return false;
     const { gpa, ram } = this;
-    if (!this.translate(nextLo, nextHi, access)) return false;
+    if (!this.translate(after.lo, after.hi, access)) return false;
     const second = { gpa: this.gpa, ram: this.ram };
     this.gpa = gpa;
     this.ram = ram;
@@ -214,11 +230,10 @@ export class GuestMemoryUnit {
   }
 
   #writePiece(at: number, size: number): void {
-    const { u8, u32, zone } = this.#state;
-    const readOnly = this.ram !== 0 && (u32[(GPA_TABLE >>> 2) + (this.gpa >>> 12)]! & GPA_READONLY) !== 0;
-    if (this.ram !== 0 && !readOnly) {
+    const { u8, zone } = this.#state;
+    if (this.writable) {
       u8.copyWithin(this.ram, this.#bounce + at, this.#bounce + at + size);
-      if (u32[((zone + ZONE.codePages) >>> 2) + (this.gpa >>> 12)] !== 0) this.#codeWritten(this.gpa, size);
+      this.wrote(size);
       return;
     }
     for (let done = 0; done < size; ) {

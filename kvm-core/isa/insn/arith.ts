@@ -1,7 +1,7 @@
 /**
  * Integer addition, subtraction, comparison, exchange-and-add.
- * Document: SDM volume 2, ADD ADC SUB SBB CMP INC DEC NEG XADD CMPXCHG CMPXCHG8B.
- * Left out: BCD adjustments, CMPXCHG16B, ADCX, ADOX.
+ * Document: SDM volume 2, ADD ADC SUB SBB CMP INC DEC NEG XADD CMPXCHG CMPXCHG8B/CMPXCHG16B.
+ * Left out: BCD adjustments, ADCX, ADOX.
  */
 
 import { GPR } from "../../cpu/state.ts";
@@ -132,9 +132,16 @@ export const ARITH: readonly Insn[] = [
   }),
   insn("cmpxchg8b", {
     forms: ["0F C7 /1 Mq sized"],
+    names: ["cmpxchg8b", "cmpxchg8b", "cmpxchg16b"],
     lock: true,
-    narrow: true,
-    exec: compareExchange8,
+    exec(e, dst) {
+      if (e.size !== 64) {
+        compareExchange8(e, dst);
+        return;
+      }
+      e.setData(e.linear(dst!, "modify", 16));
+      e.helper("cmpxchg16b");
+    },
   }),
 ];
 

@@ -83,7 +83,7 @@ export const CONTROL: readonly Insn[] = [
     forms: ["FF /5 Mp"],
     ends: true,
     exec(e, target) {
-      const at = e.let(e.linear(target!));
+      const at = e.let(e.linear(target!, "read", e.size / 8 + 2));
       e.setData(e.load(at, e.size));
       e.helper("farJump", i64.toI32(e.load(i64.add(at, i64.const(e.size / 8)), 16)));
     },

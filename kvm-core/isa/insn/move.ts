@@ -1,7 +1,7 @@
 /**
  * Moves, extensions, addresses, exchanges, conditional moves and sets.
  * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP.
- * Left out: MOVBE, XLAT. XCHG with memory is a plain read and write: see emit/emitter.ts on LOCK.
+ * Left out: MOVBE, XLAT.
  */
 
 import { CONDITIONS, condition } from "../../emit/flags.ts";
@@ -41,7 +41,7 @@ export const MOVE: readonly Insn[] = [
   insn("xchg", {
     // 90 itself is NOP, except with REX.B: the decoder sees to that.
     forms: ["86 /r Eb,Gb", "87 /r Ev,Gv", ...[1, 2, 3, 4, 5, 6, 7].map((r) => `9${r} Zv,rAX`)],
-    lock: true,
+    lock: "always",
     exec(e, dst, src) {
       const b = e.let(e.read(src!));
       const a = e.let(e.modify(dst!));

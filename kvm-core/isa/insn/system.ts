@@ -1,19 +1,22 @@
 /**
  * System instructions: one helper each.
  * Document: SDM volume 2, CPUID RDTSC RDMSR WRMSR HLT LGDT LIDT SGDT SIDT MOV CR/DR/Sreg INVLPG SWAPGS CLTS WBINVD, fences.
- * Left out: what unbuilt.ts names. Fences do nothing with one vCPU: a processor sees its own stores in order.
+ * Left out: what unbuilt.ts names. LFENCE and SFENCE do nothing: loads and stores are done in program order.
  */
 
 import { unsigned } from "../../emit/flags.ts";
 import { i32, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
+/** Bytes of a pseudo-descriptor where segments have limits; in 64-bit mode, which has none, it takes ten. */
+const PSEUDO_DESCRIPTOR = 6;
+
 /** GDTR is table 0, IDTR table 1. */
 const store = (mnemonic: string, digit: number, table: number): Insn =>
   insn(mnemonic, {
     forms: [`0F 01 /${digit} Mt f64`],
     exec(e, memory) {
-      e.setData(e.linear(memory!));
+      e.setData(e.linear(memory!, "write", PSEUDO_DESCRIPTOR));
       e.helper("table", i32.const(table));
     },
   });
@@ -22,7 +25,7 @@ const load = (mnemonic: string, digit: number, table: number): Insn =>
   insn(mnemonic, {
     forms: [`0F 01 /${digit} Mt f64`],
     exec(e, memory) {
-      e.setData(e.linear(memory!));
+      e.setData(e.linear(memory!, "read", PSEUDO_DESCRIPTOR));
       e.helper("loadTable", i32.const(table), i32.const(e.size));
     },
   });
@@ -104,6 +107,6 @@ export const SYSTEM: readonly Insn[] = [
     },
   }),
   insn("lfence", { forms: ["0F AE E8"], exec() {} }),
-  insn("mfence", { forms: ["0F AE F0"], exec() {} }),
+  insn("mfence", { forms: ["0F AE F0"], exec: (e) => e.fence() }),
   insn("sfence", { forms: ["0F AE F8"], exec() {} }),
 ];
