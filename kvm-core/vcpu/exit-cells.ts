@@ -12,10 +12,12 @@ import { PAGE_SIZE, ZONE } from "../cpu/zones.ts";
 import type { Span } from "../vm/regions.ts";
 import { MAX_SERVERS, serverAreaAt, statsAt } from "../vm/vm-state.ts";
 
-/** Ranges that are kept per space: a driver has several registers, a guest several drivers. */
-export const RANGES = 8;
-/** An address keeps its range at this many bits above its lowest: ports lie close together, memory regions in pages. */
+/** Ranges that are kept per space, as a power of two: a driver has several registers, a guest several drivers. */
+export const RANGE_BITS = 4;
+/** Addresses that differ only in these low bits share a place: ports lie close together, memory regions in pages. */
 export const RANGE_SHIFT = [3, 12] as const;
+/** Times the rest, the top RANGE_BITS of a u32 are the place (Knuth's multiplicative hash): bases are round numbers. */
+export const RANGE_HASH = 0x9e37_79b1 | 0;
 
 /** Addresses of one region that no rule posts and kvm-core does not answer; `from` == `to` holds none. */
 export const RANGE = layout({
@@ -26,6 +28,8 @@ export const RANGE = layout({
   server: "u32",
   count: "u32",
 });
+/** Bytes of one space's ranges. */
+export const RANGES_BYTES = RANGE.size << RANGE_BITS;
 /** Of a device server. */
 export const SERVER = layout({
   /** The state word of the last exit to it: the next one's is 1 << SEQ_SHIFT more. */
@@ -44,7 +48,7 @@ const CELLS = layout({
   begun: "u32",
   servers: { at: 64, of: ["u8", MAX_SERVERS * SERVER.size] },
   /** By space. */
-  ranges: { at: 256, of: ["u8", 2 * RANGES * RANGE.size] },
+  ranges: { at: 256, of: ["u8", 2 * RANGES_BYTES] },
 });
 if (CELLS.size > PAGE_SIZE) throw new Error("the exit path's cells do not fit their page");
 
@@ -117,7 +121,7 @@ export class ExitCells {
   /** The region table changed: all ranges are void. */
   forget(version: number): void {
     const { ranges } = this.#at;
-    this.#f64.fill(0, ranges >> 3, (ranges + 2 * RANGES * RANGE.size) >> 3);
+    this.#f64.fill(0, ranges >> 3, (ranges + 2 * RANGES_BYTES) >> 3);
     this.#i32[this.#at.version >> 2] = version;
   }
 
@@ -146,7 +150,7 @@ export class ExitCells {
 
   /** Address of the range that an address of this space is kept in. */
   #range(space: number, address: number): number {
-    const slot = (address >>> RANGE_SHIFT[space]!) & (RANGES - 1);
-    return this.#at.ranges + (space * RANGES + slot) * RANGE.size;
+    const slot = Math.imul(address >>> RANGE_SHIFT[space]!, RANGE_HASH) >>> (32 - RANGE_BITS);
+    return this.#at.ranges + space * RANGES_BYTES + slot * RANGE.size;
   }
 }

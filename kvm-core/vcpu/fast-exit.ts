@@ -21,7 +21,7 @@ import { PENDING_EXIT, statsAt, VM_STATE } from "../vm/vm-state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, f64, i32, i64, select } from "../wasm/expr.ts";
 import { type FuncType, ModuleBuilder } from "../wasm/module.ts";
-import { cellsAt, RANGE, RANGE_SHIFT, RANGES, SERVER } from "./exit-cells.ts";
+import { cellsAt, RANGE, RANGE_BITS, RANGE_HASH, RANGE_SHIFT, RANGES_BYTES, SERVER } from "./exit-cells.ts";
 import { SAMPLE_PERIOD } from "./stats.ts";
 
 /** What becomes of a published exit. UNANSWERED: not yet, or by another state than DONE. WAKE: the server sleeps. */
@@ -67,7 +67,7 @@ type Access = {
   readonly record: Expr;
   readonly space: number;
   readonly direction: number;
-  /** The address as an f64, and as far as its slot among the ranges needs it. */
+  /** The address as an f64, and its low half, which says where its range is kept. */
   readonly address: Expr;
   readonly page: Expr;
   readonly size: Expr;
@@ -152,8 +152,9 @@ class Writer {
     const pending = i32.atomicLoad(i32.const(this.#zone + CPU.pending));
     code.brIf(leave, i32.and(pending, i32.const(PENDING_EXIT)));
     code.brIf(leave, i32.ne(i32.atomicLoad(i32.const(VM_STATE.regionVersion)), cell(cells.version)));
-    const slot = i32.and(i32.shru(access.page, i32.const(RANGE_SHIFT[space]!)), i32.const(RANGES - 1));
-    const first = i32.const(cells.ranges + space * RANGES * RANGE.size);
+    const hash = i32.mul(i32.shru(access.page, i32.const(RANGE_SHIFT[space]!)), i32.const(RANGE_HASH));
+    const slot = i32.shru(hash, i32.const(32 - RANGE_BITS));
+    const first = i32.const(cells.ranges + space * RANGES_BYTES);
     const range = code.let(i32.add(i32.mul(slot, i32.const(RANGE.size)), first));
     code.brIf(leave, f64.lt(address, f64.load(range, RANGE.from)));
     code.brIf(leave, f64.ge(address, f64.load(range, RANGE.to)));
