@@ -76,9 +76,10 @@ export class Waiter {
     this.#words.store(this.#own, this.#cpu | ASLEEP);
   }
 
-  /** This side's placement, for Words.exchange and Words.answer, which make the first looks themselves. */
-  here(): number {
-    if (++this.#age >= CPU_EVERY) this.#place();
+  /** This side's placement, for those who make the first looks themselves; `waits` since they asked last. */
+  here(waits = 1): number {
+    this.#age += waits;
+    if (this.#age >= CPU_EVERY) this.#place();
     return this.#cpu;
   }
 

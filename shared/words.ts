@@ -2,6 +2,7 @@
  * Words of shared memory that two processes spin on, as WebAssembly functions: the hot path of page mode.
  * V8 calls a builtin for each Atomics operation on a typed array, 13 to 17 ns apiece; in WebAssembly each is one
  * instruction of the machine, and a call from JavaScript costs a few ns. An exit has some fifteen of them.
+ * The vCPU's side of an exit is WebAssembly as a whole: kvm-core/vcpu/fast-exit.ts.
  * Addresses are byte offsets in the memory. Every operation is sequentially consistent, as Atomics' are.
  * Document: protocol.md, "One exit in page mode". Leaves out: sleeping and waking (native.ts), and everything that is
  * not hot: use Atomics there.
@@ -13,29 +14,8 @@ export interface Words {
   store(at: number, value: number): void;
   /** The value before; it was replaced if that is `expected`. */
   compareExchange(at: number, expected: number, replacement: number): number;
-  /** Non-zero if the word at `flags` has a bit of `mask`, or the one at `version` is not `known`. */
-  changed(flags: number, mask: number, version: number, known: number): number;
   /** Looks at most `turns` times; non-zero as soon as the word at `a` is not `x` or the one at `b` is not `y`. */
   spin(a: number, x: number, b: number, y: number, turns: number): number;
-  /**
-   * The vCPU's exit: writes the request into the ring page at `state` (ring-page.ts; `kind` is its first field, `address`
-   * and the data follow), stores `published`, adds 2 to `doorbell`, and waits for `published` + 1, the answer. All
-   * stores go to one cache line and follow each other at once, so that the server's looks fetch it no more than once.
-   * ANSWERED; WAKE, if the doorbell says that the server sleeps; UNANSWERED, if there is another state, or none after
-   * `turns` looks, or the placement word at `peer` forbids to spin on CPU `cpu` (a placement word's value).
-   */
-  exchange(
-    state: number,
-    published: number,
-    kind: number,
-    address: number,
-    low: number,
-    high: number,
-    doorbell: number,
-    peer: number,
-    cpu: number,
-    turns: number,
-  ): number;
   /**
    * The server's answer: writes the data, puts `done` in the place of `seen` at `state`, and waits for the next state,
    * which it returns.
@@ -55,9 +35,6 @@ export interface Words {
     turns: number,
   ): number;
 }
-export const UNANSWERED = 0;
-export const ANSWERED = 1;
-export const WAKE = 2;
 export const REFUSED = 0;
 export const NOTHING_NEXT = 2;
 
@@ -66,10 +43,8 @@ export const ASLEEP = 0x4000_0000;
 
 // WebAssembly core specification, section 5 (binary format), and the threads proposal (0xfe: atomics).
 const I32 = 0x7f;
-const F64 = 0x7c;
 const get = (local: number) => [0x20, local];
 const i32 = (value: number) => [0x41, ...signed(value)];
-const ADD = [0x6a];
 const SUB = [0x6b];
 const OR = [0x72];
 const AND = [0x71];
@@ -82,8 +57,6 @@ const LOAD = [0xfe, 0x10, ...ALIGN_4];
 const STORE = [0xfe, 0x17, ...ALIGN_4];
 /** Plain stores, ordered by the atomic one that follows them. */
 const STORE_I32 = (offset: number) => [0x36, 2, ...u(offset)];
-const STORE_F64 = (offset: number) => [0x39, 3, ...u(offset)];
-const RMW_ADD = [0xfe, 0x1e, ...ALIGN_4];
 const RMW_CMPXCHG = [0xfe, 0x48, ...ALIGN_4];
 const VOID = 0x40;
 const when = (body: number[]) => [0x04, VOID, ...body, 0x0b];
@@ -107,17 +80,14 @@ const together = (peer: number, cpu: number, scratch: number) => [
   ...[...get(scratch), ...i32(ASLEEP), ...AND, ...OR],
 ];
 
-const i32s = (count: number) => Array<number>(count).fill(I32);
-
-/** Name, parameters, number of i32 results, body. A parameter that was used up serves as scratch. */
-const FUNCTIONS: readonly (readonly [keyof Words, readonly number[], number, number[]])[] = [
-  ["load", i32s(1), 1, [...get(0), ...LOAD]],
-  ["store", i32s(2), 0, [...get(0), ...get(1), ...STORE]],
-  ["compareExchange", i32s(3), 1, [...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG]],
-  ["changed", i32s(4), 1, [...get(0), ...LOAD, ...get(1), ...AND, ...get(2), ...LOAD, ...get(3), ...NE, ...OR]],
+/** Name, numbers of parameters and of results, all i32, body. A parameter that was used up serves as scratch. */
+const FUNCTIONS: readonly (readonly [keyof Words, number, number, number[]])[] = [
+  ["load", 1, 1, [...get(0), ...LOAD]],
+  ["store", 2, 0, [...get(0), ...get(1), ...STORE]],
+  ["compareExchange", 3, 1, [...get(0), ...get(1), ...get(2), ...RMW_CMPXCHG]],
   [
     "spin",
-    i32s(5),
+    5,
     1,
     [
       ...loop([
@@ -130,28 +100,8 @@ const FUNCTIONS: readonly (readonly [keyof Words, readonly number[], number, num
     ],
   ],
   [
-    "exchange",
-    [I32, I32, I32, F64, ...i32s(6)],
-    1,
-    [
-      ...[...get(0), ...get(2), ...STORE_I32(RING.kind)],
-      ...[...get(0), ...get(3), ...STORE_F64(RING.address)],
-      ...[...get(0), ...get(4), ...STORE_I32(RING.data)],
-      ...[...get(0), ...get(5), ...STORE_I32(RING.data + 4)],
-      ...[...get(0), ...get(1), ...STORE],
-      ...[...get(6), ...i32(2), ...RMW_ADD, ...i32(1), ...AND, ...when(giveBack(WAKE))],
-      ...[...together(7, 8, 2), ...when(giveBack(UNANSWERED))],
-      ...loop([
-        ...[...get(0), ...LOAD, ...tee(2), ...get(1), ...NE],
-        ...when([...get(2), ...get(1), ...i32(1), ...ADD, ...EQ, ...RETURN]),
-        ...nextTurn(9),
-      ]),
-      ...i32(UNANSWERED),
-    ],
-  ],
-  [
     "answer",
-    i32s(10),
+    10,
     1,
     [
       ...[...get(0), ...get(3), ...STORE_I32(RING.data)],
@@ -180,7 +130,7 @@ function u(value: number): number[] {
 const list = (items: readonly number[][]) => [...u(items.length), ...items.flat()];
 const sized = (bytes: readonly number[]) => [...u(bytes.length), ...bytes];
 const section = (id: number, items: readonly number[][]) => [id, ...sized(list(items))];
-const types = (all: readonly number[]) => list(all.map((type) => [type]));
+const i32s = (count: number) => list(Array<number[]>(count).fill([I32]));
 const name = (text: string) => sized([...new TextEncoder().encode(text)]);
 
 function moduleBytes(): Uint8Array<ArrayBuffer> {
@@ -189,7 +139,7 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(
       1,
-      FUNCTIONS.map(([, parameters, results]) => [0x60, ...types(parameters), ...types(i32s(results))]),
+      FUNCTIONS.map(([, parameters, results]) => [0x60, ...i32s(parameters), ...i32s(results)]),
     ),
     ...section(2, [[...name("shared"), ...name("memory"), 0x02, SHARED, ...u(1), ...u(PAGES_MAX)]]),
     ...section(

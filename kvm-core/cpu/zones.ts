@@ -33,7 +33,7 @@ export const SERVER_AREAS = 0x0080_0000;
 export const SERVER_AREA_SIZE = 0x0008_0000;
 export const SERVER_AREA_COUNT = 16;
 
-/** One zone per vCPU; it belongs to the CPU engine, except its first two pages. */
+/** One zone per vCPU; it belongs to the CPU engine, except its first two pages and `exits`. */
 export const VCPU_ZONES = 0x0100_0000;
 export const VCPU_ZONE_SIZE = 0x01c0_0000;
 export const VCPU_ZONE_COUNT = 8;
@@ -48,6 +48,8 @@ export const ZONE = {
   kick: 0x1000,
   /** Record buffer of one instruction: the interpreter's, and the single-step buffer of `patch`. */
   buffer: 0x2000,
+  /** What the exit path keeps for its generated half (vcpu/exit-cells.ts), private to kvm-core. */
+  exits: 0x3000,
   /** Software TLBs: three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
   /** RIP -> record, for indirect jumps and returns. */

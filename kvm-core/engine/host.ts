@@ -4,6 +4,12 @@
  * Left out: making one: engine.ts.
  */
 
+/** IN and OUT as generated code calls them: the record, port and size in bytes; data in CPU.data; 0 goes on behind it. */
+export interface PortHelpers {
+  in(record: number, port: number, size: number): number;
+  out(record: number, port: number, size: number): number;
+}
+
 /** What the vCPU thread gives the engine. All are synchronous: they return when the exit is complete.
  *  Any of them may throw (LeaveGuest, a stop request): RIP is then still at the instruction. */
 export interface EngineHost {
@@ -14,6 +20,8 @@ export interface EngineHost {
   mmioRead(gpa: number, size: 1 | 2 | 4 | 8): void;
   /** Data at CPU.mmioData. An access that crosses a page is split by the engine. */
   mmioWrite(gpa: number, size: 1 | 2 | 4 | 8): void;
+  /** Stand in the place of Engine.ports, which they call for the accesses that they do not do themselves. */
+  readonly ports?: PortHelpers;
   /** in_asm text, only when CPU.traceMask bit 0 is set. */
   trace(line: string): void;
 }
@@ -42,6 +50,8 @@ export interface Engine {
   interrupt(vector: number): void;
   /** Forgets all cached translations of linear addresses: after the guest-physical page table changed. */
   flushTlb(): void;
+  /** IN and OUT by way of the host's portIn and portOut. */
+  readonly ports: PortHelpers;
   /** While a host function is called: the record of the instruction, which tells its second access from another's first. */
   readonly current: number;
   /** After INTERNAL_ERROR: e.g. "not implemented: 0f a2 cpuid at 0x1000". */

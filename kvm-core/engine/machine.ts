@@ -18,7 +18,7 @@ import { GuestMemoryUnit } from "../mmu/memory.ts";
 import { ACCESS } from "../mmu/walk.ts";
 import { FarUnit } from "./far.ts";
 import { helperImports } from "./helpers.ts";
-import { type Engine, EngineExit, type EngineHost } from "./host.ts";
+import { type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
 import { Recorder } from "./recorder.ts";
 import { SystemAccess } from "./system-access.ts";
@@ -41,6 +41,7 @@ export abstract class Machine implements Engine {
   readonly far: FarUnit;
   readonly decoder = new Decoder(opcodeMap());
   readonly recorder: Recorder;
+  readonly ports: PortHelpers;
   readonly #exceptions: ExceptionUnit;
   readonly #run: (ip: number, cpu: number) => number;
   readonly #buffer: number;
@@ -68,6 +69,8 @@ export abstract class Machine implements Engine {
     this.recorder = new Recorder(this.state.u32, this.decoder);
     this.#exceptions = new ExceptionUnit(this.state, this.system);
     this.#buffer = zone + ZONE.buffer;
+    const helpers = helperImports(this);
+    this.ports = { in: helpers.in, out: helpers.out };
     const imports: InterpreterImports = {
       miss: (ip, access) => this.#miss(ip!, access!),
       storeMiss: (ip, size) => this.#storeMiss(ip!, size!),
@@ -79,7 +82,8 @@ export abstract class Machine implements Engine {
       stale: (ip) => this.stale(ip!),
       fault: (ip) => this.#faultRecord(ip!),
       unbuilt: (ip) => this.#unbuiltRecord(ip!),
-      ...helperImports(this),
+      ...helpers,
+      ...(host.ports ? { in: host.ports.in, out: host.ports.out } : {}),
     };
     const instance = new WebAssembly.Instance(module, { e: { memory, ...imports } });
     this.clearJumpCache();

@@ -62,8 +62,10 @@ export class Pic {
   }
 
   /** Ports that the pair answers. */
+  static readonly PORTS: readonly number[] = [0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1];
+
   static owns(port: number): boolean {
-    return port === 0x20 || port === 0x21 || port === 0xa0 || port === 0xa1 || port === 0x4d0 || port === 0x4d1;
+    return Pic.PORTS.includes(port);
   }
 
   /** Sets input `irq` (0 to 15). Edge-triggered inputs latch a rise; level-triggered ones follow. */

@@ -1,6 +1,8 @@
 /**
  * Every access that leaves the CPU engine: kvm-core's own devices first, then writes that are posted, then the device
  * server that owns the address, in page mode where that server has a ring page and in message mode otherwise.
+ * The common case in page mode does not come here: fast-exit.ts; this file defines what it means, and tells it what it
+ * may rely on.
  * It implements EngineHost (engine/engine.ts): each call returns when the access is complete.
  * Leaves out: string I/O batches; each element is an exit of its own.
  */
@@ -11,14 +13,24 @@ import { POSTED_COALESCED, POSTED_IOEVENTFD, PostedRing } from "../../shared/pos
 import { AREA } from "../../shared/server-area.ts";
 import { sharedWords, type Words } from "../../shared/words.ts";
 import { CPU } from "../cpu/state.ts";
-import type { Engine, EngineHost } from "../engine/engine.ts";
+import type { Engine, EngineHost, PortHelpers } from "../engine/engine.ts";
 import { Pic } from "../irqchip/pic.ts";
-import { Router } from "../vm/regions.ts";
-import { COMMAND_RUN, controlAt, PENDING_EXIT, REGION_IOEVENTFD, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
+import { cutOut, Router } from "../vm/regions.ts";
+import {
+  COMMAND_RUN,
+  controlAt,
+  PENDING_EXIT,
+  REGION_IOEVENTFD,
+  serverAreaAt,
+  statsAt,
+  VM_STATE,
+} from "../vm/vm-state.ts";
+import { ExitCells } from "./exit-cells.ts";
+import { ANSWERED, type FastExit, fastExit } from "./fast-exit.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import type { FromThread } from "./messages.ts";
 import { PageExchange } from "./page-exchange.ts";
-import { type ExitStats, STATE_RUNNING, STATE_STOPPED } from "./stats.ts";
+import { ExitStats, STATE_RUNNING, STATE_STOPPED } from "./stats.ts";
 
 const RECHECK_NS = 200_000_000;
 /** What an input of each size keeps of the answer's low word. */
@@ -30,37 +42,39 @@ export class ExitPath implements EngineHost {
   readonly #words: Int32Array;
   readonly #zone: number;
   readonly #vcpu: number;
-  readonly #stats: ExitStats;
+  readonly stats: ExitStats;
+  readonly #cells: ExitCells;
+  readonly #fast: FastExit;
   readonly #pages: PageExchange;
   readonly #router: Router;
   readonly #pic: Pic;
   readonly #post: (message: FromThread) => void;
   readonly #posted: (PostedRing | undefined)[] = [];
   /** The engine that calls. */
-  engine: Pick<Engine, "current"> = { current: 0 };
-  /** Of the last access that completed. */
-  #instruction = 0;
+  engine!: Pick<Engine, "current" | "ports">;
   /** Called after an access to the 8259s: INTR may have changed. */
   onIrqchip: () => void = () => {};
 
-  constructor(
-    memory: WebAssembly.Memory,
-    zone: number,
-    vcpu: number,
-    stats: ExitStats,
-    pic: Pic,
-    post: (message: FromThread) => void,
-  ) {
+  constructor(memory: WebAssembly.Memory, zone: number, vcpu: number, pic: Pic, post: (message: FromThread) => void) {
     this.#shared = sharedWords(memory);
     this.#words = new Int32Array(memory.buffer);
     this.#zone = zone;
     this.#vcpu = vcpu;
-    this.#stats = stats;
-    this.#pages = new PageExchange(memory, this.#shared, vcpu, stats);
+    this.#cells = new ExitCells(memory, zone, vcpu);
+    this.stats = new ExitStats(memory, statsAt(vcpu), this.#cells);
+    this.#fast = fastExit(memory, zone, vcpu, {
+      in: (record, port, size) => this.engine.ports.in(record, port, size),
+      out: (record, port, size) => this.engine.ports.out(record, port, size),
+    });
+    this.#pages = new PageExchange(memory, this.#shared, vcpu, this.stats, this.#cells, this.#fast);
     this.#router = new Router(memory);
     this.#pic = pic;
     this.#post = post;
     this.#memory = memory;
+  }
+
+  get ports(): PortHelpers {
+    return this.#fast;
   }
 
   portIn(port: number, size: 1 | 2 | 4): number {
@@ -75,6 +89,7 @@ export class ExitPath implements EngineHost {
   }
 
   mmioRead(gpa: number, size: 1 | 2 | 4 | 8): void {
+    if (this.#fast.mmioRead(this.engine.current, gpa, gpa, size) === 0) return;
     this.#access(EXIT.KVM_EXIT_MMIO, SPACE_MMIO, IO_IN, gpa, size, 0, 0);
     const data = (this.#zone + CPU.mmioData) >> 2;
     this.#words[data] = size === 8 ? this.#pages.low : this.#pages.low & MASK[size]!;
@@ -82,6 +97,7 @@ export class ExitPath implements EngineHost {
   }
 
   mmioWrite(gpa: number, size: 1 | 2 | 4 | 8): void {
+    if (this.#fast.mmioWrite(this.engine.current, gpa, gpa, size) === 0) return;
     const data = (this.#zone + CPU.mmioData) >> 2;
     const low = size === 8 ? this.#words[data]! : this.#words[data]! & MASK[size]!;
     const high = size === 8 ? this.#words[data + 1]! : 0;
@@ -109,16 +125,25 @@ export class ExitPath implements EngineHost {
     low: number,
     high: number,
   ): void {
-    const stats = this.#stats;
+    const { stats } = this;
     const router = this.#router;
-    const pending = this.#zone + CPU.pending;
-    if (this.#shared.changed(pending, PENDING_EXIT, VM_STATE.regionVersion, router.version) !== 0) {
-      // An instruction whose first access is done must do its others too, or it would do the first one twice.
-      if (this.#shared.load(pending) & PENDING_EXIT && this.engine.current !== this.#instruction)
-        throw new LeaveGuest();
-      router.refresh();
-    }
     const pages = this.#pages;
+    const begun = this.#cells.takeBegun();
+    if (begun !== ANSWERED) {
+      router.lookUp(space, address);
+      const { server, region } = router;
+      pages.finish(server, begun);
+      this.#cells.instruction = this.engine.current;
+      stats.end(reason, region, false);
+      return;
+    }
+    const pending = this.#shared.load(this.#zone + CPU.pending) & PENDING_EXIT;
+    // An instruction whose first access is done must do its others too, or it would do the first one twice.
+    if (pending !== 0 && this.engine.current !== this.#cells.instruction) throw new LeaveGuest();
+    if (this.#shared.load(VM_STATE.regionVersion) !== router.version) {
+      router.refresh();
+      this.#cells.forget(router.version);
+    }
     const sampled = stats.begin();
     router.lookUp(space, address);
     const { server, region } = router;
@@ -129,13 +154,22 @@ export class ExitPath implements EngineHost {
       if (sampled) stats.answered();
     } else if (router.paged) {
       if (sampled) stats.published();
-      pages.access(server, reason, direction, address, size);
+      pages.access(server, reason, direction, address, size, sampled);
       if (sampled) stats.answered();
+      if (region >= 0 && !this.#cells.knows(space, address)) this.#remember(space, address);
     } else {
       this.#message(reason, direction, address, size, sampled);
     }
-    this.#instruction = this.engine.current;
+    this.#cells.instruction = this.engine.current;
     stats.end(reason, region, sampled);
+  }
+
+  /** Lets the generated half do what comes to this address and to those beside it, which lookUp() has found. */
+  #remember(space: number, address: number): void {
+    const { server, region } = this.#router;
+    const span = this.#router.unposted(space, address);
+    if (space === SPACE_PIO) for (const port of Pic.PORTS) cutOut(span, address, port, 1);
+    if (address >= span.from) this.#cells.remember(space, address, span, server, region);
   }
 
   /** Posts a write that needs no answer: record, then doorbell. False when none was asked for or the ring is full. */
@@ -169,13 +203,13 @@ export class ExitPath implements EngineHost {
     for (let i = 0; i < data.length; i++)
       data[i] = (i < 4 ? pages.low >>> (8 * i) : pages.high >>> (8 * (i - 4))) & 0xff;
     const name = reason === EXIT.KVM_EXIT_IO ? "KVM_EXIT_IO" : "KVM_EXIT_MMIO";
-    if (sampled) this.#stats.published();
+    if (sampled) this.stats.published();
     const result = runResult(name, { direction, size, count: 1, address: BigInt(address), data });
-    this.#stats.state(STATE_STOPPED, 0);
+    this.stats.state(STATE_STOPPED, 0);
     this.#post({ kind: "exit", result, pending: true });
     this.awaitRun();
-    this.#stats.state(STATE_RUNNING, 0);
-    if (sampled) this.#stats.answered();
+    this.stats.state(STATE_RUNNING, 0);
+    if (sampled) this.stats.answered();
     const words = this.#words;
     const field = (name: "completionLength" | "completionLow" | "completionHigh" | "immediateExit") =>
       Atomics.load(words, controlAt(this.#vcpu, name) >> 2);

@@ -1,53 +1,43 @@
 /**
- * One exit in page mode, the vCPU's side: publishes the request in the ring page of the server that owns the address,
- * rings its doorbell, waits by the waiting rule and copies the answer.
+ * One exit in page mode, the vCPU's side: what there is beyond publishing the request and the first looks for its answer
+ * (fast-exit.ts): waiting by the waiting rule, waking the server, answers that are none.
  * Document: protocol.md, "One exit in page mode". The server's side is qemu-user/device/ring-server.ts.
  * Leaves out: which server (vm/regions.ts).
  */
 import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
-import {
-  kindOf,
-  PHASE_ABORT,
-  PHASE_EXIT,
-  PHASE_MASK,
-  PHASE_RUNNING,
-  RING,
-  SEQ_SHIFT,
-  WAITER,
-} from "../../shared/ring-page.ts";
+import { kindOf, PHASE_ABORT, PHASE_EXIT, PHASE_MASK, PHASE_RUNNING, RING, WAITER } from "../../shared/ring-page.ts";
 import { AREA, ringOffset } from "../../shared/server-area.ts";
-import { FIRST_TURNS, Waiter } from "../../shared/wait.ts";
-import { ANSWERED, ASLEEP, WAKE, type Words } from "../../shared/words.ts";
+import { ASLEEP, Waiter } from "../../shared/wait.ts";
+import type { Words } from "../../shared/words.ts";
 import { controlAt, serverAreaAt } from "../vm/vm-state.ts";
+import type { ExitCells } from "./exit-cells.ts";
+import { ANSWERED, type FastExit, WAKE } from "./fast-exit.ts";
 import { LeaveGuest } from "./leave-guest.ts";
-import { type ExitStats, STATE_RUNNING, STATE_WAITS } from "./stats.ts";
+import { type ExitStats, SAMPLE_PERIOD, STATE_RUNNING, STATE_WAITS } from "./stats.ts";
 
-const SEQ_MASK = 0x1fff_ffff;
 /** A sleeping vCPU looks at its stop word at least this often, whatever became of its wake-up. */
 const RECHECK_NS = 200_000_000;
 
 /** The ring page that this vCPU shares with one server: byte offsets, and this side's state. */
 class Ring {
   readonly server: number;
+  readonly area: number;
   readonly at: number;
-  readonly doorbell: number;
   readonly serverCpu: number;
   readonly waiter: Waiter;
   readonly stateWord: FutexWord;
   readonly doorbellWord: FutexWord;
-  seq: number;
 
   constructor(words: Words, memory: Int32Array, server: number, vcpu: number) {
     const area = serverAreaAt(server);
     this.server = server;
+    this.area = area;
     this.at = area + ringOffset(vcpu);
-    this.doorbell = area + AREA.doorbell;
     this.serverCpu = area + AREA.serverCpu;
     this.waiter = new Waiter(words, this.at + RING.vcpuCpu, false);
     this.stateWord = bindWord(memory, (this.at + RING.state) >> 2);
-    this.doorbellWord = bindWord(memory, this.doorbell >> 2);
+    this.doorbellWord = bindWord(memory, (area + AREA.doorbell) >> 2);
     memory[(this.at + RING.count) >> 2] = 1;
-    this.seq = words.load(this.at + RING.state) >>> SEQ_SHIFT; // goes on after an earlier server's
   }
 }
 
@@ -57,47 +47,57 @@ export class PageExchange {
   readonly #vcpu: number;
   readonly #stop: number;
   readonly #stats: ExitStats;
+  readonly #cells: ExitCells;
+  readonly #fast: Pick<FastExit, "exchange">;
   /** Per server, made when the server is first used. */
   readonly #rings: (Ring | undefined)[] = [];
   /** The answer's eight bytes, or the data to write. */
   low = 0;
   high = 0;
 
-  constructor(memory: WebAssembly.Memory, words: Words, vcpu: number, stats: ExitStats) {
+  constructor(
+    memory: WebAssembly.Memory,
+    words: Words,
+    vcpu: number,
+    stats: ExitStats,
+    cells: ExitCells,
+    fast: Pick<FastExit, "exchange">,
+  ) {
     this.#words = words;
     this.#i32 = new Int32Array(memory.buffer);
     this.#vcpu = vcpu;
     this.#stop = controlAt(vcpu, "stop");
     this.#stats = stats;
+    this.#cells = cells;
+    this.#fast = fast;
   }
 
   /**
    * Performs one access: `low`/`high` carry the data to write, and then the answer. Throws LeaveGuest when the vCPU has
-   * to stop.
+   * to stop. `sampled`: it is the one that is timed.
    */
-  access(server: number, reason: number, direction: number, address: number, size: number): void {
-    const i32 = this.#i32;
+  access(server: number, reason: number, direction: number, address: number, size: number, sampled: boolean): void {
     const ring = this.#rings[server] ?? this.#begin(server);
-    const { at, waiter } = ring;
-    const seq = (ring.seq + 1) & SEQ_MASK;
-    ring.seq = seq;
-    const published = (seq << SEQ_SHIFT) | PHASE_EXIT;
-    // The state orders the fields before it, and is there before the doorbell rings.
-    const result = this.#words.exchange(
-      at,
-      published,
-      kindOf(reason, direction, size),
-      address,
-      this.low,
-      this.high,
-      ring.doorbell,
-      ring.serverCpu,
-      waiter.here(),
-      FIRST_TURNS,
-    );
+    // The generated half uses the placement of the last look; the exits in between are counted here.
+    const cpu = ring.waiter.here(sampled ? SAMPLE_PERIOD : 0);
+    this.#cells.place(server, cpu);
+    const published = this.#cells.publish(server);
+    const kind = kindOf(reason, direction, size);
+    const result = this.#fast.exchange(ring.area, published, kind, address, this.low, this.high, cpu);
     if (result !== ANSWERED) this.#wait(ring, published, result);
-    this.low = i32[(at + RING.data) >> 2]!;
-    this.high = i32[(at + RING.data + 4) >> 2]!;
+    this.#take(ring);
+  }
+
+  /** As access(), for an exit that the generated half has published; `result` is what became of it. */
+  finish(server: number, result: number): void {
+    const ring = this.#rings[server]!;
+    this.#wait(ring, this.#cells.published(server), result);
+    this.#take(ring);
+  }
+
+  #take(ring: Ring): void {
+    this.low = this.#i32[(ring.at + RING.data) >> 2]!;
+    this.high = this.#i32[(ring.at + RING.data + 4) >> 2]!;
   }
 
   /** An answer that does not come at once. */
@@ -106,11 +106,13 @@ export class PageExchange {
     if (result === WAKE) this.#wake(ring);
     if (!waiter.spin(at, published, at, published, ring.serverCpu)) this.#sleep(ring, published);
     while ((this.#words.load(at) & ~WAITER) !== published + 1) this.#refused(ring, published);
+    this.#cells.place(ring.server, waiter.here(0));
   }
 
   #begin(server: number): Ring {
     const ring = new Ring(this.#words, this.#i32, server, this.#vcpu);
     this.#rings[server] = ring;
+    this.#cells.begin(server, this.#words.load(ring.at));
     return ring;
   }
 

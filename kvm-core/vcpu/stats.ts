@@ -4,6 +4,7 @@
  */
 import { clockMonotonic } from "../../shared/native.ts";
 import { STATS_HEADER, STATS_REASONS, STATS_ROW, statsRow } from "../../shared/stats-page.ts";
+import type { ExitCells } from "./exit-cells.ts";
 
 /** A timed exit reads the clock four times: a good part of what the exit itself takes in page mode. */
 export const SAMPLE_PERIOD = 32;
@@ -17,16 +18,17 @@ export class ExitStats {
   readonly #f64: Float64Array;
   readonly #u32: Uint32Array;
   readonly #at: number;
-  #tick = 0;
+  readonly #cells: ExitCells;
   #start = 0;
   #device = 0;
   #answered = 0;
 
-  /** `at` is the page's byte address in linear memory. */
-  constructor(memory: WebAssembly.Memory, at: number) {
+  /** `at` is the page's byte address in linear memory. The generated half of the exit path counts too (fast-exit.ts). */
+  constructor(memory: WebAssembly.Memory, at: number, cells: ExitCells) {
     this.#f64 = new Float64Array(memory.buffer);
     this.#u32 = new Uint32Array(memory.buffer);
     this.#at = at;
+    this.#cells = cells;
   }
 
   /** What the vCPU is doing; `waitsFor` is the device server + 1, or 0. */
@@ -37,8 +39,9 @@ export class ExitStats {
 
   /** Before an exit: true when this one is sampled. */
   begin(): boolean {
-    if (++this.#tick < SAMPLE_PERIOD) return false;
-    this.#tick = 0;
+    const tick = this.#cells.tick + 1;
+    this.#cells.tick = tick < SAMPLE_PERIOD ? tick : 0;
+    if (tick < SAMPLE_PERIOD) return false;
     this.#start = clockMonotonic();
     this.#device = 0;
     this.#answered = 0;

@@ -13,11 +13,11 @@ import { vcpuZone, ZONE } from "../cpu/zones.ts";
 import { createEngine, type Engine, EngineExit, type EngineName } from "../engine/engine.ts";
 import { Lines } from "../irqchip/lines.ts";
 import { Pic } from "../irqchip/pic.ts";
-import { controlAt, PENDING_EXIT, PENDING_OURS, PENDING_TLB, statsAt, VM_STATE } from "../vm/vm-state.ts";
+import { controlAt, PENDING_EXIT, PENDING_OURS, PENDING_TLB, VM_STATE } from "../vm/vm-state.ts";
 import { ExitPath } from "./exit-path.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
-import { ExitStats, STATE_HALTED, STATE_RUNNING, STATE_STOPPED } from "./stats.ts";
+import { type ExitStats, STATE_HALTED, STATE_RUNNING, STATE_STOPPED } from "./stats.ts";
 
 const RECHECK_NS = 200_000_000;
 const IF = 1 << 9;
@@ -43,8 +43,8 @@ class VcpuThread {
     this.#pending = (this.#zone + CPU.pending) >> 2;
     this.#pic = new Pic(start.memory);
     this.#lines = new Lines(start.memory, this.#pic);
-    this.#stats = new ExitStats(start.memory, statsAt(start.vcpu));
-    this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#stats, this.#pic, post);
+    this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#pic, post);
+    this.#stats = this.#exits.stats;
     this.#exits.onIrqchip = () => this.#askForWindow();
   }
 

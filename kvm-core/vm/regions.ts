@@ -223,6 +223,15 @@ const EMPTY: Row = {
 /** Owned regions of one space, sorted by base, in flat arrays. */
 type Ranges = { readonly base: Float64Array; readonly end: Float64Array; readonly row: Int32Array };
 
+/** Addresses from `from` to below `to`. */
+export type Span = { from: number; to: number };
+
+/** Takes `length` addresses out of a span, and with them what they part from `address`. */
+export function cutOut(span: Span, address: number, base: number, length: number): void {
+  if (base > address) span.to = Math.min(span.to, base);
+  else span.from = Math.max(span.from, base + length);
+}
+
 /** A vCPU thread's end: lookups without lock or allocation. */
 export class Router {
   readonly #shared: Words;
@@ -293,6 +302,13 @@ export class Router {
       if (address >= rule.base && address + width <= rule.base + rule.length) return rule;
     }
     return undefined;
+  }
+
+  /** After lookUp(): the part of the region around its address that no rule posts. Without the address if one does. */
+  unposted(space: number, address: number): Span {
+    const span = { from: this.#from, to: this.#to };
+    for (const rule of this.#posted[space]!) cutOut(span, address, rule.base, rule.length);
+    return span;
   }
 
   /** Reads the table, as the main thread has it now. */

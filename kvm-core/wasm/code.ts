@@ -100,6 +100,24 @@ export class Code {
     this.body.bytes(0xfe, 0x03, 0x00);
   }
 
+  /** An atomic i32 store; like all atomics it wants an address that 4 divides. */
+  atomicStore(address: Expr, value: Expr, offset = 0): void {
+    this.#expr(address);
+    this.#expr(value);
+    this.body.bytes(0xfe, 0x17, 2);
+    this.body.unsigned(offset);
+  }
+
+  /** Adds to an i32 atomically; `before` takes the value that was there. */
+  atomicAdd(address: Expr, value: Expr, before: Expr, offset = 0): void {
+    this.#expr(address);
+    this.#expr(value);
+    this.body.bytes(0xfe, 0x1e, 2);
+    this.body.unsigned(offset);
+    this.body.byte(0x21);
+    this.body.unsigned(Number(before.value));
+  }
+
   /** A call statement; `result` takes its value. */
   call(func: number, args: readonly Expr[], result?: Expr): void {
     for (const arg of args) this.#expr(arg);

@@ -134,6 +134,7 @@ export const i32 = ops(
     extend16s: [0xc1],
     toI64s: [0xac, "i64"],
     toI64u: [0xad, "i64"],
+    toF64u: [0xb8, "f64"],
   },
   {
     load: [0x28, 0],

@@ -4,7 +4,7 @@
  * Left out: regions above one another. Overlap is an error of the board, and refused to a BAR (`tryMap`).
  */
 import { hex } from "../../shared/bits.ts";
-import { ALL_ONES, type BusDevice, type Log, type PostedRange, type Width } from "./interfaces.ts";
+import type { BusDevice, Log, PostedRange, Width } from "./interfaces.ts";
 
 /** Different addresses that are reported as unclaimed before the log falls silent: a guest must not fill a disk. */
 const UNCLAIMED_REPORTS = 64;
@@ -30,7 +30,10 @@ export class Bus {
 
   readonly #log: Log;
   readonly #regions: Region[] = []; // sorted by base, never overlapping
+  /** The region that was found last, and where it lies: nowhere at first. */
   #last: Region | undefined;
+  #lastBase = 0;
+  #lastEnd = 0;
   #accesses = 0;
   readonly #reported = new Set<number>();
 
@@ -79,6 +82,8 @@ export class Bus {
     if (region === undefined) throw new Error(`${this.name} bus: no region begins at ${hex(base)}`);
     this.#regions.splice(index, 1);
     this.#last = undefined;
+    this.#lastBase = 0;
+    this.#lastEnd = 0;
     this.onChange({ kind: "unmap", region });
   }
 
@@ -86,21 +91,21 @@ export class Bus {
   read(address: number, width: Width): number {
     this.#accesses++;
     const region = this.#find(address);
-    if (region === undefined || address + width > region.base + region.size) return this.#readSplit(address, width);
-    return (region.device.read(address - region.base, width) & ALL_ONES[width]) >>> 0;
+    if (region === undefined || address + width > this.#lastEnd) return this.#readSplit(address, width);
+    return lowBytes(region.device.read(address - region.base, width), width);
   }
 
   /** One exit (or one posted write): a write of 1, 2 or 4 bytes. Ignored where nobody is. */
   write(address: number, width: Width, value: number): void {
     const region = this.#find(address);
-    if (region === undefined || address + width > region.base + region.size) {
+    if (region === undefined || address + width > this.#lastEnd) {
       this.#accesses++;
       this.#writeSplit(address, width, value);
       return;
     }
     const offset = address - region.base;
     if (region.posted.length === 0 || !isPosted(region.posted, offset, width)) this.#accesses++;
-    region.device.write(offset, width, (value & ALL_ONES[width]) >>> 0);
+    region.device.write(offset, width, lowBytes(value, width));
   }
 
   /** One exit: a read of 8 bytes into `out[0]` (low) and `out[1]`. Two 4-byte reads, low first, unless the device does better. */
@@ -144,8 +149,7 @@ export class Bus {
 
   /** The region that holds this address: the last one that did, else by bisection. Never allocates. */
   #find(address: number): Region | undefined {
-    const last = this.#last;
-    if (last !== undefined && address >= last.base && address < last.base + last.size) return last;
+    if (address >= this.#lastBase && address < this.#lastEnd) return this.#last;
     let low = 0;
     let high = this.#regions.length;
     while (low < high) {
@@ -155,6 +159,8 @@ export class Bus {
       else if (address >= region.base + region.size) low = middle + 1;
       else {
         this.#last = region;
+        this.#lastBase = region.base;
+        this.#lastEnd = region.base + region.size;
         return region;
       }
     }
@@ -196,6 +202,11 @@ export class Bus {
       this.#log(`${this.name}: further unclaimed addresses are not reported`);
     }
   }
+}
+
+/** The low `width` bytes, as u32. */
+function lowBytes(value: number, width: Width): number {
+  return (value & (-1 >>> (32 - 8 * width))) >>> 0;
 }
 
 function isPosted(ranges: readonly PostedRange[], offset: number, width: Width): boolean {

@@ -69,6 +69,9 @@ export class RegMap<D extends RegisterDevice> {
   readonly rows: readonly Row<D>[];
   readonly #readers: readonly (readonly Row<D>[])[]; // by byte offset
   readonly #writers: readonly (readonly Row<D>[])[];
+  /** The one row that an access covers exactly and always, by whole(): most accesses need nothing else. */
+  readonly #wholeReaders: readonly (Row<D> | undefined)[];
+  readonly #wholeWriters: readonly (Row<D> | undefined)[];
 
   /** Throws an Error on rows that contradict themselves or each other: found when the device's file is loaded. */
   constructor(name: string, size: number, rows: Readonly<Record<string, Reg<D>>>) {
@@ -85,6 +88,8 @@ export class RegMap<D extends RegisterDevice> {
       size,
       this.rows.filter((row) => (row.ro | row.rsvd) >>> 0 !== MASK[row.width]),
     );
+    this.#wholeReaders = wholeTable(this.#readers);
+    this.#wholeWriters = wholeTable(this.#writers);
   }
 
   /** Where a register's value is in `regs`. Throws an Error on an unknown name. */
@@ -105,6 +110,19 @@ export class RegMap<D extends RegisterDevice> {
 
   /** A read of 1, 2 or 4 bytes anywhere in the region, as u32. Never allocates unless traced. */
   read(device: D, offset: number, width: Width): number {
+    const whole = this.#wholeReaders[wholeIndex(offset, width)];
+    if (whole !== undefined) return (this.#readRow(device, whole) & LOW_BYTES[width]) >>> 0;
+    return this.#readParts(device, offset, width);
+  }
+
+  /** A write of 1, 2 or 4 bytes anywhere in the region. Never allocates unless traced. */
+  write(device: D, offset: number, width: Width, value: number): void {
+    const whole = this.#wholeWriters[wholeIndex(offset, width)];
+    if (whole !== undefined) this.#writeRow(device, whole, (value & LOW_BYTES[width]) >>> 0, LOW_BYTES[width]);
+    else this.#writeParts(device, offset, width, value);
+  }
+
+  #readParts(device: D, offset: number, width: Width): number {
     let value = 0;
     for (let done = 0; done < width; ) {
       const at = offset + done;
@@ -121,8 +139,7 @@ export class RegMap<D extends RegisterDevice> {
     return value >>> 0;
   }
 
-  /** A write of 1, 2 or 4 bytes anywhere in the region. Never allocates unless traced. */
-  write(device: D, offset: number, width: Width, value: number): void {
+  #writeParts(device: D, offset: number, width: Width, value: number): void {
     for (let done = 0; done < width; ) {
       const at = offset + done;
       const row = select(this.#writers, device, at);
@@ -194,6 +211,20 @@ export function regmap<D extends RegisterDevice>(
   rows: Readonly<Record<string, Reg<D>>>,
 ): RegMap<D> {
   return new RegMap(name, size, rows);
+}
+
+/** Index of an access in a table of wholeTable(): widths are 1, 2 and 4. */
+function wholeIndex(offset: number, width: number): number {
+  return (offset << 2) | (width - 1);
+}
+
+/** From the rows of each byte: those that are there always and first at their place. */
+function wholeTable<D>(table: readonly (readonly Row<D>[])[]): readonly (Row<D> | undefined)[] {
+  const whole = new Array<Row<D> | undefined>(table.length << 2).fill(undefined);
+  for (const [at, [first]] of table.entries()) {
+    if (first !== undefined && first.when === undefined && first.at === at) whole[wholeIndex(at, first.width)] = first;
+  }
+  return whole;
 }
 
 /** The row at a byte, of those that are there now. */

@@ -3,7 +3,7 @@
  * Document: protocol.md, "One exit in page mode". The vCPU's side is kvm-core/vcpu/page-exchange.ts.
  * Leaves out: what an access does (dispatch.ts), what the back ends bring (`poll`).
  */
-import { EXIT, IO_OUT } from "../../shared/exits.ts";
+import { EXIT, IO_IN, IO_OUT } from "../../shared/exits.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
 import type { Journal } from "../../shared/journal.ts";
 import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
@@ -32,6 +32,9 @@ const POLL_EVERY = 64;
 /** Where a server may die, in the order in which it passes them: what take-over has to survive. */
 export type Checkpoint = "claimed" | "effect" | "journalled";
 
+/** Devices whose state must change exactly once, and what survives this process. */
+export type Keeper = { readonly journal: Journal; readonly devices: readonly Journalled[] };
+
 export type RingServerOptions = {
   readonly memory: WebAssembly.Memory;
   /** Byte offset of the server area. */
@@ -45,13 +48,18 @@ export type RingServerOptions = {
   readonly poll: () => boolean;
   /** True when the guest asked for the end: what it does after that is not served. */
   readonly finished: () => boolean;
-  readonly journal?: { readonly journal: Journal; readonly devices: readonly Journalled[] };
+  readonly journal?: Keeper;
   /** For tests of take-over. */
   readonly checkpoint?: (at: Checkpoint) => void;
 };
 
 export class RingServer {
   readonly #o: RingServerOptions;
+  // What each exit needs of them.
+  readonly #dispatcher: Dispatcher;
+  readonly #finished: () => boolean;
+  readonly #keeper: Keeper | undefined;
+  readonly #checkpoint: RingServerOptions["checkpoint"];
   readonly #shared: Words;
   readonly #words: Int32Array;
   readonly #f64: Float64Array;
@@ -62,12 +70,17 @@ export class RingServer {
   readonly #doorbellWord: FutexWord;
   readonly #posted: PostedRing;
   readonly #waiter: Waiter;
+  /** The answer of the exit that is served; i32. */
   #low = 0;
   #high = 0;
 
   constructor(options: RingServerOptions) {
     const { buffer } = options.memory;
     this.#o = options;
+    this.#dispatcher = options.dispatcher;
+    this.#finished = options.finished;
+    this.#keeper = options.journal;
+    this.#checkpoint = options.checkpoint;
     this.#shared = sharedWords(options.memory);
     this.#words = new Int32Array(buffer);
     this.#f64 = new Float64Array(buffer);
@@ -114,12 +127,12 @@ export class RingServer {
     const posted = this.#posted;
     const waiter = this.#waiter;
     const at = this.#state;
+    const { headAt } = posted;
     let state = shared.load(at);
     if ((state & PHASE_MASK) === PHASE_EXIT) this.#drainPosted(); // what the vCPU posted before this exit comes before it
     for (let exits = 0; exits < POLL_EVERY && (state & PHASE_MASK) === PHASE_EXIT; exits++) {
-      if (!this.#perform(0, state)) return;
+      if (!this.#perform(0, at, state)) return;
       const done = (state & ~PHASE_MASK) | PHASE_DONE;
-      const { headAt, taken } = posted;
       const next =
         state & WAITER
           ? REFUSED // it has to be woken
@@ -130,7 +143,7 @@ export class RingServer {
               this.#low,
               this.#high,
               headAt,
-              taken,
+              posted.taken,
               this.#vcpuCpu,
               waiter.here(),
               FIRST_TURNS,
@@ -163,40 +176,35 @@ export class RingServer {
     if (this.#shared.load(posted.headAt) === posted.taken) return false;
     while (posted.take()) {
       const { space, address, width, low, high } = posted;
-      this.#o.dispatcher.access(space, IO_OUT, address, width, low, high);
+      this.#dispatcher.access(space, IO_OUT, address, width, low, high);
     }
     return true;
   }
 
   #serve(vcpu: number): boolean {
-    const state = this.#shared.load(this.#o.area + ringOffset(vcpu) + RING.state);
+    const ring = this.#o.area + ringOffset(vcpu);
+    const state = this.#shared.load(ring + RING.state);
     if ((state & PHASE_MASK) !== PHASE_EXIT) return false;
     this.#drainPosted(); // what the vCPU posted before this exit comes before it
-    if (!this.#perform(vcpu, state)) return false;
+    if (!this.#perform(vcpu, ring, state)) return false;
     this.#answer(vcpu, state);
     return true;
   }
 
-  /** Carries out the access that is published; false when the guest asked for the end, and is not to be answered. */
-  #perform(vcpu: number, state: number): boolean {
+  /**
+   * Carries out the access that is published in the page at `ring`; false when the guest asked for the end, and is not
+   * to be answered: the vCPU stays where it is.
+   */
+  #perform(vcpu: number, ring: number, state: number): boolean {
     const words = this.#words;
-    const ring = this.#o.area + ringOffset(vcpu);
     const kind = words[(ring + RING.kind) >> 2]!;
-    const space = kindReason(kind) === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
-    const direction = kindDirection(kind);
-    const address = this.#f64[(ring + RING.address) >> 3]!;
     const data = (ring + RING.data) >> 2;
-    const low = words[data]!;
-    const high = words[data + 1]!;
-    const { checkpoint } = this.#o;
-    checkpoint?.("claimed");
-    this.#effect(vcpu, state >>> SEQ_SHIFT, space, direction, address, kindSize(kind), low, high);
-    if (direction === IO_OUT) {
-      // A write's data stays: a successor may have to repeat it.
-      this.#low = low;
-      this.#high = high;
-    }
-    return !this.#o.finished(); // if it has, the vCPU stays where it is
+    this.#low = words[data]!; // a write's data stays: a successor may have to repeat it
+    this.#high = words[data + 1]!;
+    this.#checkpoint?.("claimed");
+    if (this.#keeper === undefined) this.#effect(ring, kind);
+    else this.#journalled(this.#keeper, vcpu, state >>> SEQ_SHIFT, ring, kind);
+    return !this.#finished();
   }
 
   /** Writes and publishes the answer of the exit that was published as `seen`, unless the vCPU gave it up: then it is stale. */
@@ -221,36 +229,35 @@ export class RingServer {
     futexWake(this.#words, (ring + RING.state) >> 2, 1);
   }
 
-  /** Dispatches, and journals the effect with its answer; or repeats the answer of an effect that has happened. */
-  #effect(
-    vcpu: number,
-    seq: number,
-    space: number,
-    direction: number,
-    address: number,
-    size: number,
-    low: number,
-    high: number,
-  ): void {
-    const { dispatcher, journal: keeper, checkpoint } = this.#o;
-    if (keeper?.journal.holds(vcpu, seq)) {
-      this.#low = keeper.journal.low;
-      this.#high = keeper.journal.high;
+  /** Dispatches; a read's data is its answer. */
+  #effect(ring: number, kind: number): void {
+    const dispatcher = this.#dispatcher;
+    const space = kindReason(kind) === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
+    const direction = kindDirection(kind);
+    const address = this.#f64[(ring + RING.address) >> 3]!;
+    dispatcher.access(space, direction, address, kindSize(kind), this.#low, this.#high);
+    if (direction === IO_IN) {
+      this.#low = dispatcher.low;
+      this.#high = dispatcher.high;
+    }
+    this.#checkpoint?.("effect");
+  }
+
+  /** Dispatches and journals the effect with its answer; or repeats the answer of an effect that has happened. */
+  #journalled({ journal, devices }: Keeper, vcpu: number, seq: number, ring: number, kind: number): void {
+    if (journal.holds(vcpu, seq)) {
+      this.#low = journal.low | 0;
+      this.#high = journal.high | 0;
       return;
     }
-    dispatcher.access(space, direction, address, size, low, high);
-    this.#low = dispatcher.low;
-    this.#high = dispatcher.high;
-    checkpoint?.("effect");
-    if (keeper === undefined) return;
-    const { journal, devices } = keeper;
+    this.#effect(ring, kind);
     let at = journal.nextStateAt;
     for (let i = 0; i < devices.length; i++) {
       devices[i]!.writeJournal(journal.view, at);
       at += devices[i]!.journalBytes;
     }
     journal.commit(vcpu, seq, this.#low, this.#high);
-    checkpoint?.("journalled");
+    this.#checkpoint?.("journalled");
   }
 }
 

@@ -3,9 +3,9 @@
  */
 import { beforeEach, describe, expect, it } from "vitest";
 import { RING } from "../../shared/ring-page.ts";
-import { ASLEEP, NOTHING_NEXT, REFUSED, sharedWords, UNANSWERED, WAKE } from "../../shared/words.ts";
+import { ASLEEP, NOTHING_NEXT, REFUSED, sharedWords } from "../../shared/words.ts";
 
-const [STATE, DOORBELL, PEER, HEAD] = [64, 128, 192, 256] as const;
+const [STATE, PEER, HEAD] = [64, 192, 256] as const;
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
 const i32 = new Int32Array(memory.buffer);
 const words = sharedWords(memory);
@@ -25,44 +25,6 @@ it("loads, stores and exchanges", () => {
   expect(words.compareExchange(STATE, 1, 2)).toBe(-5);
   expect(words.compareExchange(STATE, -5, 2)).toBe(-5);
   expect(i32[STATE / 4]).toBe(2);
-});
-
-it("sees a flag of the mask, and another version", () => {
-  words.store(STATE, 4);
-  expect(words.changed(STATE, 2, HEAD, 0)).toBe(0);
-  expect(words.changed(STATE, 4, HEAD, 0)).not.toBe(0);
-  expect(words.changed(STATE, 2, HEAD, 1)).not.toBe(0);
-});
-
-describe("exchange", () => {
-  const exchange = () => words.exchange(STATE, EXIT, 7, 0x3fd, 1, 2, DOORBELL, PEER, HERE, TURNS);
-
-  it("publishes, rings the doorbell and gives up after its turns", () => {
-    words.store(DOORBELL, 6);
-    expect(exchange()).toBe(UNANSWERED);
-    expect([i32[STATE / 4], i32[DOORBELL / 4]]).toEqual([EXIT, 8]);
-    const field = (at: number) => i32[(STATE + at) / 4];
-    expect([field(RING.kind), field(RING.data), field(RING.data + 4)]).toEqual([7, 1, 2]);
-    expect(new Float64Array(memory.buffer)[(STATE + RING.address) / 8]).toBe(0x3fd);
-  });
-
-  it("says that the server sleeps", () => {
-    words.store(DOORBELL, 7);
-    expect(exchange()).toBe(WAKE);
-    expect([i32[STATE / 4], i32[DOORBELL / 4]]).toEqual([EXIT, 9]);
-  });
-
-  it.each([0, HERE, ELSEWHERE | ASLEEP])("does not spin where the peer's placement is %i", (placement) => {
-    words.store(PEER, placement);
-    // So many turns would last for minutes.
-    expect(words.exchange(STATE, EXIT, 7, 0x3fd, 1, 2, DOORBELL, PEER, HERE, -1)).toBe(UNANSWERED);
-  });
-
-  it("takes no other state for the answer", () => {
-    // The doorbell's word is the state: ringing it changes the state to another one than published + 1.
-    expect(words.exchange(STATE, EXIT - 1, 7, 0x3fd, 1, 2, STATE, PEER, HERE, TURNS)).toBe(UNANSWERED);
-    expect(words.load(STATE)).toBe(EXIT + 1);
-  });
 });
 
 describe("answer", () => {

@@ -43,12 +43,13 @@ export class TestMachine {
   mmioWrite: (gpa: number, size: number, value: bigint) => void = () => {};
   readonly mode: Mode;
 
-  constructor(name: EngineName, mode: Mode, ramBytes = 16 << 20) {
+  /** `host`: another one than the replaceable parts above. */
+  constructor(name: EngineName, mode: Mode, ramBytes = 16 << 20, host?: (machine: TestMachine) => EngineHost) {
     this.mode = mode;
     for (let page = 0; page < ramBytes >>> 12; page++) this.mapPage(page << 12, GUEST_RAM + (page << 12));
     resetVcpu(this.memory, this.zone, 0);
     module ??= compileInterpreter();
-    this.engine = createEngine(name, module, this.memory, this.zone, this.#host());
+    this.engine = createEngine(name, module, this.memory, this.zone, host?.(this) ?? this.#host());
     this.#flat();
   }
 
