@@ -33,7 +33,7 @@ lint: build ## Types, format, lint
 format: $(INSTALL) ## Format the sources in place
 	node_modules/.bin/biome check --write .
 
-bench: build guest build/floor ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
+bench: build guest build/floor build/native ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
 	$(NODE) test/bench/bench.ts $(if $(ONLY),--only $(ONLY))
 
 soak: build guest ## Ten million exits with three device servers (COUNT=...)
@@ -59,3 +59,7 @@ $(ADDON): $(wildcard shared/native/*.cc shared/native/*.h) Makefile $(INSTALL)
 build/floor: test/bench/floor.c
 	@mkdir -p build
 	$(CC) -O2 -Wall $< -o $@
+
+build/native: test/bench/native.c test/guest/loops.S test/guest/dispersed.S
+	@mkdir -p build
+	$(CC) -O2 -Wall -Wl,-z,noexecstack $^ -o $@

@@ -35,7 +35,7 @@ export const SERVER_AREA_COUNT = 16;
 
 /** One zone per vCPU; it belongs to the CPU engine, except its first two pages and `exits`. */
 export const VCPU_ZONES = 0x0100_0000;
-export const VCPU_ZONE_SIZE = 0x01c0_0000;
+export const VCPU_ZONE_SIZE = 0x01e0_0000;
 export const VCPU_ZONE_COUNT = 8;
 
 export const GUEST_RAM = 0x1000_0000;
@@ -50,22 +50,38 @@ export const ZONE = {
   buffer: 0x2000,
   /** What the exit path keeps for its generated half (vcpu/exit-cells.ts), private to kvm-core. */
   exits: 0x3000,
+  /** u32, a multiple of JUMP.generation: entries of the jump cache with another one do not count. It survives a reset. */
+  jumpGeneration: 0x4000,
   /** Software TLBs: three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
-  /** RIP -> record, for indirect jumps and returns. */
-  jumpCache: 0x0004_0000,
   /** Hash of block heads: guest-physical address and mode -> first record. */
   blocks: 0x0010_0000,
+  /** RIP -> record, for indirect jumps and returns: see JUMP. */
+  jumpCache: 0x0030_0000,
   /** Per guest-physical page: u32 first block whose bytes lie in it, 0 if none. */
   codePages: 0x0040_0000,
   /** The record cache. */
   records: 0x0080_0000,
   /** Per guest-physical page: u32 bitmap of the 128-byte granules that hold decoded bytes. */
-  codeGranules: 0x0180_0000,
+  codeGranules: 0x01a0_0000,
 } as const;
 
-export const JUMP_CACHE_ENTRIES = 4096;
-export const JUMP_CACHE_ENTRY_SIZE = 16;
+/**
+ * The jump cache's layout, here so that emitter and engine agree. An entry holds if it has the RIP and the generation in
+ * force: what an RIP leads to changes with each TLB flush and mode change, and forgetting all is then an increment.
+ */
+export const JUMP = {
+  entries: 0x1_0000,
+  entrySize: 16,
+  /** Fields of an entry: u64 RIP, u32 record, u32 generation | offset of the RIP in its linear page. */
+  rip: 0,
+  record: 8,
+  check: 12,
+  /** The step from one generation to the next; generation 0 is never in force, so zeroed memory is an empty cache. */
+  generation: 0x1000,
+  /** Index: RIP ^ RIP >> hashShift, so that functions a multiple of 64 KiB apart do not meet. */
+  hashShift: 16,
+} as const;
 export const BLOCK_HASH_ENTRIES = 0x4_0000;
 export const RECORDS_SIZE = ZONE.codeGranules - ZONE.records;
 

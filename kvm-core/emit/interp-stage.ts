@@ -6,7 +6,7 @@
  */
 
 import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { TLB, ZONE } from "../cpu/zones.ts";
+import { JUMP, TLB, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
@@ -335,14 +335,18 @@ export class InterpStage implements Emitter {
   jumpTo(rip: Expr): void {
     const { code, cpu, ip, leave, top, imports } = this.#frame;
     const to = code.let(rip);
-    // Jump cache: tag RIP, u32 record, u32 page offset. Index: the low bits, mixed with the page number.
-    const mixed = i64.toI32(i64.xor(to, i64.shru(to, i64.const(12))));
-    const entry = code.let(i32.add(cpu, i32.shl(i32.and(mixed, i32.const(0xfff)), i32.const(4))));
+    const mixed = i64.toI32(i64.xor(to, i64.shru(to, i64.const(JUMP.hashShift))));
+    const index = i32.shl(i32.and(mixed, i32.const(JUMP.entries - 1)), i32.const(Math.log2(JUMP.entrySize)));
+    const entry = code.let(i32.add(cpu, index));
+    // Of the same generation: then it is the page offset. Else it is larger.
+    const check = i32.load(entry, ZONE.jumpCache + JUMP.check);
+    const offset = code.let(i32.xor(check, i32.load(cpu, ZONE.jumpGeneration)));
+    const sameRip = i64.eq(i64.load(entry, ZONE.jumpCache + JUMP.rip), to);
     code.if(
-      i64.eq(i64.load(entry, ZONE.jumpCache), to),
+      i32.and(sameRip, i32.ltu(offset, i32.const(JUMP.generation))),
       () => {
-        code.set(ip, i32.load(entry, ZONE.jumpCache + 8));
-        code.store("i64", cpu, i64.sub(to, i64.load32u(entry, ZONE.jumpCache + 12)), CPU.ripBase);
+        code.set(ip, i32.load(entry, ZONE.jumpCache + JUMP.record));
+        code.store("i64", cpu, i64.sub(to, i32.toI64u(offset)), CPU.ripBase);
         this.#checkPending();
         code.br(top);
       },

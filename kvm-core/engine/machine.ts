@@ -9,7 +9,7 @@ import { ExceptionUnit, type Source } from "../cpu/exception.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
-import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
+import { JUMP, ZONE } from "../cpu/zones.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
@@ -86,7 +86,8 @@ export abstract class Machine implements Engine {
       ...(host.ports ? { in: host.ports.in, out: host.ports.out } : {}),
     };
     const instance = new WebAssembly.Instance(module, { e: { memory, ...imports } });
-    this.clearJumpCache();
+    // The zone may have served another engine, whose records these are.
+    this.forgetJumps();
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
   }
 
@@ -103,11 +104,14 @@ export abstract class Machine implements Engine {
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
 
-  /** Empties the jump cache: an entry's tag is an RIP that belongs into another one. */
-  protected clearJumpCache(): void {
-    const at = this.state.zone + ZONE.jumpCache;
-    this.state.u8.fill(0, at, at + JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE);
-    this.state.u32[at >>> 2] = 1;
+  /** Empties the jump cache by a new generation; when they have all been used, by a fill. */
+  protected forgetJumps(): void {
+    const { state } = this;
+    const next = (state.get(ZONE.jumpGeneration) + JUMP.generation) >>> 0;
+    state.set(ZONE.jumpGeneration, next === 0 ? JUMP.generation : next);
+    if (next !== 0) return;
+    const at = state.zone + ZONE.jumpCache;
+    state.u8.fill(0, at, at + JUMP.entries * JUMP.entrySize);
   }
 
   // --- Engine

@@ -9,7 +9,7 @@
  */
 
 import { CPU } from "../cpu/state.ts";
-import { JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
+import { JUMP, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded } from "../isa/decode.ts";
 import { BlockTable } from "./blocks.ts";
@@ -67,12 +67,11 @@ export class PatchEngine extends Machine {
     const hi = state.high(CPU.rip);
     const ip = this.enter();
     if (ip === 0 || this.inBuffer(ip) || state.get(CPU.rip) !== lo || state.high(CPU.rip) !== hi) return ip;
-    const mixed = lo ^ ((lo >>> 12) | (hi << 20));
-    const entry = (state.zone + ZONE.jumpCache + (mixed & 0xfff) * JUMP_CACHE_ENTRY_SIZE) >>> 2;
-    state.u32[entry] = lo;
-    state.u32[entry + 1] = hi;
-    state.u32[entry + 2] = ip;
-    state.u32[entry + 3] = (lo - state.get(CPU.ripBase)) >>> 0;
+    const mixed = lo ^ ((lo >>> JUMP.hashShift) | (hi << (32 - JUMP.hashShift)));
+    const entry = ZONE.jumpCache + (mixed & (JUMP.entries - 1)) * JUMP.entrySize;
+    state.set64(entry + JUMP.rip, lo, hi);
+    // The offset is below the page size: the RIP's linear address lies `offset` bytes into its page.
+    state.set64(entry + JUMP.record, ip, state.get(ZONE.jumpGeneration) | (lo - state.get(CPU.ripBase)));
     return ip;
   }
 
@@ -115,7 +114,7 @@ export class PatchEngine extends Machine {
   }
 
   protected forgetAddresses(): void {
-    this.clearJumpCache();
+    this.forgetJumps();
     const { u32 } = this.state;
     for (const branch of this.#virtualLinks) u32[(branch + RECORD.disp) >>> 2] = branch + RECORD.size;
     this.#virtualLinks.length = 0;
@@ -126,7 +125,7 @@ export class PatchEngine extends Machine {
     this.#virtualLinks = [];
     this.#secondPages.clear();
     this.#blocks.clear();
-    this.clearJumpCache();
+    this.forgetJumps();
     this.state.set(CPU.resumeRecord, 0);
     this.current = 0;
   }
@@ -153,6 +152,12 @@ export class PatchEngine extends Machine {
     return this.#blocks.add(head, at, gpa, mode, end - start, -1);
   }
 
+  /** Does a branch that #scanPage() has met lead to this page offset? */
+  #isTarget(offset: number): boolean {
+    for (let i = 1; i < this.#forward.length; i += 2) if (this.#forward[i] === offset) return true;
+    return false;
+  }
+
   /** The instructions of a block; `decoded` is the first one's result. Returns where records and bytes end. */
   #scanPage(first: number, gpa: number, mode: number, decoded: number): { at: number; end: number } {
     const { recorder, decoder } = this;
@@ -170,7 +175,8 @@ export class PatchEngine extends Machine {
       offset += decoder.length;
       if (result !== Decoded.ok) break;
       if (recorder.branch !== 0) this.#forward.push(recorder.branch, recorder.branchTarget);
-      if (decoder.row.insn.ends) break;
+      // Behind a jump, too, if a branch of the block leads there: both ways of an `if` are one block then.
+      if (decoder.row.insn.ends && !this.#isTarget(offset)) break;
       if (offset === 4096) {
         at = recorder.go(at, 0, 4096, true);
         break;

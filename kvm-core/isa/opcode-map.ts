@@ -124,10 +124,11 @@ function claim(
           cells[cell] = EXACT;
           continue;
         }
-        for (let reg = 0; reg < 8; reg++) {
+        // Without a ModRM byte the decoder looks at the first cell only.
+        for (let reg = 0; reg < (form.modrm ? 8 : 1); reg++) {
           if (form.digit >= 0 && reg !== form.digit) continue;
           if (!registerOnly) put(cellIndex(form.map, opcode, long, prefix, reg, 0));
-          if (!memoryOnly) put(cellIndex(form.map, opcode, long, prefix, reg, 1));
+          if (!memoryOnly && form.modrm) put(cellIndex(form.map, opcode, long, prefix, reg, 1));
         }
       }
     }

@@ -30,14 +30,25 @@ export type BenchOptions = {
   readonly engine: "interp" | "patch";
 };
 
-/** `round`: one round of run=timed. `irq`: signals of an event one after the other to run=irq. */
-export type ToBench = { readonly kind: "round" } | { readonly kind: "irq"; readonly count: number };
-export type FromBench = { readonly kind: "ready" } | ({ readonly kind: "measured" } & Measured);
+/** `round`: one round of run=timed. `irq`: signals of an event one after the other to run=irq. `compute`: one round of a
+ *  compute program with at=. */
+export type ToBench =
+  | { readonly kind: "round" }
+  | { readonly kind: "irq"; readonly count: number }
+  | { readonly kind: "compute" };
+/** A round of a compute program; the checksum in hexadecimal. */
+export type Computed = { readonly ns: number; readonly instructions: number; readonly checksum: string };
+export type FromBench =
+  | { readonly kind: "ready" }
+  | ({ readonly kind: "measured" } & Measured)
+  | ({ readonly kind: "computed" } & Computed);
 
 const KERNEL = fileURLToPath(new URL("../../build/guest/bench64.elf", import.meta.url));
 
 /** struct timed of test/guest/bench.c, in u32 words; TSC ticks are nanoseconds. */
 const TIMED = { at: 0x100_0000 / 4, go: 0, count: 1, total: 2, clock: 4, clocks: 1000, access: 1004 };
+/** struct computed of test/guest/bench.c, in u64 words, where at= says. */
+const COMPUTED = { total: 1, instructions: 2, checksum: 3 };
 /** The guest counts its interrupts here (test/guest/bench.c). */
 const IRQ_COUNT = 0x7000 / 4;
 const IRQ_EVENT = 1;
@@ -47,6 +58,9 @@ if (parentDeathSignal(SIGKILL) !== process.ppid) process.exit(1);
 const [path, json] = process.argv.slice(2) as [string, string];
 const options = JSON.parse(json) as BenchOptions;
 const send = (message: FromBench) => process.send!(message);
+/** The guest waits for rounds: of run=timed, or of a compute program. */
+const computes = /\bat=(\d+)/.exec(options.append);
+const hasRounds = options.append.includes("run=timed") || computes !== null;
 
 const kvm = Kvm.connect(path);
 const { vm, vcpu, memory } = await createOwnedVm(kvm, "bench", options.ram, options.mode);
@@ -142,6 +156,19 @@ async function round(): Promise<Measured> {
   return { ...distribution(times), through: ram[TIMED.at + total]! / count };
 }
 
+async function compute(): Promise<Computed> {
+  const at = Number(computes![1]);
+  Atomics.add(ram, at / 4, 1);
+  await runToNextByte();
+  const words = new BigUint64Array(memory.buffer, at, 4);
+  const { total, instructions, checksum } = COMPUTED;
+  return {
+    ns: Number(words[total]),
+    instructions: Number(words[instructions]),
+    checksum: words[checksum]!.toString(16).padStart(16, "0"),
+  };
+}
+
 /** Signals `count` times, each when the interrupt before was seen; the time until the handler's store is seen. */
 function signal(count: number): Measured {
   const mailbox = new Mailbox(memory.buffer, memory.plan.area, memory.buffer, memory.plan.kick);
@@ -160,8 +187,11 @@ function signal(count: number): Measured {
 }
 
 process.on("message", (message: ToBench) => {
-  const measured = message.kind === "round" ? round() : Promise.resolve(signal(message.count));
-  void measured.then((result) => send({ kind: "measured", ...result }));
+  if (message.kind === "compute") void compute().then((result) => send({ kind: "computed", ...result }));
+  else {
+    const measured = message.kind === "round" ? round() : Promise.resolve(signal(message.count));
+    void measured.then((result) => send({ kind: "measured", ...result }));
+  }
 });
 process.on("disconnect", () => process.exit(0));
 
@@ -172,7 +202,7 @@ const files = { kernel: KERNEL, initrd: undefined, append: options.append };
 const loaded = loadKernel(files, new GuestMemory(memory.buffer, map.slots), map.entries);
 await vcpu.setSregs({ ...(await vcpu.getSregs()), ...loaded.sregs });
 await vcpu.setRegs({ ...(await vcpu.getRegs()), ...loaded.regs });
-if (options.append.includes("run=timed")) {
+if (hasRounds) {
   await runToNextByte();
 } else {
   await vm.request("KVM_IRQFD", { event: IRQ_EVENT, gsi: IRQ_GSI, flags: 0 });

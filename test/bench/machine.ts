@@ -6,7 +6,7 @@ import type { ChildProcess } from "node:child_process";
 import { closeSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { listenUnix } from "../../shared/native.ts";
-import type { BenchOptions, FromBench, ToBench } from "./device-process.ts";
+import type { BenchOptions, Computed, FromBench, ToBench } from "./device-process.ts";
 import type { Measured } from "./distribution.ts";
 import type { Placement } from "./floor.ts";
 import { ended, spawnOn } from "./pinned.ts";
@@ -59,12 +59,20 @@ export class Machine {
     return machine;
   }
 
-  async measure(request: ToBench): Promise<Measured> {
+  async measure(request: Exclude<ToBench, { kind: "compute" }>): Promise<Measured> {
     this.#busy?.kill("SIGCONT");
     this.device.send(request);
     const answer = await this.#answer();
     this.#busy?.kill("SIGSTOP");
     if (answer.kind !== "measured") throw new Error("the device process answered out of turn");
+    return answer;
+  }
+
+  /** One round of a compute program. */
+  async compute(): Promise<Computed> {
+    this.device.send({ kind: "compute" } satisfies ToBench);
+    const answer = await this.#answer();
+    if (answer.kind !== "computed") throw new Error("the device process answered out of turn");
     return answer;
   }
 

@@ -10,19 +10,25 @@ process.on("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
 
-/** Starts a program on one CPU. */
-export function spawnOn(cpu: number, program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+/** What `start` starts, at once, runs on one CPU. */
+export function onCpu<T>(cpu: number, start: () => T): T {
   const before = getAffinity();
   setAffinity([cpu]);
   try {
-    // As the launchers have it (shared/launch.sh).
-    const child = spawn(program, args, { ...options, env: { ...process.env, MALLOC_ARENA_MAX: "1" } });
-    running.add(child);
-    child.on("exit", () => running.delete(child));
-    return child;
+    return start();
   } finally {
     setAffinity(before);
   }
+}
+
+/** Starts a program on one CPU. */
+export function spawnOn(cpu: number, program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  // As the launchers have it (shared/launch.sh).
+  const env = { ...process.env, MALLOC_ARENA_MAX: "1" };
+  const child = onCpu(cpu, () => spawn(program, args, { ...options, env }));
+  running.add(child);
+  child.on("exit", () => running.delete(child));
+  return child;
 }
 
 /** Resolves when the child has ended. */

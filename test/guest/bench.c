@@ -195,32 +195,118 @@ static int run_spin(void)
 u64 mixing_loop(void *at, u64 rounds);
 u64 fibonacci(u64 n);
 u64 memory_loop(void *at, u64 rounds);
+u64 dispersed(void *at, u64 seed);
+extern const u8 dispersed_end[];
 
-static int report(u64 checksum, u64 instructions)
+/*
+ * The compute programs: one runs once and prints; with at= it runs a round whenever the host counts `go` up, as run=timed
+ * does, and leaves there what the host reads. The checksum of a round does not depend on those before it.
+ */
+struct computed {
+  volatile u32 go, reserved;
+  volatile u64 total; /* ticks of the TSC */
+  volatile u64 instructions, checksum;
+};
+
+static void clear_table(void)
 {
-  print("checksum %08x%08x, %u million instructions\n", (u32)(checksum >> 32), (u32)checksum,
-        (u32)(instructions / 1000000));
-  return 0;
+  memset(table, 0, sizeof table);
+}
+
+static int compute(void (*prepare)(void), u64 (*run)(u64 count), u64 count, u64 instructions)
+{
+  struct computed *at = (struct computed *)(word)option_number("at", 0);
+  if (at == 0) {
+    prepare();
+    u64 checksum = run(count);
+    print("checksum %08x%08x, %u million instructions\n", (u32)(checksum >> 32), (u32)checksum,
+          (u32)(instructions * count / 1000000));
+    return 0;
+  }
+  at->instructions = instructions * count;
+  for (u32 round = 0;; round = at->go) {
+    out8(DEBUG_CONSOLE, '.');
+    while (at->go == round)
+      ;
+    if (at->go == 0)
+      return 0;
+    prepare();
+    u64 start = rdtsc();
+    at->checksum = run(count);
+    at->total = rdtsc() - start;
+  }
+}
+
+static u64 loop(u64 count)
+{
+  return mixing_loop(table, count);
+}
+
+static u64 fib(u64 count)
+{
+  u64 sum = 0;
+  while (count-- > 0)
+    sum += fibonacci(24);
+  return sum;
+}
+
+static u64 mem(u64 count)
+{
+  return memory_loop(table, count);
+}
+
+static u64 walk(u64 count)
+{
+  u64 sum = 0;
+  while (count-- > 0)
+    sum += dispersed(table, count);
+  return sum;
 }
 
 static int run_loop(void)
 {
-  u64 count = option_number("count", 10000000);
-  return report(mixing_loop(table, count), 9 * count);
+  return compute(clear_table, loop, option_number("count", 10000000), 9);
 }
 
 static int run_fib(void)
 {
-  u64 count = option_number("count", 10), sum = 0;
-  for (u64 i = 0; i < count; i++)
-    sum += fibonacci(24);
-  return report(sum, (75025 * 9 + 75024 * 14) * count); /* fib(25) leaves, and one fewer inner calls */
+  /* fib(25) leaves, and one fewer inner calls */
+  return compute(clear_table, fib, option_number("count", 10), 75025 * 9 + 75024 * 14);
 }
 
 static int run_mem(void)
 {
-  u64 count = option_number("count", 1000000);
-  return report(memory_loop(table, count), 22 * count);
+  return compute(clear_table, mem, option_number("count", 1000000), 22);
+}
+
+enum { DISPERSED_INSTRUCTIONS = 32767 * 28 }; /* see dispersed.S */
+
+static int run_dispersed(void)
+{
+  return compute(clear_table, walk, option_number("count", 50), DISPERSED_INSTRUCTIONS);
+}
+
+/* Code that was never executed where it lies: each time a copy at another place, up to 64 MiB of them. */
+enum { COPIES_AT = 0x2000000, COPY_SIZE = 0x400000, COPIES = 16 };
+static u64 (*copy)(void *at, u64 seed);
+
+static void copy_code(void)
+{
+  static unsigned used;
+  u8 *to = (u8 *)(word)(COPIES_AT + used++ % COPIES * COPY_SIZE);
+  memcpy(to, (const void *)dispersed, dispersed_end - (const u8 *)dispersed);
+  copy = (u64 (*)(void *, u64))to;
+  clear_table();
+}
+
+static u64 walk_copy(u64 count)
+{
+  return copy(table, count - 1);
+}
+
+static int run_decode(void)
+{
+  return compute(copy_code, walk_copy, 1, DISPERSED_INSTRUCTIONS);
 }
 
 /* Nine exits a round, three to each device server: no answer may be lost, doubled or another one's. */
@@ -293,9 +379,11 @@ static const struct {
   {"hltirq", "irq=", "the same, halted in between", run_hltirq},
   {"idle", "", "cli; hlt", run_idle},
   {"spin", "", "jumps to itself", run_spin},
-  {"loop", "count=", "9 instructions, one load, one store", run_loop},
-  {"fib", "count=", "fib(24) by recursion", run_fib},
-  {"mem", "count=", "read-modify-write in four widths", run_mem},
+  {"loop", "count= at=", "9 instructions, one load, one store", run_loop},
+  {"fib", "count= at=", "fib(24) by recursion", run_fib},
+  {"mem", "count= at=", "read-modify-write in four widths", run_mem},
+  {"dispersed", "count= at=", "walks through 4 MiB of code", run_dispersed},
+  {"decode", "at=", "the same once, where it was never executed; needs 96 MiB", run_decode},
   {"soak", "a= b= c= count=", "three test devices at these ports, every answer checked", run_soak},
   {"counter", "port= count=", "a COUNTER that must go up by one at each read", run_counter},
   {"triple", "", "triple fault", run_triple},

@@ -36,6 +36,23 @@ describe.each(ENGINES)("%s", (engine) => {
     expect(machine.regs.rax).toBe(9n);
   });
 
+  it("takes both ways of an if, and sees a change of either", () => {
+    const machine = new TestMachine(engine, 32);
+    // What lies behind the JMP is decoded with the block, since the JZ leads there.
+    const code = assemble("mov eax, 0; test bl, 1; jz 1f; add eax, 10; jmp 2f; 1: add eax, 20; 2: add eax, 1", 32);
+    const [odd, even] = [CODE + 0xc, CODE + 0x11];
+    expect([machine.run(code, CODE), code[odd - CODE], code[even - CODE]]).toEqual([EngineExit.HLT, 10, 20]);
+    const result = (rbx: bigint): bigint => {
+      machine.set({ rbx, rip: BigInt(CODE) });
+      machine.engine.run();
+      return machine.regs.rax;
+    };
+    expect([result(0n), result(1n), result(2n)]).toEqual([21n, 11n, 21n]);
+    // By the guest, so that its own records go.
+    machine.run(assemble(`mov byte ptr [${odd}], 30; mov byte ptr [${even}], 40`, 32), CODE + 0x1000);
+    expect([result(0n), result(1n)]).toEqual([41n, 31n]);
+  });
+
   it("runs data stores beside code without harm", () => {
     const machine = new TestMachine(engine, 32);
     machine.run(assemble("mov ecx, 1000; 1: inc dword ptr [0x100f00]; loop 1b", 32), CODE);
