@@ -46,10 +46,10 @@ export const ZONE = {
   kick: 0x1000,
   /** Record buffer of one instruction: the interpreter's, and the single-step buffer of `patch`. */
   buffer: 0x2000,
-  /** Software TLBs: three classes, each a read table and a write table. */
+  /** Software TLBs: TLB_SETS of three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
-  /** RIP -> record, for indirect jumps and returns. */
-  jumpCache: 0x0004_0000,
+  /** RIP -> record, for indirect jumps and returns: one table for CPL 0 to 2, one for CPL 3 (CPU.jumpBase). */
+  jumpCache: 0x000d_0000,
   /** Hash of block heads: guest-physical address and mode -> first record. */
   blocks: 0x0010_0000,
   /** Per guest-physical page: u32 first block whose bytes lie in it, 0 if none. */
@@ -62,6 +62,7 @@ export const ZONE = {
 
 export const JUMP_CACHE_ENTRIES = 4096;
 export const JUMP_CACHE_ENTRY_SIZE = 16;
+export const JUMP_CACHE_SIZE = JUMP_CACHE_ENTRIES * JUMP_CACHE_ENTRY_SIZE;
 export const BLOCK_HASH_ENTRIES = 0x4_0000;
 export const RECORDS_SIZE = ZONE.codeGranules - ZONE.records;
 
@@ -73,15 +74,22 @@ export const TLB = {
   write: 0x4000,
   /** Bytes of one class: read table and write table. */
   classSize: 0x8000,
-  /** Fields of an entry: i64 tag (linear page address; odd is empty), u32 addend (linear memory - guest linear), u32 guest-physical page. */
+  /** Fields of an entry: i64 tag (linear page address; odd is empty), u32 addend (linear memory - guest linear), u32 guest-physical page, with bits of TLB_PAGE. */
   tag: 0,
   addend: 8,
   gpa: 12,
 } as const;
 
-/** TLB classes, as multiples of TLB.classSize from ZONE.tlb. Supervisor with AC set differs once SMAP is on. */
+/** What an entry's page is, in the low bits of its TLB.gpa; `user` only in CPU.walkPage: U/S is set on all levels. */
+export const TLB_PAGE = { global: 1, large: 2, user: 4 } as const;
+
+/** TLB classes, as multiples of TLB.classSize from their set. Supervisor with AC set differs from the first under SMAP. */
 export const TLB_CLASS = { supervisor: 0, supervisorAc: 1, user: 2 } as const;
 export const TLB_CLASS_COUNT = 3;
+/** A set of the three classes for each PCID that was used last. All classes of all sets fit into the bits of a u32. */
+export const TLB_SETS = 8;
+export const TLB_SET_SIZE = TLB_CLASS_COUNT * TLB.classSize;
+export const TLB_ALL_CLASSES = 2 ** (TLB_SETS * TLB_CLASS_COUNT) - 1;
 
 /** Linear address of vCPU i's zone. */
 export function vcpuZone(index: number): number {

@@ -4,8 +4,11 @@
  * Left out: LOCK as wasm atomics, the `ordered` mode, segment limits.
  */
 
+import { ACCESS, RMW } from "../cpu/access.ts";
+import { CR4 } from "../cpu/control.ts";
+import { RFLAGS } from "../cpu/flags.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { TLB, ZONE } from "../cpu/zones.ts";
+import { TLB, TLB_CLASS, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64, type Store } from "../wasm/expr.ts";
 import type { Emitter, HelperName, Operand, Size } from "./emitter.ts";
@@ -24,7 +27,7 @@ export interface Frame {
   readonly resume: Label;
   /** Leave the function; $ip is the record to go on with. */
   readonly leave: Label;
-  /** Function indices of the imports. */
+  /** Function indices of the imports, and of what fill.ts defines. */
   readonly imports: {
     readonly miss: number;
     readonly storeMiss: number;
@@ -44,7 +47,6 @@ export interface FormFacts {
 
 const STORES: Readonly<Record<Size, Store>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
 const LOADS = { 8: i64.load8u, 16: i64.load16u, 32: i64.load32u, 64: i64.load } as const;
-const RMW = 0x100;
 
 export class InterpStage implements Emitter {
   readonly #frame: Frame;
@@ -192,6 +194,22 @@ export class InterpStage implements Emitter {
     this.#code.store("i32", this.#frame.cpu, value, CPU.eflags);
   }
 
+  setAlignmentCheck(on: boolean): void {
+    const { cpu } = this.#frame;
+    const store = (value: Expr, field: number): void => this.#code.store("i32", cpu, value, field);
+    const flags = i32.load(cpu, CPU.eflags);
+    store(on ? i32.or(flags, i32.const(RFLAGS.AC)) : i32.and(flags, i32.const(~RFLAGS.AC)), CPU.eflags);
+    store(i32.const(on ? ACCESS.ac : 0), CPU.dataAccess);
+    // As updateMode() in cpu/control.ts chooses the class.
+    const smap = i32.and(i32.shru(i32.load(cpu, CPU.cr4), i32.const(Math.log2(CR4.SMAP))), i32.const(1));
+    const other = i32.mul(smap, i32.const(TLB_CLASS.supervisorAc * TLB.classSize));
+    const set = i32.load(cpu, CPU.tlbSet);
+    store(on ? i32.add(set, other) : set, CPU.tlbBase);
+  }
+  privilege(): Expr {
+    return i32.load(this.#frame.cpu, CPU.cpl);
+  }
+
   // --- memory
 
   load(linear: Expr, size: Size): Expr {
@@ -280,7 +298,8 @@ export class InterpStage implements Emitter {
     const to = code.let(rip);
     // Jump cache: tag RIP, u32 record, u32 page offset. Index: the low bits, mixed with the page number.
     const mixed = i64.toI32(i64.xor(to, i64.shru(to, i64.const(12))));
-    const entry = code.let(i32.add(cpu, i32.shl(i32.and(mixed, i32.const(0xfff)), i32.const(4))));
+    const jumpBase = i32.load(cpu, CPU.jumpBase);
+    const entry = code.let(i32.add(jumpBase, i32.shl(i32.and(mixed, i32.const(0xfff)), i32.const(4))));
     code.if(
       i64.eq(i64.load(entry, ZONE.jumpCache), to),
       () => {

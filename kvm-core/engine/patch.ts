@@ -9,7 +9,7 @@
  */
 
 import { CPU } from "../cpu/state.ts";
-import { JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
+import { GPA_CODE, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded } from "../isa/decode.ts";
 import { BlockTable } from "./blocks.ts";
@@ -68,7 +68,7 @@ export class PatchEngine extends Machine {
     const ip = this.enter();
     if (ip === 0 || this.inBuffer(ip) || state.get(CPU.rip) !== lo || state.high(CPU.rip) !== hi) return ip;
     const mixed = lo ^ ((lo >>> 12) | (hi << 20));
-    const entry = (state.zone + ZONE.jumpCache + (mixed & 0xfff) * JUMP_CACHE_ENTRY_SIZE) >>> 2;
+    const entry = (state.get(CPU.jumpBase) + ZONE.jumpCache + (mixed & 0xfff) * JUMP_CACHE_ENTRY_SIZE) >>> 2;
     state.u32[entry] = lo;
     state.u32[entry + 1] = hi;
     state.u32[entry + 2] = ip;
@@ -110,8 +110,10 @@ export class PatchEngine extends Machine {
     return to;
   }
 
-  protected codeWritten(gpa: number, size: number): void {
+  protected pageWritten(gpa: number, size: number, flags: number): void {
+    if (!(flags & GPA_CODE)) return;
     this.#blocks.invalidate(gpa, size);
+    if (!this.#blocks.hasCode(gpa)) this.memory.unprotectPage(gpa);
   }
 
   protected forgetAddresses(): void {

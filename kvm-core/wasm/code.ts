@@ -84,6 +84,14 @@ export class Code {
     this.body.unsigned(offset);
   }
 
+  /** `result` takes what lay at `address`, which becomes `value` if that was `expected`; their type says the width. */
+  compareExchange(result: Expr, address: Expr, expected: Expr, value: Expr): void {
+    for (const operand of [address, expected, value]) this.#expr(operand);
+    const wide = result.type === "i64";
+    this.body.bytes(0xfe, wide ? 0x49 : 0x48, wide ? 3 : 2, 0, 0x21);
+    this.body.unsigned(Number(result.value));
+  }
+
   /** A call statement; `result` takes its value. */
   call(func: number, args: readonly Expr[], result?: Expr): void {
     for (const arg of args) this.#expr(arg);
@@ -183,7 +191,8 @@ export class Code {
     const { body } = this;
     switch (e.kind) {
       case "local":
-        body.byte(0x20);
+      case "global":
+        body.byte(e.op);
         body.unsigned(Number(e.value));
         break;
       case "const":
