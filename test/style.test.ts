@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // The instruction set knows nothing of engines, the assembler nothing of x86.
   "kvm-core/wasm": [],
   "kvm-core/cpu": [],
-  "kvm-core/mmu": ["kvm-core/cpu"],
+  "kvm-core/mmu": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/emit": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/isa": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/wasm"],
   "kvm-core/engine": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/isa", "kvm-core/mmu", "kvm-core/wasm"],

@@ -4,6 +4,8 @@
  * Left out: bits of features that are not built; writing them gives #GP.
  */
 
+import { ACCESS } from "./access.ts";
+import { RFLAGS } from "./flags.ts";
 import { ATTRIBUTE } from "./segment.ts";
 import { CPU, SEG } from "./state.ts";
 import { TLB, TLB_CLASS, ZONE } from "./zones.ts";
@@ -23,12 +25,27 @@ export const CR0 = {
 } as const;
 const CR0_BITS = Object.values(CR0).reduce((all, bit) => all | bit, 0);
 
-export const CR4 = { TSD: 1 << 2, DE: 1 << 3, PSE: 1 << 4, PAE: 1 << 5, MCE: 1 << 6, PGE: 1 << 7 } as const;
+export const CR4 = {
+  TSD: 1 << 2,
+  DE: 1 << 3,
+  PSE: 1 << 4,
+  PAE: 1 << 5,
+  MCE: 1 << 6,
+  PGE: 1 << 7,
+  PCIDE: 1 << 17,
+  SMEP: 1 << 20,
+  SMAP: 1 << 21,
+} as const;
 const CR4_BITS = Object.values(CR4).reduce((all, bit) => all | bit, 0);
 
 export const EFER = { SCE: 1 << 0, LME: 1 << 8, LMA: 1 << 10, NXE: 1 << 11 } as const;
 /** EFER bits that software may write; LMA follows from LME and CR0.PG. */
 export const EFER_WRITABLE = EFER.LME | EFER.NXE;
+
+/** Physical-address bits (MAXPHYADDR): those above are reserved in CR3 and in paging-structure entries. */
+export const PHYSICAL_BITS = 40;
+/** CR3 bits 11..0 while CR4.PCIDE is set. */
+export const PCID_MASK = 0xfff;
 
 /** The decode mode: what besides the bytes decides what an instruction means. Four bits, part of a block's key. */
 export const MODE = { code16: 0, code32: 1, code64: 2, codeSize: 3, stack32: 4, flat: 8 } as const;
@@ -49,7 +66,22 @@ export function validCr4(lo: number, hi: number): boolean {
   return hi === 0 && (lo & ~CR4_BITS) === 0;
 }
 
-/** Recomputes CPU.mode, CPU.cpl and CPU.tlbBase after segments, CR0 or EFER changed. */
+/** A value that MOV CR3 may set; bit 63, which is no bit of CR3, is the caller's to look at. */
+export function validCr3(hi: number): boolean {
+  return hi >>> (PHYSICAL_BITS - 32) === 0;
+}
+
+/** PCIDs need IA-32e mode, and paging stays on while they are enabled (SDM volume 3, 4.10.1). */
+export function validPcide(cr0: number, cr4: number, efer: number): boolean {
+  return !(cr4 & CR4.PCIDE) || ((cr0 & CR0.PG) !== 0 && (efer & EFER.LMA) !== 0);
+}
+
+/** PAE paging is in use, so that the PDPTE registers are (SDM volume 3, 4.4.1). */
+export function usesPdptes(cr0: number, cr4: number, efer: number): boolean {
+  return (cr0 & CR0.PG) !== 0 && (cr4 & CR4.PAE) !== 0 && (efer & EFER.LMA) === 0;
+}
+
+/** Recomputes CPU.mode, CPU.cpl, CPU.dataAccess and CPU.tlbBase after segments, control registers, EFER or AC changed. */
 export function updateMode(u32: Uint32Array, zone: number): void {
   const cpu = zone + ZONE.cpu;
   const cs = u32[(cpu + CPU.attributes + SEG.cs * 4) >>> 2]!;
@@ -67,6 +99,9 @@ export function updateMode(u32: Uint32Array, zone: number): void {
   }
   u32[(cpu + CPU.mode) >>> 2] = mode;
   u32[(cpu + CPU.cpl) >>> 2] = cpl;
-  const tlbClass = cpl === 3 ? TLB_CLASS.user : TLB_CLASS.supervisor;
-  u32[(cpu + CPU.tlbBase) >>> 2] = zone + ZONE.tlb + tlbClass * TLB.classSize;
+  const ac = (u32[(cpu + CPU.eflags) >>> 2]! & RFLAGS.AC) !== 0;
+  const smap = (u32[(cpu + CPU.cr4) >>> 2]! & CR4.SMAP) !== 0;
+  u32[(cpu + CPU.dataAccess) >>> 2] = cpl === 3 ? ACCESS.user : ac ? ACCESS.ac : 0;
+  const tlbClass = cpl === 3 ? TLB_CLASS.user : ac && smap ? TLB_CLASS.supervisorAc : TLB_CLASS.supervisor;
+  u32[(cpu + CPU.tlbBase) >>> 2] = u32[(cpu + CPU.tlbSet) >>> 2]! + tlbClass * TLB.classSize;
 }

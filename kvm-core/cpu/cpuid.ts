@@ -5,6 +5,7 @@
  */
 
 import type { CpuidEntry } from "../../shared/ioctls.ts";
+import { PHYSICAL_BITS } from "./control.ts";
 import { CPU, CPUID_ENTRY_SIZE, MAX_CPUID_ENTRIES } from "./state.ts";
 
 const SIGNIFICANT_INDEX = 1;
@@ -23,20 +24,23 @@ const brand = (at: number): CpuidEntry => {
   return leaf(0x8000_0002 + at, part(0), part(1), part(2), part(3));
 };
 
-/** Leaf 1 EDX: PSE TSC MSR PAE CX8 PGE CMOV PAT. Leaf 1 ECX: POPCNT and HYPERVISOR. */
+/**
+ * Leaf 1 EDX: PSE TSC MSR PAE CX8 PGE CMOV PAT PSE36. Leaf 1 ECX: PCID POPCNT and HYPERVISOR.
+ * Leaf 7 EBX: SMEP INVPCID SMAP.
+ */
 export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
   leaf(0, 7, text("Genu"), text("ntel"), text("ineI")),
   // Family 6, model 15, stepping 1; one logical processor, CLFLUSH line of 64 bytes.
-  leaf(1, 0x0000_06f1, 0x0001_0800, bits(23, 31), bits(3, 4, 5, 6, 8, 13, 15, 16)),
-  leaf(7, 0),
+  leaf(1, 0x0000_06f1, 0x0001_0800, bits(17, 23, 31), bits(3, 4, 5, 6, 8, 13, 15, 16, 17)),
+  leaf(7, 0, bits(7, 10, 20)),
   leaf(0x8000_0000, 0x8000_0008),
   // ECX: LAHF. EDX: NX, 1 GiB pages, long mode.
   leaf(0x8000_0001, 0, 0, bits(0), bits(20, 26, 29)),
   brand(0),
   brand(1),
   brand(2),
-  // 40 physical and 48 linear address bits.
-  leaf(0x8000_0008, 0x3028),
+  // Physical and linear address bits.
+  leaf(0x8000_0008, PHYSICAL_BITS | (48 << 8)),
 ];
 
 /** KVM_SET_CPUID2. False if there are more entries than fit. */

@@ -263,4 +263,6 @@ export function popFlags(state: VcpuState, value: number, width: number, fromIre
   if (width === 16) writable &= 0xffff;
   const result = (old & ~writable) | (value & writable);
   writeFlags(state.u32, state.zone, fromIret ? result : result & ~RFLAGS.RF);
+  // SMAP: AC decides which TLBs serve.
+  if ((old ^ result) & RFLAGS.AC) updateMode(state.u32, state.zone);
 }

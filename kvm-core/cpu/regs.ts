@@ -5,7 +5,7 @@
  */
 
 import type { KvmRegs, KvmSregs } from "../../shared/ioctls.ts";
-import { CR0, CR4, EFER, updateMode, validCr0, validCr4 } from "./control.ts";
+import { CR0, CR4, EFER, PHYSICAL_BITS, updateMode, validCr0, validCr4, validPcide } from "./control.ts";
 import { readFlags, writeFlags } from "./flags.ts";
 import { readSegment, writeSegment } from "./segment.ts";
 import { CPU, GPR, SEG } from "./state.ts";
@@ -35,6 +35,7 @@ export function setRegs(memory: WebAssembly.Memory, zone: number, regs: KvmRegs)
   }
   view.setBigUint64(zone + CPU.rip, BigInt.asUintN(64, regs.rip), true);
   writeFlags(new Uint32Array(memory.buffer), zone, Number(BigInt.asUintN(32, regs.rflags)));
+  updateMode(new Uint32Array(memory.buffer), zone);
   view.setUint32(zone + CPU.shadow, 0, true);
   view.setUint32(zone + CPU.resumeRecord, 0, true);
 }
@@ -89,9 +90,10 @@ function validSregs(sregs: KvmSregs): boolean {
   if (!validCr0(...half(sregs.cr0)) || !validCr4(...half(sregs.cr4)) || sregs.cr8 > 15n) return false;
   const efer = Number(sregs.efer);
   if (efer & ~(EFER.SCE | EFER.LME | EFER.LMA | EFER.NXE) || sregs.efer >> 32n !== 0n) return false;
+  if (!validPcide(Number(sregs.cr0), Number(sregs.cr4), efer)) return false;
   const paging = (sregs.cr0 & BigInt(CR0.PG >>> 0)) !== 0n;
   if (efer & EFER.LME && paging) {
-    return (sregs.cr4 & BigInt(CR4.PAE)) !== 0n && (efer & EFER.LMA) !== 0 && sregs.cr3 >> 52n === 0n;
+    return (sregs.cr4 & BigInt(CR4.PAE)) !== 0n && (efer & EFER.LMA) !== 0 && sregs.cr3 >> BigInt(PHYSICAL_BITS) === 0n;
   }
   return (efer & EFER.LMA) === 0 && sregs.cs.l === 0;
 }

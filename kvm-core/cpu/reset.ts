@@ -11,6 +11,7 @@ import { writeFlags } from "./flags.ts";
 import { resetMsrs } from "./msr.ts";
 import { writeSegment } from "./segment.ts";
 import { CPU, GPR, SEG } from "./state.ts";
+import { TLB_ALL_CLASSES, ZONE } from "./zones.ts";
 
 const REAL_MODE: KvmSegment = {
   base: 0n,
@@ -46,6 +47,9 @@ export function resetVcpu(memory: WebAssembly.Memory, zone: number, vcpuId: numb
   view.setUint32(zone + CPU.dr + 7 * 8, 0x0000_0400, true);
   view.setUint32(zone + CPU.vcpuId, vcpuId, true);
   view.setUint32(zone + CPU.stale, 1, true);
+  // The TLBs have not been reset, so all of them have to be taken for used.
+  view.setUint32(zone + CPU.tlbSet, zone + ZONE.tlb, true);
+  view.setUint32(zone + CPU.tlbUsed, TLB_ALL_CLASSES, true);
   writeFlags(u32, zone, 0);
   resetMsrs(view, zone);
   setCpuid(memory, zone, SUPPORTED_CPUID);

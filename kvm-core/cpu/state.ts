@@ -4,7 +4,7 @@
  * Left out: x87, SSE and debug-register behaviour; their fields come with their instructions.
  */
 import { layout } from "../../shared/layout.ts";
-import { PAGE_SIZE } from "./zones.ts";
+import { PAGE_SIZE, TLB_SETS } from "./zones.ts";
 
 /** CPUID entries that fit (KVM_MAX_CPUID_ENTRIES is 256 on Linux; a PC needs about 30). */
 export const MAX_CPUID_ENTRIES = 64;
@@ -35,6 +35,8 @@ export const CPU = layout({
   pending: "u32",
   /** Linear address of the read table of the TLB class in force. */
   tlbBase: "u32",
+  /** Bits of ACCESS for a data access of the program's: user or ac. */
+  dataAccess: "u32",
   /** Decode mode, MODE in control.ts. */
   mode: "u32",
   /** Data of an MMIO access, little endian. */
@@ -47,6 +49,26 @@ export const CPU = layout({
   address: "u64",
   data: ["u64", 2],
   bounce: ["u64", 2],
+  // --- MMU: what a walk gives (mmu/walker.ts), and which TLBs are in use (mmu/tlb.ts)
+  /** Guest-physical address, below 2^PHYSICAL_BITS. */
+  walkGpa: "u64",
+  /** TLB_PAGE bits of the page. */
+  walkPage: "u32",
+  /** Error code of the page fault. */
+  walkError: "u32",
+  /** The four PDPTE registers of PAE paging. */
+  pdpte: ["u64", 4],
+  /** Bit (address >> 30) modulo 64: its GiB has entries of pages larger than 4 KiB. */
+  tlbLarge: "u64",
+  /** Linear address of the TLB set in force. */
+  tlbSet: "u32",
+  /** Bit set * 3 + class: the class has entries; has entries of global pages. */
+  tlbUsed: "u32",
+  tlbGlobal: "u32",
+  /** The set that is taken next when a PCID has none. */
+  tlbVictim: "u32",
+  /** Per set: its PCID, or NO_PCID. */
+  tlbPcid: ["u32", TLB_SETS],
   // --- interrupts
   cpl: "u32",
   /** Non-zero: interrupts are held off while RIP is shadowRip (STI, MOV SS, POP SS). */

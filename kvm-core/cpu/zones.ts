@@ -50,9 +50,9 @@ export const ZONE = {
   buffer: 0x2000,
   /** What the exit path keeps for its generated half (vcpu/exit-cells.ts), private to kvm-core. */
   exits: 0x3000,
-  /** u32, a multiple of JUMP.generation: entries of the jump cache with another one do not count. It survives a reset. */
+  /** u32: JUMP.user and a multiple of JUMP.generation: entries of the jump cache with another one do not count. It survives a reset. */
   jumpGeneration: 0x4000,
-  /** Software TLBs: three classes, each a read table and a write table. */
+  /** Software TLBs: TLB_SETS of three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
   /** Hash of block heads: guest-physical address and mode -> first record. */
   blocks: 0x0010_0000,
@@ -73,12 +73,14 @@ export const ZONE = {
 export const JUMP = {
   entries: 0x1_0000,
   entrySize: 16,
-  /** Fields of an entry: u64 RIP, u32 record, u32 generation | offset of the RIP in its linear page. */
+  /** Fields of an entry: u64 RIP, u32 record, u32 generation | user | offset of the RIP in its linear page. */
   rip: 0,
   record: 8,
   check: 12,
+  /** Set for CPL 3: what the one privilege level may execute the other may not. */
+  user: 0x1000,
   /** The step from one generation to the next; generation 0 is never in force, so zeroed memory is an empty cache. */
-  generation: 0x1000,
+  generation: 0x2000,
   /** Index: RIP ^ RIP >> hashShift, so that functions a multiple of 64 KiB apart do not meet. */
   hashShift: 16,
 } as const;
@@ -93,15 +95,22 @@ export const TLB = {
   write: 0x4000,
   /** Bytes of one class: read table and write table. */
   classSize: 0x8000,
-  /** Fields of an entry: i64 tag (linear page address; odd is empty), u32 addend (linear memory - guest linear), u32 guest-physical page. */
+  /** Fields of an entry: i64 tag (linear page address; odd is empty), u32 addend (linear memory - guest linear), u32 guest-physical page, with bits of TLB_PAGE. */
   tag: 0,
   addend: 8,
   gpa: 12,
 } as const;
 
-/** TLB classes, as multiples of TLB.classSize from ZONE.tlb. Supervisor with AC set differs once SMAP is on. */
+/** What an entry's page is, in the low bits of its TLB.gpa; `user` only in CPU.walkPage: U/S is set on all levels. */
+export const TLB_PAGE = { global: 1, large: 2, user: 4 } as const;
+
+/** TLB classes, as multiples of TLB.classSize from their set. Supervisor with AC set differs from the first under SMAP. */
 export const TLB_CLASS = { supervisor: 0, supervisorAc: 1, user: 2 } as const;
 export const TLB_CLASS_COUNT = 3;
+/** A set of the three classes for each PCID that was used last. All classes of all sets fit into the bits of a u32. */
+export const TLB_SETS = 8;
+export const TLB_SET_SIZE = TLB_CLASS_COUNT * TLB.classSize;
+export const TLB_ALL_CLASSES = 2 ** (TLB_SETS * TLB_CLASS_COUNT) - 1;
 
 /** Linear address of vCPU i's zone. */
 export function vcpuZone(index: number): number {

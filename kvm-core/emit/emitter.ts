@@ -58,6 +58,7 @@ export const HELPERS = [
   "farJump",
   "farRet",
   "invlpg",
+  "invpcid",
   "swapgs",
   "clts",
   "cmpxchg16b",
@@ -116,6 +117,10 @@ export interface Emitter {
   /** i32, 1 or 0: the direction flag. */
   direction(): Expr;
   setDirection(on: boolean): void;
+  /** Sets or clears RFLAGS.AC at supervisor level; under SMAP other TLBs serve then. */
+  setAlignmentCheck(on: boolean): void;
+  /** i32: the current privilege level. */
+  privilege(): Expr;
 
   /** Memory at a linear address. */
   load(linear: Expr, size: Size): Expr;

@@ -5,8 +5,11 @@
  * branch that V8's optimiser cannot see through.
  */
 
+import { ACCESS, RMW } from "../cpu/access.ts";
+import { CR4 } from "../cpu/control.ts";
+import { RFLAGS } from "../cpu/flags.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { JUMP, TLB, ZONE } from "../cpu/zones.ts";
+import { JUMP, PAGE_SIZE, TLB, TLB_CLASS, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
@@ -25,7 +28,7 @@ export interface Frame {
   readonly resume: Label;
   /** Leave the function; $ip is the record to go on with. */
   readonly leave: Label;
-  /** Function indices of the imports. */
+  /** Function indices of the imports, and of what fill.ts defines. */
   readonly imports: {
     readonly miss: number;
     readonly storeMiss: number;
@@ -49,7 +52,6 @@ export interface FormFacts {
 const STORES: Readonly<Record<Size, Store>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
 const LOADS = { 8: i64.load8u, 16: i64.load16u, 32: i64.load32u, 64: i64.load } as const;
 const EXCHANGES: Readonly<Record<Size, CompareExchange>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
-const RMW = 0x100;
 
 export class InterpStage implements Emitter {
   readonly #frame: Frame;
@@ -249,6 +251,22 @@ export class InterpStage implements Emitter {
     this.#code.store("i32", this.#frame.cpu, value, CPU.eflags);
   }
 
+  setAlignmentCheck(on: boolean): void {
+    const { cpu } = this.#frame;
+    const store = (value: Expr, field: number): void => this.#code.store("i32", cpu, value, field);
+    const flags = i32.load(cpu, CPU.eflags);
+    store(on ? i32.or(flags, i32.const(RFLAGS.AC)) : i32.and(flags, i32.const(~RFLAGS.AC)), CPU.eflags);
+    store(i32.const(on ? ACCESS.ac : 0), CPU.dataAccess);
+    // As updateMode() in cpu/control.ts chooses the class.
+    const smap = i32.and(i32.shru(i32.load(cpu, CPU.cr4), i32.const(Math.log2(CR4.SMAP))), i32.const(1));
+    const other = i32.mul(smap, i32.const(TLB_CLASS.supervisorAc * TLB.classSize));
+    const set = i32.load(cpu, CPU.tlbSet);
+    store(on ? i32.add(set, other) : set, CPU.tlbBase);
+  }
+  privilege(): Expr {
+    return i32.load(this.#frame.cpu, CPU.cpl);
+  }
+
   // --- memory
 
   load(linear: Expr, size: Size): Expr {
@@ -338,12 +356,12 @@ export class InterpStage implements Emitter {
     const mixed = i64.toI32(i64.xor(to, i64.shru(to, i64.const(JUMP.hashShift))));
     const index = i32.shl(i32.and(mixed, i32.const(JUMP.entries - 1)), i32.const(Math.log2(JUMP.entrySize)));
     const entry = code.let(i32.add(cpu, index));
-    // Of the same generation: then it is the page offset. Else it is larger.
+    // Of the same generation and privilege: then it is the page offset. Else it is larger.
     const check = i32.load(entry, ZONE.jumpCache + JUMP.check);
     const offset = code.let(i32.xor(check, i32.load(cpu, ZONE.jumpGeneration)));
     const sameRip = i64.eq(i64.load(entry, ZONE.jumpCache + JUMP.rip), to);
     code.if(
-      i32.and(sameRip, i32.ltu(offset, i32.const(JUMP.generation))),
+      i32.and(sameRip, i32.ltu(offset, i32.const(PAGE_SIZE))),
       () => {
         code.set(ip, i32.load(entry, ZONE.jumpCache + JUMP.record));
         code.store("i64", cpu, i64.sub(to, i32.toI64u(offset)), CPU.ripBase);

@@ -211,7 +211,7 @@ export class FarUnit {
     const slots: Slot[] = [];
     for (let i = 0; i < count; i++) {
       const at = add64(state.gpr(GPR.rsp), state.high(CPU.gpr + GPR.rsp * 8), base + i * size, long);
-      if (!this.#memory.read(at.lo, at.hi, size)) return undefined;
+      if (!this.#memory.readStack(at.lo, at.hi, size)) return undefined;
       slots.push({ lo: this.#memory.value, hi: this.#memory.valueHigh });
     }
     return slots;

@@ -7,13 +7,27 @@
  * or CPU.exit that run() is over.
  */
 
-import { CR0, CR4, EFER, EFER_WRITABLE, fixCr0, updateMode, validCr0, validCr4 } from "../cpu/control.ts";
+import {
+  CR0,
+  CR4,
+  EFER,
+  EFER_WRITABLE,
+  fixCr0,
+  PCID_MASK,
+  updateMode,
+  usesPdptes,
+  validCr0,
+  validCr3,
+  validCr4,
+  validPcide,
+} from "../cpu/control.ts";
 import { findCpuid } from "../cpu/cpuid.ts";
 import { popFlags, VECTOR } from "../cpu/exception.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import type { HelperName } from "../emit/emitter.ts";
+import { loadPdptes } from "../mmu/pdpte.ts";
 import type { Transfer } from "./far.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
@@ -237,7 +251,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
         ((state.get(base) >>> 16) | (state.high(base) << 16)) >>> 0,
       );
       state.set64(CPU.bounce + 8, state.high(base) >>> 16, 0);
-      if (m.memory.writeBytes(lo, hi, long ? 10 : 6, m.memory.userBit)) return NEXT;
+      if (m.memory.writeBytes(lo, hi, long ? 10 : 6, m.memory.dataAccess)) return NEXT;
       return fault(ip, m.memory.faultVector, m.memory.faultCode);
     },
 
@@ -246,7 +260,8 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       m.current = ip;
       const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
       const long = (state.get(CPU.mode) & 3) === 2;
-      if (!m.memory.readBytes(lo, hi, long ? 10 : 6, 0)) return fault(ip, m.memory.faultVector, m.memory.faultCode);
+      if (!m.memory.readBytes(lo, hi, long ? 10 : 6, m.memory.dataAccess))
+        return fault(ip, m.memory.faultVector, m.memory.faultCode);
       const [w0, w1, w2] = [state.get(CPU.bounce), state.high(CPU.bounce), state.get(CPU.bounce + 8)];
       let base = ((w0 >>> 16) | (w1 << 16)) >>> 0;
       if (size === 16) base &= 0xff_ffff;
@@ -264,7 +279,18 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
 
     invlpg(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
-      m.memory.flushPage(state.get(CPU.data));
+      m.memory.tlb.flushPage(state.get(CPU.data), state.high(CPU.data));
+      m.modeChanged();
+      return NEXT;
+    },
+
+    invpcid(ip, type, typeHigh) {
+      if (!privileged()) return fault(ip, VECTOR.GP);
+      m.current = ip;
+      const { memory: unit } = m;
+      const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
+      if (!unit.readBytes(lo, hi, 16, unit.dataAccess)) return fault(ip, unit.faultVector, unit.faultCode);
+      if (typeHigh !== 0 || !invalidatePcid(m, type)) return fault(ip, VECTOR.GP);
       m.modeChanged();
       return NEXT;
     },
@@ -321,6 +347,39 @@ function debugField(register: number): number {
   return CPU.dr + (register === 4 || register === 5 ? register + 2 : register) * 8;
 }
 
+/** INVPCID with the descriptor in CPU.bounce: PCID, then linear address. False for #GP. */
+function invalidatePcid({ state, memory }: Machine, type: number): boolean {
+  const pcid = state.get(CPU.bounce);
+  if (pcid & ~PCID_MASK || state.high(CPU.bounce) !== 0) return false;
+  const named = type === 0 || type === 1;
+  if (named && pcid !== 0 && !(state.get(CPU.cr4) & CR4.PCIDE)) return false;
+  const [lo, hi] = [state.get(CPU.bounce + 8), state.high(CPU.bounce + 8)];
+  switch (type) {
+    case 0:
+      if (hi !== ((hi << 16) >> 16) >>> 0) return false;
+      memory.tlb.flushPage(lo, hi);
+      return true;
+    case 1:
+      memory.tlb.flushPcid(pcid);
+      return true;
+    case 2:
+      memory.tlb.flush();
+      return true;
+    case 3:
+      memory.tlb.flushAllPcids();
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** PAE paging loads its PDPTEs when one of these changes (SDM volume 3, 4.4.1). */
+const PDPTE_CR0 = CR0.CD | CR0.NW | CR0.PG;
+const PDPTE_CR4 = CR4.PAE | CR4.PGE | CR4.PSE | CR4.SMEP;
+/** What entries of the TLBs depend on. */
+const TLB_CR0 = CR0.PE | CR0.PG | CR0.WP;
+const TLB_CR4 = CR4.PSE | CR4.PAE | CR4.PGE | CR4.PCIDE | CR4.SMEP | CR4.SMAP;
+
 /** MOV to a control register; false for #GP. */
 function writeControl(m: Machine, register: number, lo: number, hi: number): boolean {
   const { state } = m;
@@ -329,33 +388,51 @@ function writeControl(m: Machine, register: number, lo: number, hi: number): boo
       if (!validCr0(lo, hi)) return false;
       const old = state.get(CPU.cr0);
       const next = fixCr0(lo);
-      const efer = state.get(CPU.efer);
+      const cr4 = state.get(CPU.cr4);
+      let efer = state.get(CPU.efer);
       if ((old ^ next) & CR0.PG && efer & EFER.LME) {
         // SDM volume 3, 9.8.5: PG with LME enters IA-32e mode; it needs PAE, and neither way may be taken in 64-bit code.
         if ((state.get(CPU.mode) & 3) === 2) return false;
-        if (next & CR0.PG && !(state.get(CPU.cr4) & CR4.PAE)) return false;
-        state.set(CPU.efer, next & CR0.PG ? efer | EFER.LMA : efer & ~EFER.LMA);
+        if (next & CR0.PG && !(cr4 & CR4.PAE)) return false;
+        efer = next & CR0.PG ? efer | EFER.LMA : efer & ~EFER.LMA;
       }
+      if (!validPcide(next, cr4, efer)) return false;
+      const loads = usesPdptes(next, cr4, efer) && ((old ^ next) & PDPTE_CR0) !== 0;
+      if (loads && !loadPdptes(state, state.get(CPU.cr3))) return false;
+      state.set(CPU.efer, efer);
       state.set(CPU.cr0, next);
-      const flushes = CR0.PE | CR0.PG | CR0.WP;
       updateMode(state.u32, state.zone);
-      if ((old ^ next) & flushes) m.flushTlb();
+      if (loads || (old ^ next) & TLB_CR0) m.flushTlb();
       return true;
     }
     case 2:
       state.set64(CPU.cr2, lo, hi);
       return true;
-    case 3:
-      if (hi >>> 20) return false;
-      state.set64(CPU.cr3, lo, hi);
-      m.flushTlb();
+    case 3: {
+      const [cr0, cr4] = [state.get(CPU.cr0), state.get(CPU.cr4)];
+      // Bit 63 is no bit of CR3: with PCIDs it asks to keep the TLB entries.
+      const keep = (cr4 & CR4.PCIDE) !== 0 && hi >>> 31 === 1;
+      const high = keep ? hi & 0x7fff_ffff : hi;
+      if (!validCr3(high)) return false;
+      if (usesPdptes(cr0, cr4, state.get(CPU.efer)) && !loadPdptes(state, lo)) return false;
+      state.set64(CPU.cr3, lo, high);
+      m.memory.tlb.loadCr3(keep);
+      m.modeChanged();
       return true;
-    case 4:
-      if (!validCr4(lo, hi)) return false;
-      if (state.get(CPU.efer) & EFER.LMA && !(lo & CR4.PAE)) return false;
+    }
+    case 4: {
+      const [old, cr0, efer] = [state.get(CPU.cr4), state.get(CPU.cr0), state.get(CPU.efer)];
+      if (!validCr4(lo, hi) || !validPcide(cr0, lo, efer)) return false;
+      if (efer & EFER.LMA && !(lo & CR4.PAE)) return false;
+      // PCIDs are enabled while the current one is 0.
+      if (lo & ~old & CR4.PCIDE && state.get(CPU.cr3) & PCID_MASK) return false;
+      const loads = usesPdptes(cr0, lo, efer) && ((old ^ lo) & PDPTE_CR4) !== 0;
+      if (loads && !loadPdptes(state, state.get(CPU.cr3))) return false;
       state.set(CPU.cr4, lo);
-      m.flushTlb();
+      updateMode(state.u32, state.zone);
+      if ((old ^ lo) & TLB_CR4) m.flushTlb();
       return true;
+    }
     default:
       if (hi !== 0 || lo > 15) return false;
       state.set64(CPU.cr8, lo, 0);

@@ -23,7 +23,7 @@ export class InterpEngine extends Machine {
     throw new Error("interp keeps no records, so none can be stale");
   }
 
-  protected codeWritten(): void {}
+  protected pageWritten(): void {}
 
   protected forgetAddresses(): void {}
 }

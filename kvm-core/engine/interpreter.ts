@@ -13,6 +13,8 @@ import { type Frame, goRecord, InterpStage } from "../emit/interp-stage.ts";
 import { MICRO } from "../emit/record.ts";
 import { INSNS } from "../isa/insn/all.ts";
 import { buildOpcodeMap, type OpcodeMap } from "../isa/opcode-map.ts";
+import { defineMmu } from "../mmu/fill.ts";
+import { TABLE_WRITTEN_TYPE } from "../mmu/walker.ts";
 import { i32 } from "../wasm/expr.ts";
 import { type FuncType, ModuleBuilder } from "../wasm/module.ts";
 
@@ -20,12 +22,13 @@ import { type FuncType, ModuleBuilder } from "../wasm/module.ts";
 const BUDGET = 1 << 15;
 
 const IMPORTS = {
-  /** (ip, size | RMW) -> linear address of the bytes, 0 on a fault. Address in CPU.address. */
-  miss: { params: ["i32", "i32"], results: ["i32"] },
-  /** (ip, size) -> 0, or 1 on a fault. Address in CPU.address, data in CPU.bounce. */
-  storeMiss: { params: ["i32", "i32"], results: ["i32"] },
+  /** (ip, size | RMW) -> linear address of the bytes, 0 on a fault. Address in CPU.address. What miss() leaves. */
+  slowMiss: { params: ["i32", "i32"], results: ["i32"] },
+  /** (ip, size) -> 0, or 1 on a fault. Address in CPU.address, data in CPU.bounce. What storeMiss() leaves. */
+  slowStore: { params: ["i32", "i32"], results: ["i32"] },
   /** (ip, size) -> 0, 1 on a fault, 2 if another value was there. Address in CPU.address, old value in CPU.data, new one in CPU.bounce. */
   lockedStore: { params: ["i32", "i32"], results: ["i32"] },
+  tableWritten: TABLE_WRITTEN_TYPE,
   /** (ip, vector) */
   raise: { params: ["i32", "i32"], results: [] },
   /** () -> record at CPU.rip, 0 to leave. */
@@ -49,7 +52,10 @@ export function opcodeMap(): OpcodeMap {
   return sharedMap;
 }
 
-/** Bytes of the module that exports run(ip, cpu) -> ip, 0 when CPU.exit says why. */
+/**
+ * Bytes of the module that exports run(ip, cpu) -> ip, 0 when CPU.exit says why, and the functions of mmu/fill.ts. An
+ * instance serves the vCPU whose zone its imported global `cpu` is.
+ */
 export function interpreterBytes(): Uint8Array {
   const map = opcodeMap();
   const module = new ModuleBuilder();
@@ -62,6 +68,7 @@ export function interpreterBytes(): Uint8Array {
   for (const name of HELPERS) {
     helpers[name] = module.import("e", name, { params: ["i32", "i32", "i32"], results: ["i32"] });
   }
+  const mmu = defineMmu(module, { cpu: module.importGlobal("e", "cpu", "i32"), ...imported });
   const code = module.define("run", { params: ["i32", "i32"], results: ["i32"] });
   const [ip, cpu] = [code.param(0), code.param(1)];
   const budget = code.local("i32");
@@ -69,7 +76,7 @@ export function interpreterBytes(): Uint8Array {
   code.block((leave) => {
     code.loop((top) => {
       code.block((resume) => {
-        const frame: Frame = { code, ip, cpu, budget, top, resume, leave, imports: { ...imported, helpers } };
+        const frame: Frame = { code, ip, cpu, budget, top, resume, leave, imports: { ...imported, ...mmu, helpers } };
         code.switch(i32.load16u(ip), [...microCases(frame, imported), ...instructionCases(frame, map)]);
       });
       code.call(imported.resume, [], ip);

@@ -4,18 +4,19 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { CR0, MODE, updateMode } from "../cpu/control.ts";
+import { ACCESS, RMW } from "../cpu/access.ts";
+import { CR0, MODE, updateMode, usesPdptes } from "../cpu/control.ts";
 import { ExceptionUnit, type Source } from "../cpu/exception.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
-import { JUMP, ZONE } from "../cpu/zones.ts";
+import { JUMP, TLB_ALL_CLASSES, ZONE } from "../cpu/zones.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
-import { GuestMemoryUnit } from "../mmu/memory.ts";
-import { ACCESS } from "../mmu/walk.ts";
+import { GuestMemoryUnit, type Walk } from "../mmu/memory.ts";
+import { loadPdptes } from "../mmu/pdpte.ts";
 import { FarUnit } from "./far.ts";
 import { helperImports } from "./helpers.ts";
 import { type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
@@ -49,10 +50,12 @@ export abstract class Machine implements Engine {
   current = 0;
   errorDetail = "";
   #deliveryExit = 0;
-  // Translations of fetches: linear page -> guest-physical page.
-  readonly #fetchLo = new Uint32Array(FETCH_ENTRIES).fill(1);
-  readonly #fetchHi = new Uint32Array(FETCH_ENTRIES);
-  readonly #fetchGpa = new Uint32Array(FETCH_ENTRIES);
+  // Translations of fetches: linear page -> guest-physical page; one half for CPL 0 to 2, one for CPL 3.
+  readonly #fetchLo = new Uint32Array(2 * FETCH_ENTRIES).fill(1);
+  readonly #fetchHi = new Uint32Array(2 * FETCH_ENTRIES);
+  readonly #fetchGpa = new Uint32Array(2 * FETCH_ENTRIES);
+  /** Supervisor code was fetched from a user-mode page: links made there may lead where CPL 3 must not go. */
+  #sharedCode = false;
   /** Bytes of an instruction that crosses a page. */
   readonly #bytes = new Uint8Array(2 * MAX_LENGTH + 2);
   /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
@@ -62,7 +65,7 @@ export abstract class Machine implements Engine {
     this.state = new VcpuState(memory, zone);
     this.host = host;
     this.memoryObject = memory;
-    this.memory = new GuestMemoryUnit(this.state, host, (gpa, size) => this.codeWritten(gpa, size));
+    this.memory = new GuestMemoryUnit(this.state, host, (gpa, size, flags) => this.pageWritten(gpa, size, flags));
     this.locked = new LockedUnit(this.state, this.memory);
     this.system = new SystemAccess(this.state, this.memory);
     this.far = new FarUnit(this.state, this.system);
@@ -72,9 +75,13 @@ export abstract class Machine implements Engine {
     const helpers = helperImports(this);
     this.ports = { in: helpers.in, out: helpers.out };
     const imports: InterpreterImports = {
-      miss: (ip, access) => this.#miss(ip!, access!),
-      storeMiss: (ip, size) => this.#storeMiss(ip!, size!),
+      slowMiss: (ip, access) => this.#miss(ip!, access!),
+      slowStore: (ip, size) => this.#storeMiss(ip!, size!),
       lockedStore: (ip, size) => this.#lockedStore(ip!, size!),
+      tableWritten: (gpa, size) => {
+        this.memory.tableWritten(gpa! >>> 0, size!);
+        return undefined;
+      },
       raise: (ip, vector) => this.raise(ip!, vector!, 0),
       lookup: () => this.#lookup(),
       resume: () => this.#resume(),
@@ -85,10 +92,14 @@ export abstract class Machine implements Engine {
       ...helpers,
       ...(host.ports ? { in: host.ports.in, out: host.ports.out } : {}),
     };
-    const instance = new WebAssembly.Instance(module, { e: { memory, ...imports } });
+    const instance = new WebAssembly.Instance(module, { e: { memory, cpu: zone, ...imports } });
+    this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
+    this.memory.walk = instance.exports["walk"] as Walk;
+    // The zone may have served another engine, or none: then the tables are all zeros, which are tags of page 0.
+    this.state.set(CPU.tlbUsed, TLB_ALL_CLASSES);
+    this.memory.tlb.flush();
     // The zone may have served another engine, whose records these are.
     this.forgetJumps();
-    this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
   }
 
   // --- what the engines differ in
@@ -100,7 +111,8 @@ export abstract class Machine implements Engine {
   /** A link record at `ip` was reached; CPU.rip is its target. */
   protected abstract linked(ip: number): number;
   protected abstract stale(ip: number): number;
-  protected abstract codeWritten(gpa: number, size: number): void;
+  /** This vCPU wrote to a page with GPA_CODE or GPA_LOGGED. */
+  protected abstract pageWritten(gpa: number, size: number, flags: number): void;
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
 
@@ -108,8 +120,8 @@ export abstract class Machine implements Engine {
   protected forgetJumps(): void {
     const { state } = this;
     const next = (state.get(ZONE.jumpGeneration) + JUMP.generation) >>> 0;
-    state.set(ZONE.jumpGeneration, next === 0 ? JUMP.generation : next);
-    if (next !== 0) return;
+    state.set(ZONE.jumpGeneration, next < JUMP.generation ? next + JUMP.generation : next);
+    if (next >= JUMP.generation) return;
     const at = state.zone + ZONE.jumpCache;
     state.u8.fill(0, at, at + JUMP.entries * JUMP.entrySize);
   }
@@ -120,6 +132,8 @@ export abstract class Machine implements Engine {
     const { state } = this;
     if (state.get(CPU.stale)) {
       state.set(CPU.stale, 0);
+      if (usesPdptes(state.get(CPU.cr0), state.get(CPU.cr4), state.get(CPU.efer)))
+        loadPdptes(state, state.get(CPU.cr3));
       updateMode(state.u32, state.zone);
       this.flushTlb();
     }
@@ -169,13 +183,14 @@ export abstract class Machine implements Engine {
   }
 
   flushTlb(): void {
-    this.memory.flush();
+    this.memory.tlb.flush();
     this.modeChanged();
   }
 
   /** The decode mode or CS base changed: what an RIP leads to. */
   modeChanged(): void {
     this.#fetchLo.fill(1);
+    this.#sharedCode = false;
     this.state.set(CPU.resumeRecord, 0);
     this.forgetAddresses();
   }
@@ -253,6 +268,7 @@ export abstract class Machine implements Engine {
     this.current = 0;
     for (;;) {
       if (state.get(CPU.exit) !== 0) return 0;
+      if ((state.get(CPU.cpl) === 3) !== ((state.get(ZONE.jumpGeneration) & JUMP.user) !== 0)) this.#privilegeChanged();
       if (!(state.get(CPU.cr0) & CR0.PE)) {
         this.internalError("not implemented: real mode");
         return 0;
@@ -280,6 +296,14 @@ export abstract class Machine implements Engine {
     }
   }
 
+  /** CPL became 3, or ceased to be: what the one may execute the other may not, so each has jump cache entries of its own. */
+  #privilegeChanged(): void {
+    this.state.set(ZONE.jumpGeneration, this.state.get(ZONE.jumpGeneration) ^ JUMP.user);
+    if (!this.#sharedCode) return;
+    this.#sharedCode = false;
+    this.forgetAddresses();
+  }
+
   /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered or CPU.exit was set. */
   protected fetchPage(extra: number): number {
     const { state } = this;
@@ -288,9 +312,10 @@ export abstract class Machine implements Engine {
     const lo = sum >>> 0;
     const hi = long ? (state.high(CPU.rip) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0;
     const page = (lo & ~0xfff) >>> 0;
-    const slot = (lo >>> 12) & (FETCH_ENTRIES - 1);
+    const access = this.memory.fetchAccess;
+    const slot = ((lo >>> 12) & (FETCH_ENTRIES - 1)) + (access & ACCESS.user ? FETCH_ENTRIES : 0);
     if (this.#fetchLo[slot] === page && this.#fetchHi[slot] === hi) return this.#fetchGpa[slot]! + (lo & 0xfff);
-    if (!this.memory.translate(lo, hi, ACCESS.fetch | this.memory.userBit)) {
+    if (!this.memory.translate(lo, hi, access)) {
       this.deliver(this.memory.faultVector, this.memory.faultCode, "fault");
       return -1;
     }
@@ -300,6 +325,7 @@ export abstract class Machine implements Engine {
       );
       return -1;
     }
+    if (!(access & ACCESS.user) && this.memory.userPage) this.#sharedCode = true;
     this.#fetchLo[slot] = page;
     this.#fetchHi[slot] = hi;
     this.#fetchGpa[slot] = (this.memory.gpa - (lo & 0xfff)) >>> 0;
@@ -317,7 +343,7 @@ export abstract class Machine implements Engine {
   /** Decodes the bytes at `gpa` up to the end of their page; returns a Decoded. */
   protected decodeInPage(gpa: number): number {
     const { state } = this;
-    const at = this.memory.walker.ram(gpa);
+    const at = this.memory.ramAt(gpa);
     return this.decoder.decode(state.u8, at, at + 4096 - (gpa & 0xfff), state.get(CPU.mode));
   }
 
@@ -332,9 +358,9 @@ export abstract class Machine implements Engine {
     const second = this.fetchPage(rest);
     if (second < 0) return -1;
     this.secondPage = second;
-    const at = this.memory.walker.ram(gpa);
+    const at = this.memory.ramAt(gpa);
     this.#bytes.set(state.u8.subarray(at, at + rest));
-    const from = this.memory.walker.ram(second);
+    const from = this.memory.ramAt(second);
     this.#bytes.set(state.u8.subarray(from, from + MAX_LENGTH), rest);
     return decoder.decode(this.#bytes, 0, rest + MAX_LENGTH, state.get(CPU.mode));
   }
@@ -423,7 +449,7 @@ export abstract class Machine implements Engine {
 
   #miss(ip: number, access: number): number {
     this.current = ip;
-    const pointer = this.memory.miss(access & 0xff, access > 0xff);
+    const pointer = this.memory.miss(access & 0xff, (access & RMW) !== 0);
     if (pointer === 0) this.raise(ip, this.memory.faultVector, this.memory.faultCode);
     return pointer;
   }
@@ -455,7 +481,7 @@ export abstract class Machine implements Engine {
     const { decoder, state } = this;
     const name =
       decoder.unbuilt === "" ? `${decoder.row.insn.mnemonic} (16-bit branch or far displacement)` : decoder.unbuilt;
-    const at = this.memory.walker.ram(gpa);
+    const at = this.memory.ramAt(gpa);
     const bytes = [...state.u8.subarray(at, at + Math.min(decoder.length, 4096 - (gpa & 0xfff)))];
     this.internalError(`not implemented: ${bytes.map((b) => b.toString(16).padStart(2, "0")).join(" ")} ${name}`);
   }

@@ -9,7 +9,7 @@
  */
 
 import { CPU } from "../cpu/state.ts";
-import { JUMP, ZONE } from "../cpu/zones.ts";
+import { GPA_CODE, JUMP, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded } from "../isa/decode.ts";
 import { BlockTable } from "./blocks.ts";
@@ -109,8 +109,10 @@ export class PatchEngine extends Machine {
     return to;
   }
 
-  protected codeWritten(gpa: number, size: number): void {
+  protected pageWritten(gpa: number, size: number, flags: number): void {
+    if (!(flags & GPA_CODE)) return;
     this.#blocks.invalidate(gpa, size);
+    if (!this.#blocks.hasCode(gpa)) this.memory.unprotectPage(gpa);
   }
 
   protected forgetAddresses(): void {

@@ -7,11 +7,11 @@
  */
 
 import { lockedCompareExchange } from "../../shared/native.ts";
+import { ACCESS } from "../cpu/access.ts";
 import { CPU, GPR } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
 import { BUS_LOCK, PAGE_SIZE } from "../cpu/zones.ts";
 import type { GuestMemoryUnit } from "./memory.ts";
-import { ACCESS } from "./walk.ts";
 
 const GP = 13;
 const WIDE = 16;
@@ -72,7 +72,7 @@ export class LockedUnit {
 
   #exchange(lo: number, hi: number, size: number): 1 | 0 | -1 {
     const memory = this.#memory;
-    const access = ACCESS.write | memory.userBit;
+    const access = ACCESS.write | memory.dataAccess;
     const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
     if (!memory.translate(lo, hi, access)) return this.#fault(memory.faultVector, memory.faultCode);
     if (size <= first) {
@@ -100,7 +100,7 @@ export class LockedUnit {
     if (size === WIDE) return this.#split(lo, hi, size);
     const { u8, zone } = this.#state;
     u8.set(this.#operands.subarray(WIDE, WIDE + size), zone + CPU.bounce);
-    if (this.#memory.writeBytes(lo, hi, size, this.#memory.userBit)) return 1;
+    if (this.#memory.writeBytes(lo, hi, size, this.#memory.dataAccess)) return 1;
     return this.#fault(this.#memory.faultVector, this.#memory.faultCode);
   }
 
@@ -110,14 +110,14 @@ export class LockedUnit {
     const memory = this.#memory;
     const bounce = zone + CPU.bounce;
     const found = 2 * WIDE;
-    if (!memory.readBytes(lo, hi, size, ACCESS.write | memory.userBit))
+    if (!memory.readBytes(lo, hi, size, ACCESS.write | memory.dataAccess))
       return this.#fault(memory.faultVector, memory.faultCode);
     this.#operands.set(u8.subarray(bounce, bounce + size), found);
     let same = true;
     for (let i = 0; i < size; i++) same &&= this.#operands[i] === this.#operands[found + i];
     const from = same ? WIDE : found;
     u8.set(this.#operands.subarray(from, from + size), bounce);
-    if (!memory.writeBytes(lo, hi, size, memory.userBit)) return this.#fault(memory.faultVector, memory.faultCode);
+    if (!memory.writeBytes(lo, hi, size, memory.dataAccess)) return this.#fault(memory.faultVector, memory.faultCode);
     return same ? 1 : 0;
   }
 }

@@ -1,14 +1,16 @@
 /**
- * The slow path of guest memory: TLB fills, MMIO, accesses across pages, writes to pages that hold decoded code.
- * Document: architecture.md section 6; SDM volume 3, 3.3.7.1 (canonical addresses).
- * Left out: #SS for a non-canonical stack address (it gets #GP). A device's DMA into code does not invalidate records yet.
+ * The slow path of guest memory: faults, MMIO, accesses across pages, writes that somebody must hear of, and what helpers ask.
+ * Document: architecture.md section 6; SDM volume 1, 3.3.7.1 (canonical addresses).
+ * Left out: #SS for a non-canonical stack address (it gets #GP). The plain case of a TLB miss is generated: fill.ts.
  */
 
+import { ACCESS } from "../cpu/access.ts";
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_READONLY, GPA_TABLE, PAGE_SIZE, TLB, TLB_CLASS_COUNT, ZONE } from "../cpu/zones.ts";
-import { ACCESS, Walker } from "./walk.ts";
+import { GPA_CODE, GPA_LOGGED, GPA_READONLY, GPA_TABLE, PAGE_SIZE, TLB_PAGE } from "../cpu/zones.ts";
+import { pageFlags, ramAt } from "./ram.ts";
+import { Tlb } from "./tlb.ts";
 
 type Width = 1 | 2 | 4 | 8;
 
@@ -18,17 +20,25 @@ export interface MmioHost {
   mmioWrite(gpa: number, size: Width): void;
 }
 
+/** The generated walker: (zone, low and high half of the address, access) -> 1, or 0 on a page fault. */
+export type Walk = (cpu: number, lo: number, hi: number, access: number) => number;
+
+/** Called after the vCPU wrote `size` bytes at `gpa`, in a page with GPA_CODE or GPA_LOGGED; `flags` are the page's. */
+export type PageWritten = (gpa: number, size: number, flags: number) => void;
+
 const GP = 13;
 const PAGE_FAULT = 14;
 
 export class GuestMemoryUnit {
-  readonly walker: Walker;
+  readonly tlb: Tlb;
   readonly #state: VcpuState;
   readonly #host: MmioHost;
-  /** Called after the vCPU wrote `size` bytes of a page that holds decoded code. */
-  readonly #codeWritten: (gpa: number, size: number) => void;
+  readonly #pageWritten: PageWritten;
   readonly #bounce: number;
-  #sawLargePage = false;
+  /** Set once the module that calls back into this class has been instantiated. */
+  walk: Walk = () => {
+    throw new Error("the walker is not linked");
+  };
   /** After a failed access: what to raise. CR2 is set already for a page fault. */
   faultVector = 0;
   faultCode = 0;
@@ -36,49 +46,48 @@ export class GuestMemoryUnit {
   gpa = 0;
   ram = 0;
 
-  constructor(state: VcpuState, host: MmioHost, codeWritten: (gpa: number, size: number) => void) {
+  constructor(state: VcpuState, host: MmioHost, pageWritten: PageWritten) {
     this.#state = state;
     this.#host = host;
-    this.#codeWritten = codeWritten;
-    this.walker = new Walker(state);
+    this.#pageWritten = pageWritten;
+    this.tlb = new Tlb(state);
     this.#bounce = state.zone + CPU.bounce;
-    this.flush();
   }
 
-  /** Empties all TLBs: an odd tag matches no page. */
-  flush(): void {
-    const tlb = this.#state.zone + ZONE.tlb;
-    this.#state.u8.fill(0xff, tlb, tlb + TLB_CLASS_COUNT * TLB.classSize);
-    this.#sawLargePage = false;
-  }
-
-  /** Forgets one page (INVLPG). Entries are per 4 KiB, so a large page may have many: then all go. */
-  flushPage(lo: number): void {
-    if (this.#sawLargePage) {
-      this.flush();
-      return;
-    }
-    const index = ((lo >>> 12) & (TLB.entries - 1)) * TLB.entrySize;
-    for (let table = 0; table < TLB_CLASS_COUNT * 2; table++) {
-      this.#state.set64(ZONE.tlb + table * TLB.write + index, 0xffff_ffff, 0xffff_ffff);
-    }
+  /** Linear address of the RAM at `gpa`, or 0 if nobody's. */
+  ramAt(gpa: number): number {
+    return ramAt(this.#state, gpa);
   }
 
   /** The page at `gpa` holds decoded code from now on: no write may bypass the slow path. */
   protectPage(gpa: number): void {
-    const { u32, zone } = this.#state;
-    for (let kind = 0; kind < TLB_CLASS_COUNT; kind++) {
-      const table = (zone + ZONE.tlb + kind * TLB.classSize + TLB.write) >>> 2;
-      for (let i = 0; i < TLB.entries; i++) {
-        const entry = table + i * (TLB.entrySize / 4);
-        if (u32[entry + TLB.gpa / 4] === gpa) u32[entry] = 0xffff_ffff;
-      }
-    }
+    Atomics.or(this.#state.i32, (GPA_TABLE >>> 2) + (gpa >>> 12), GPA_CODE);
+    this.tlb.dropWrites(gpa);
   }
 
-  /** Access bits for an ordinary access at the current privilege level. */
-  get userBit(): number {
-    return this.#state.get(CPU.cpl) === 3 ? ACCESS.user : 0;
+  /** It holds none any more. */
+  unprotectPage(gpa: number): void {
+    Atomics.and(this.#state.i32, (GPA_TABLE >>> 2) + (gpa >>> 12), ~GPA_CODE);
+  }
+
+  /** Access bits for an ordinary data access at the current privilege level. */
+  get dataAccess(): number {
+    return this.#state.get(CPU.dataAccess);
+  }
+
+  /** Access bits for an instruction fetch. */
+  get fetchAccess(): number {
+    return ACCESS.fetch | (this.dataAccess & ACCESS.user);
+  }
+
+  /** After translate(): a user-mode page, i.e. U/S is set on all levels. */
+  get userPage(): boolean {
+    return (this.#state.get(CPU.walkPage) & TLB_PAGE.user) !== 0;
+  }
+
+  /** Walked by the generated code: an entry of a paging structure was marked in a page that somebody watches. */
+  tableWritten(gpa: number, size: number): void {
+    this.#pageWritten(gpa, size, pageFlags(this.#state, gpa));
   }
 
   /** False on a fault. Sets gpa and ram. */
@@ -90,27 +99,26 @@ export class GuestMemoryUnit {
       this.faultCode = 0;
       return false;
     }
-    if (!this.walker.walk(lo, hi, access)) {
+    if (this.walk(state.zone, lo, hi, access) === 0) {
       state.set64(CPU.cr2, lo, hi);
       this.faultVector = PAGE_FAULT;
-      this.faultCode = this.walker.errorCode;
+      this.faultCode = state.get(CPU.walkError);
       return false;
     }
-    this.gpa = this.walker.gpa;
-    this.ram = this.walker.ram(this.gpa);
-    this.#sawLargePage ||= this.walker.large;
+    this.gpa = state.get(CPU.walkGpa) + state.high(CPU.walkGpa) * 0x1_0000_0000;
+    this.ram = ramAt(state, this.gpa);
     return true;
   }
 
   /** After translate(): the address is RAM that may be written. */
   get writable(): boolean {
-    return this.ram !== 0 && (this.#state.u32[(GPA_TABLE >>> 2) + (this.gpa >>> 12)]! & GPA_READONLY) === 0;
+    return this.ram !== 0 && (pageFlags(this.#state, this.gpa) & GPA_READONLY) === 0;
   }
 
   /** `size` bytes at the translated address were written in RAM: tells those who have to know. */
   wrote(size: number): void {
-    const { u32, zone } = this.#state;
-    if (u32[((zone + ZONE.codePages) >>> 2) + (this.gpa >>> 12)] !== 0) this.#codeWritten(this.gpa, size);
+    const flags = pageFlags(this.#state, this.gpa);
+    if (flags & (GPA_CODE | GPA_LOGGED)) this.#pageWritten(this.gpa, size, flags);
   }
 
   /** The linear address `bytes` further: outside 64-bit mode it wraps at 4 GiB. */
@@ -121,7 +129,7 @@ export class GuestMemoryUnit {
   }
 
   /**
-   * A load or a read-modify-write missed the TLB. The address is in CPU.address.
+   * A load or a read-modify-write that fill.ts gave up. The address is in CPU.address.
    * Returns the linear address of the bytes, or 0 on a fault. Where they are no plain RAM they are in the bounce buffer,
    * and write() has to follow a modification.
    */
@@ -129,34 +137,13 @@ export class GuestMemoryUnit {
     const state = this.#state;
     const lo = state.get(CPU.address);
     const hi = state.high(CPU.address);
-    const access = (write ? ACCESS.write : 0) | this.userBit;
-    if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) {
-      return this.#eachPiece(lo, hi, size, access, false) ? this.#bounce : 0;
-    }
-    if (!this.translate(lo, hi, access)) return 0;
-    if (this.ram === 0) {
-      this.#readPiece(0, size);
-      return this.#bounce;
-    }
-    if (write && !this.#plainWrite()) {
-      state.u8.copyWithin(this.#bounce, this.ram, this.ram + size);
-      return this.#bounce;
-    }
-    this.#fill(lo, hi, write);
-    return this.ram;
+    return this.readBytes(lo, hi, size, (write ? ACCESS.write : 0) | this.dataAccess) ? this.#bounce : 0;
   }
 
-  /** A store missed the TLB: writes `size` bytes of the bounce buffer to CPU.address. False on a fault, nothing is written then. */
+  /** A store that fill.ts gave up: writes `size` bytes of the bounce buffer to CPU.address. False on a fault, nothing is written then. */
   write(size: number): boolean {
     const state = this.#state;
-    const lo = state.get(CPU.address);
-    const hi = state.high(CPU.address);
-    const access = ACCESS.write | this.userBit;
-    if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) return this.#eachPiece(lo, hi, size, access, true);
-    if (!this.translate(lo, hi, access)) return false;
-    if (this.ram !== 0 && this.#plainWrite()) this.#fill(lo, hi, true);
-    this.#writePiece(0, size);
-    return true;
+    return this.writeBytes(state.get(CPU.address), state.high(CPU.address), size, this.dataAccess);
   }
 
   /** Reads `size` (up to 16) bytes into the bounce buffer, for helpers. False on a fault. */
@@ -182,37 +169,16 @@ export class GuestMemoryUnit {
     if (!this.translate(lo, hi, access)) return false;
     const { gpa, ram } = this;
     if (!this.translate(after.lo, after.hi, access)) return false;
-    const second = { gpa: this.gpa, ram: this.ram };
+    const [secondGpa, secondRam] = [this.gpa, this.ram];
     this.gpa = gpa;
     this.ram = ram;
     if (write) this.#writePiece(0, first);
     else this.#readPiece(0, first);
-    this.gpa = second.gpa;
-    this.ram = second.ram;
+    this.gpa = secondGpa;
+    this.ram = secondRam;
     if (write) this.#writePiece(first, size - first);
     else this.#readPiece(first, size - first);
     return true;
-  }
-
-  /** May a write to the translated page go into the TLB: no code, not read-only. */
-  #plainWrite(): boolean {
-    const page = this.gpa >>> 12;
-    const { u32, zone } = this.#state;
-    if (u32[(GPA_TABLE >>> 2) + page]! & GPA_READONLY) return false;
-    return u32[((zone + ZONE.codePages) >>> 2) + page] === 0;
-  }
-
-  #fill(lo: number, hi: number, write: boolean): void {
-    const state = this.#state;
-    const index = ((lo >>> 12) & (TLB.entries - 1)) * TLB.entrySize;
-    const entry = state.get(CPU.tlbBase) - state.zone + index;
-    const page = (lo & -PAGE_SIZE) >>> 0;
-    const addend = (this.ram - lo) >>> 0;
-    const gpa = (this.gpa & -PAGE_SIZE) >>> 0;
-    for (const table of write ? [0, TLB.write] : [0]) {
-      state.set64(entry + table, page, hi);
-      state.set64(entry + table + TLB.addend, addend, gpa);
-    }
   }
 
   #readPiece(at: number, size: number): void {

@@ -217,7 +217,8 @@ export class Code {
     const { body } = this;
     switch (e.kind) {
       case "local":
-        body.byte(0x20);
+      case "global":
+        body.byte(e.op);
         body.unsigned(Number(e.value));
         break;
       case "const":

@@ -9,11 +9,11 @@ export type ValType = "i32" | "i64" | "f32" | "f64";
 /** A value. Trees may share nodes, so a node must be free of effects; a call is a statement (Code.call). */
 export interface Expr {
   readonly type: ValType;
-  readonly kind: "const" | "local" | "op" | "load" | "select";
+  readonly kind: "const" | "local" | "global" | "op" | "load" | "select";
   /** Opcode; 0xfe00 | n for the atomic prefix. */
   readonly op: number;
   readonly args: readonly Expr[];
-  /** const: its value. local: its index. load: its offset. */
+  /** const: its value. local, global: its index. load: its offset. */
   readonly value: number | bigint;
   /** load: log2 of the alignment. */
   readonly align: number;
@@ -32,6 +32,10 @@ const node = (
 
 export function local(type: ValType, index: number): Expr {
   return node(type, "local", 0x20, [], index);
+}
+
+export function global(type: ValType, index: number): Expr {
+  return node(type, "global", 0x23, [], index);
 }
 
 /** `condition` (i32) ? a : b; both are evaluated. */

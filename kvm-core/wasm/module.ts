@@ -1,12 +1,12 @@
 /**
- * A WebAssembly module: types, imports, functions, exports.
+ * A WebAssembly module: types, imports, functions, exports. Constants of an instance are imported globals.
  * Document: WebAssembly core specification, 5.5; threads proposal (shared memories).
- * Left out: tables, globals, data segments, memories of its own.
+ * Left out: tables, globals that change, data segments, memories of its own.
  */
 
 import { Bytes } from "./bytes.ts";
 import { Code, VALTYPE_BYTE } from "./code.ts";
-import type { ValType } from "./expr.ts";
+import { type Expr, global, type ValType } from "./expr.ts";
 
 export interface FuncType {
   readonly params: readonly ValType[];
@@ -18,6 +18,7 @@ const SECTION = { type: 1, import: 2, function: 3, export: 7, code: 10 } as cons
 export class ModuleBuilder {
   readonly #types: FuncType[] = [];
   readonly #imports: { readonly module: string; readonly name: string; readonly type: number }[] = [];
+  readonly #globals: { readonly module: string; readonly name: string; readonly type: ValType }[] = [];
   #memory: { readonly module: string; readonly name: string; readonly pages: number } | undefined;
   readonly #functions: { readonly type: number; readonly code: Code; readonly name: string }[] = [];
 
@@ -30,6 +31,16 @@ export class ModuleBuilder {
   /** Imports the shared memory of `pages` pages (64 KiB), initial == maximum. */
   importMemory(module: string, name: string, pages: number): void {
     this.#memory = { module, name, pages };
+  }
+
+  /** Imports an immutable global. */
+  importGlobal(module: string, name: string, type: ValType): Expr {
+    return global(type, this.#globals.push({ module, name, type }) - 1);
+  }
+
+  /** The index by which other functions of the module call the one whose code this is. */
+  indexOf(code: Code): number {
+    return this.#imports.length + this.#functions.findIndex((other) => other.code === code);
   }
 
   /** A function exported under `name`; the caller fills its code. */
@@ -63,6 +74,13 @@ export class ModuleBuilder {
         to.bytes(0x02, 0x03); // a memory; shared, with a maximum
         to.unsigned(memory.pages);
         to.unsigned(memory.pages);
+      });
+    }
+    for (const { module, name, type } of this.#globals) {
+      imports.push((to) => {
+        to.name(module);
+        to.name(name);
+        to.bytes(0x03, VALTYPE_BYTE[type], 0x00); // a global; immutable
       });
     }
     section(out, SECTION.import, imports, (to, write) => write(to));

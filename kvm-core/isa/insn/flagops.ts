@@ -1,7 +1,7 @@
 /**
  * Flag operations.
- * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI.
- * Left out: CLAC, STAC.
+ * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC.
+ * Left out: nothing.
  */
 
 import { GPR } from "../../cpu/state.ts";
@@ -10,7 +10,19 @@ import { carry, lowFlags, overflow, setCarryOverflow, setLowFlags } from "../../
 import { type Expr, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
+const UD = 6;
+
 const setCarry = (e: Emitter, value: Expr): void => setCarryOverflow(e, e.let(value), e.let(overflow(e)));
+
+/** #UD above CPL 0. Inline: a kernel with SMAP brackets every access to user memory with the two. */
+const alignmentCheck = (mnemonic: string, modrm: string, on: boolean): Insn =>
+  insn(mnemonic, {
+    forms: [`0F 01 ${modrm}`],
+    exec(e) {
+      e.if(e.privilege(), () => e.raise(UD));
+      e.setAlignmentCheck(on);
+    },
+  });
 
 export const FLAGOPS: readonly Insn[] = [
   insn("clc", { forms: ["F8"], exec: (e) => setCarry(e, i64.const(0)) }),
@@ -27,6 +39,8 @@ export const FLAGOPS: readonly Insn[] = [
     },
   }),
   insn("sahf", { forms: ["9E"], exec: (e) => setLowFlags(e, i64.shru(e.gpr(GPR.rax, 16), i64.const(8))) }),
+  alignmentCheck("clac", "CA", false),
+  alignmentCheck("stac", "CB", true),
   insn("cli", { forms: ["FA"], exec: (e) => e.helper("cli") }),
   insn("sti", { forms: ["FB"], exec: (e) => e.helper("sti") }),
 ];

@@ -1,6 +1,6 @@
 /**
  * System instructions: one helper each.
- * Document: SDM volume 2, CPUID RDTSC RDMSR WRMSR HLT LGDT LIDT SGDT SIDT MOV CR/DR/Sreg INVLPG SWAPGS CLTS WBINVD, fences.
+ * Document: SDM volume 2, CPUID RDTSC RDMSR WRMSR HLT LGDT LIDT SGDT SIDT MOV CR/DR/Sreg INVLPG INVPCID SWAPGS CLTS WBINVD, fences.
  * Left out: what unbuilt.ts names. LFENCE and SFENCE do nothing: loads and stores are done in program order.
  */
 
@@ -53,6 +53,16 @@ export const SYSTEM: readonly Insn[] = [
     exec(e, memory) {
       e.setData(e.linear(memory!));
       e.helper("invlpg");
+      e.jumpTo(e.nextRip());
+    },
+  }),
+  insn("invpcid", {
+    forms: ["66 0F 38 82 /r Gy,M f64"],
+    ends: true,
+    exec(e, type, memory) {
+      const kind = e.let(e.read(type!));
+      e.setData(e.linear(memory!));
+      e.helper("invpcid", i64.toI32(kind), i64.toI32(i64.shru(kind, i64.const(32))));
       e.jumpTo(e.nextRip());
     },
   }),
