@@ -6,11 +6,24 @@
  */
 
 import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { TLB, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
-import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
+import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { jumpCache, wanted } from "./boundary.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
+import {
+  type AccessImports,
+  type AccessStage,
+  compareExchange,
+  LOADS,
+  load,
+  type Modified,
+  modify,
+  prepare,
+  STORES,
+  store,
+  writeModified,
+} from "./memory-access.ts";
 import { RECORD } from "./record.ts";
 
 /** What every case of the generated function shares. */
@@ -26,10 +39,7 @@ export interface Frame {
   /** Leave the function; $ip is the record to go on with. */
   readonly leave: Label;
   /** Function indices of the imports. */
-  readonly imports: {
-    readonly miss: number;
-    readonly storeMiss: number;
-    readonly lockedStore: number;
+  readonly imports: AccessImports & {
     readonly raise: number;
     readonly lookup: number;
     readonly helpers: Readonly<Record<HelperName, number>>;
@@ -46,24 +56,32 @@ export interface FormFacts {
   readonly locked: boolean;
 }
 
-const STORES: Readonly<Record<Size, Store>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
-const LOADS = { 8: i64.load8u, 16: i64.load16u, 32: i64.load32u, 64: i64.load } as const;
-const EXCHANGES: Readonly<Record<Size, CompareExchange>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
-const RMW = 0x100;
-
 export class InterpStage implements Emitter {
   readonly #frame: Frame;
   readonly #code: Code;
   readonly #facts: FormFacts;
   /** Where write() finds a memory operand that modify() translated, and what was there. */
-  readonly #translated = new Map<Operand, { readonly pointer: Expr; readonly address: Expr; readonly old: Expr }>();
+  readonly #translated = new Map<Operand, Modified>();
   readonly #target: boolean;
+  readonly #access: AccessStage;
 
   constructor(frame: Frame, facts: FormFacts, operands: readonly Operand[]) {
     this.#frame = frame;
     this.#code = frame.code;
     this.#facts = facts;
     this.#target = operands.some((operand) => operand.kind === "target");
+    const { code, cpu, ip, imports, resume, top } = frame;
+    this.#access = {
+      code,
+      cpu,
+      ip,
+      imports,
+      ordered: false,
+      call: (func, args, result) => code.call(func, args, result),
+      resumeIf: (condition) => code.brIf(resume, condition),
+      restartIf: (condition) => code.brIf(top, condition),
+      storedSlowly() {},
+    };
   }
 
   get size(): Size {
@@ -126,11 +144,9 @@ export class InterpStage implements Emitter {
   modify(operand: Operand): Expr {
     const linear = this.#modified(operand);
     if (linear === undefined) return this.read(operand);
-    const address = this.let(linear);
-    const pointer = this.#translate(address, operand.size, RMW);
-    const old = this.let(LOADS[operand.size](pointer));
-    this.#translated.set(operand, { pointer, address, old });
-    return old;
+    const modified = modify(this.#access, linear, operand.size);
+    this.#translated.set(operand, modified);
+    return modified.old;
   }
 
   at(linear: Expr, size: Size): Operand {
@@ -154,51 +170,8 @@ export class InterpStage implements Emitter {
       else throw new Error(`write to an operand of kind ${operand.kind}`);
       return;
     }
-    if (this.#facts.locked) {
-      this.#compareExchange(operand.size, translated, value);
-      return;
-    }
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const { pointer } = translated;
-    code.store(STORES[operand.size], pointer, value);
-    // MMIO, a page crossing or a page with records: miss() gave the bounce buffer, and its content goes out now.
-    const status = code.local("i32");
-    code.if(i32.eq(pointer, i32.add(cpu, i32.const(CPU.bounce))), () => {
-      code.call(imports.storeMiss, [ip, i32.const(operand.size / 8)], status);
-      code.brIf(resume, status);
-    });
-  }
-
-  /**
-   * LOCK: the new value goes in only where the old one still is; else the instruction is executed again. WebAssembly's
-   * atomics want aligned addresses; misaligned operands, and those that modify() copied to the bounce buffer, go the slow way.
-   */
-  #compareExchange(
-    size: Size,
-    { pointer, address, old }: { pointer: Expr; address: Expr; old: Expr },
-    value: Expr,
-  ): void {
-    const { code, cpu, ip, top, imports, resume } = this.#frame;
-    const v = code.let(value);
-    const bounced = i32.eq(pointer, i32.add(cpu, i32.const(CPU.bounce)));
-    const misaligned = size === 8 ? i32.const(0) : i32.and(pointer, i32.const(size / 8 - 1));
-    code.if(
-      i32.or(bounced, misaligned),
-      () => {
-        const status = code.local("i32");
-        code.store("i64", cpu, address, CPU.address);
-        code.store("i64", cpu, old, CPU.data);
-        code.store("i64", cpu, v, CPU.bounce);
-        code.call(imports.lockedStore, [ip, i32.const(size / 8)], status);
-        code.brIf(resume, i32.eq(status, i32.const(1)));
-        code.brIf(top, status);
-      },
-      () => {
-        const found = code.local("i64");
-        code.compareExchange(EXCHANGES[size], pointer, old, v, found);
-        code.brIf(top, i64.ne(found, old));
-      },
-    );
+    const finish = this.#facts.locked ? compareExchange : writeModified;
+    finish(this.#access, translated, value, operand.size);
   }
 
   readSelector(_operand: Operand): Expr {
@@ -252,29 +225,15 @@ export class InterpStage implements Emitter {
   // --- memory
 
   load(linear: Expr, size: Size): Expr {
-    return this.let(LOADS[size](this.#translate(linear, size, 0)));
+    return load(this.#access, linear, size);
   }
 
   store(linear: Expr, value: Expr, size: Size): void {
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const address = code.let(linear);
-    const v = code.let(value);
-    const entry = this.#entry(address);
-    code.if(
-      this.#hit(entry, address, size, TLB.write),
-      () => code.store(STORES[size], this.#pointer(entry, address, TLB.write), v),
-      () => {
-        const status = code.local("i32");
-        code.store("i64", cpu, address, CPU.address);
-        code.store("i64", cpu, v, CPU.bounce);
-        code.call(imports.storeMiss, [ip, i32.const(size / 8)], status);
-        code.brIf(resume, status);
-      },
-    );
+    store(this.#access, linear, value, size);
   }
 
   prepare(linear: Expr, size: Size): void {
-    this.#translate(linear, size, RMW);
+    prepare(this.#access, linear, size);
   }
 
   sourceAddress(offset: Expr): Expr {
@@ -335,14 +294,12 @@ export class InterpStage implements Emitter {
   jumpTo(rip: Expr): void {
     const { code, cpu, ip, leave, top, imports } = this.#frame;
     const to = code.let(rip);
-    // Jump cache: tag RIP, u32 record, u32 page offset. Index: the low bits, mixed with the page number.
-    const mixed = i64.toI32(i64.xor(to, i64.shru(to, i64.const(12))));
-    const entry = code.let(i32.add(cpu, i32.shl(i32.and(mixed, i32.const(0xfff)), i32.const(4))));
-    code.if(
-      i64.eq(i64.load(entry, ZONE.jumpCache), to),
-      () => {
-        code.set(ip, i32.load(entry, ZONE.jumpCache + 8));
-        code.store("i64", cpu, i64.sub(to, i64.load32u(entry, ZONE.jumpCache + 12)), CPU.ripBase);
+    jumpCache(
+      code,
+      cpu,
+      to,
+      (record) => {
+        code.set(ip, record);
         this.#checkPending();
         code.br(top);
       },
@@ -424,40 +381,6 @@ export class InterpStage implements Emitter {
     return this.addressSize === 64 ? sum : unsigned(sum, 32);
   }
 
-  #entry(address: Expr): Expr {
-    const index = i32.and(i64.toI32(i64.shru(address, i64.const(8))), i32.const((TLB.entries - 1) * TLB.entrySize));
-    return this.#code.let(i32.add(i32.load(this.#frame.cpu, CPU.tlbBase), index));
-  }
-
-  /** The tag equals the page of the access's last byte: an access that crosses pages misses by itself. */
-  #hit(entry: Expr, address: Expr, size: Size, table: number): Expr {
-    const last = size === 8 ? address : i64.add(address, i64.const(size / 8 - 1));
-    return i64.eq(i64.load(entry, table + TLB.tag), i64.and(last, i64.const(-4096)));
-  }
-
-  #pointer(entry: Expr, address: Expr, table: number): Expr {
-    return i32.add(i64.toI32(address), i32.load(entry, table + TLB.addend));
-  }
-
-  /** Where in linear memory the bytes lie; for RMW they may be written there, write() sees to the rest. */
-  #translate(linear: Expr, size: Size, access: number): Expr {
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const table = access === RMW ? TLB.write : 0;
-    const address = code.let(linear);
-    const entry = this.#entry(address);
-    const pointer = code.local("i32");
-    code.if(
-      this.#hit(entry, address, size, table),
-      () => code.set(pointer, this.#pointer(entry, address, table)),
-      () => {
-        code.store("i64", cpu, address, CPU.address);
-        code.call(imports.miss, [ip, i32.const(access | (size / 8))], pointer);
-        code.brIf(resume, i32.eqz(pointer));
-      },
-    );
-    return pointer;
-  }
-
   #take(target: Operand): void {
     if (target.kind !== "target") throw new Error("a relative branch needs a target");
     const { code, cpu, ip, top } = this.#frame;
@@ -470,12 +393,10 @@ export class InterpStage implements Emitter {
     code.br(top);
   }
 
-  /** Atomic loads, so that the optimiser never folds two looks at a word that other threads write. */
   #checkPending(): void {
     const { code, cpu, budget, leave } = this.#frame;
     code.set(budget, i32.sub(budget, i32.const(1)));
-    const wanted = i32.or(i32.atomicLoad(cpu, CPU.pending), i32.atomicLoad(cpu, ZONE.kick - ZONE.cpu));
-    code.brIf(leave, i32.or(wanted, i32.eqz(budget)));
+    code.brIf(leave, i32.or(wanted(cpu), i32.eqz(budget)));
   }
 }
 
