@@ -1,5 +1,5 @@
 /**
- * The boundary between blocks, the same in both stages: the look at `pending`, and the jump cache.
+ * The boundary between blocks, the same in both stages: the look at `pending`, the jump cache, what a block's function returns.
  * Document: architecture.md section 5 (pending word, indirect jumps).
  * Left out: what a stage does when it has to leave.
  */
@@ -8,6 +8,12 @@ import { CPU } from "../cpu/state.ts";
 import { ZONE } from "../cpu/zones.ts";
 import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import type { FuncType } from "../wasm/module.ts";
+
+/** A translated block: ($cpu) -> 0: the state says where to go on; else a record, with TAKEN if a branch was taken to it. */
+export const BLOCK_TYPE: FuncType = { params: ["i32"], results: ["i32"] };
+/** Bit of a block's result: look at `pending` before going on. */
+export const TAKEN = 1;
 
 /** i32, not 0: somebody wants the vCPU out. Atomic, so that the optimiser never folds two looks at what other threads write. */
 export function wanted(cpu: Expr): Expr {

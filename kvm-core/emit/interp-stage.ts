@@ -8,7 +8,7 @@
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
-import { jumpCache, wanted } from "./boundary.ts";
+import { jumpCache, TAKEN, wanted } from "./boundary.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
 import {
@@ -300,7 +300,7 @@ export class InterpStage implements Emitter {
       to,
       (record) => {
         code.set(ip, record);
-        this.#checkPending();
+        checkPending(this.#frame);
         code.br(top);
       },
       () => {
@@ -319,7 +319,7 @@ export class InterpStage implements Emitter {
   again(condition: Expr): void {
     const { code, top } = this.#frame;
     code.if(condition, () => {
-      this.#checkPending();
+      checkPending(this.#frame);
       code.br(top);
     });
   }
@@ -389,15 +389,15 @@ export class InterpStage implements Emitter {
       code.store("i64", cpu, base, CPU.ripBase);
     }
     code.set(ip, i32.load(ip, RECORD.disp));
-    this.#checkPending();
+    checkPending(this.#frame);
     code.br(top);
   }
+}
 
-  #checkPending(): void {
-    const { code, cpu, budget, leave } = this.#frame;
-    code.set(budget, i32.sub(budget, i32.const(1)));
-    code.brIf(leave, i32.or(wanted(cpu), i32.eqz(budget)));
-  }
+/** Leaves if somebody wants the vCPU out, or after so many taken branches. */
+function checkPending({ code, cpu, budget, leave }: Frame): void {
+  code.set(budget, i32.sub(budget, i32.const(1)));
+  code.brIf(leave, i32.or(wanted(cpu), i32.eqz(budget)));
 }
 
 /** The case of MICRO.go. */
@@ -405,5 +405,29 @@ export function goRecord(frame: Frame): void {
   const { code, cpu, ip, top } = frame;
   code.store("i64", cpu, i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm)), CPU.ripBase);
   code.set(ip, i32.load(ip, RECORD.disp));
+  code.br(top);
+}
+
+/** The case of MICRO.entry; `hot` is the import that may translate the block. */
+export function entryRecord({ code, ip, top, leave }: Frame, hot: number): void {
+  const left = code.let(i32.sub(i32.load(ip, RECORD.disp), i32.const(1)));
+  code.store("i32", ip, left, RECORD.disp);
+  code.if(i32.eqz(left), () => {
+    code.call(hot, [ip], ip);
+    code.brIf(top, ip);
+    code.br(leave);
+  });
+  code.set(ip, i32.add(ip, i32.const(RECORD.size)));
+  code.br(top);
+}
+
+/** The case of MICRO.translated; `type` is the index of the type BLOCK_TYPE. */
+export function translatedRecord(frame: Frame, type: number): void {
+  const { code, cpu, ip, top, resume } = frame;
+  const next = code.local("i32");
+  code.callIndirect(type, i32.load(ip, RECORD.imm), [cpu], next);
+  code.brIf(resume, i32.eqz(next));
+  code.set(ip, i32.and(next, i32.const(~TAKEN)));
+  code.if(i32.and(next, i32.const(TAKEN)), () => checkPending(frame));
   code.br(top);
 }

@@ -57,7 +57,13 @@ export abstract class Machine implements Engine {
   /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
   protected secondPage = -1;
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost) {
+  /** What generated code imports: the interpreter, and what is translated. */
+  protected readonly environment: Readonly<Record<string, unknown>>;
+  /** The functions of translated blocks. */
+  protected readonly table: WebAssembly.Table;
+
+  /** `slots`: how many translated blocks there may be. */
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost, slots = 0) {
     this.state = new VcpuState(memory, zone);
     this.host = host;
     this.memoryObject = memory;
@@ -79,9 +85,12 @@ export abstract class Machine implements Engine {
       stale: (ip) => this.stale(ip!),
       fault: (ip) => this.#faultRecord(ip!),
       unbuilt: (ip) => this.#unbuiltRecord(ip!),
+      hot: (ip) => this.hot(ip!),
       ...helperImports(this),
     };
-    const instance = new WebAssembly.Instance(module, { e: { memory, ...imports } });
+    this.table = new WebAssembly.Table({ element: "anyfunc", initial: slots });
+    this.environment = { memory, functions: this.table, ...imports };
+    const instance = new WebAssembly.Instance(module, { e: this.environment });
     this.clearJumpCache();
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
   }
@@ -95,6 +104,10 @@ export abstract class Machine implements Engine {
   /** A link record at `ip` was reached; CPU.rip is its target. */
   protected abstract linked(ip: number): number;
   protected abstract stale(ip: number): number;
+  /** The entry record at `ip` has counted down; returns the record to go on with. */
+  protected hot(_ip: number): number {
+    throw new Error("this engine makes no entry records");
+  }
   protected abstract codeWritten(gpa: number, size: number): void;
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
