@@ -5,15 +5,27 @@
  * branch that V8's optimiser cannot see through.
  */
 
-import { ACCESS, RMW } from "../cpu/access.ts";
-import { CR4 } from "../cpu/control.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { JUMP, PAGE_SIZE, TLB, TLB_CLASS, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
-import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
+import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { jumpCache, TAKEN, wanted } from "./boundary.ts";
+import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
+import {
+  type AccessImports,
+  type AccessStage,
+  compareExchange,
+  LOADS,
+  load,
+  type Modified,
+  modify,
+  prepare,
+  STORES,
+  store,
+  writeModified,
+} from "./memory-access.ts";
 import { RECORD } from "./record.ts";
 
 /** What every case of the generated function shares. */
@@ -29,10 +41,7 @@ export interface Frame {
   /** Leave the function; $ip is the record to go on with. */
   readonly leave: Label;
   /** Function indices of the imports, and of what fill.ts defines. */
-  readonly imports: {
-    readonly miss: number;
-    readonly storeMiss: number;
-    readonly lockedStore: number;
+  readonly imports: AccessImports & {
     readonly raise: number;
     readonly lookup: number;
     readonly helpers: Readonly<Record<HelperName, number>>;
@@ -49,23 +58,32 @@ export interface FormFacts {
   readonly locked: boolean;
 }
 
-const STORES: Readonly<Record<Size, Store>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
-const LOADS = { 8: i64.load8u, 16: i64.load16u, 32: i64.load32u, 64: i64.load } as const;
-const EXCHANGES: Readonly<Record<Size, CompareExchange>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
-
 export class InterpStage implements Emitter {
   readonly #frame: Frame;
   readonly #code: Code;
   readonly #facts: FormFacts;
   /** Where write() finds a memory operand that modify() translated, and what was there. */
-  readonly #translated = new Map<Operand, { readonly pointer: Expr; readonly address: Expr; readonly old: Expr }>();
+  readonly #translated = new Map<Operand, Modified>();
   readonly #target: boolean;
+  readonly #access: AccessStage;
 
   constructor(frame: Frame, facts: FormFacts, operands: readonly Operand[]) {
     this.#frame = frame;
     this.#code = frame.code;
     this.#facts = facts;
     this.#target = operands.some((operand) => operand.kind === "target");
+    const { code, cpu, ip, imports, resume, top } = frame;
+    this.#access = {
+      code,
+      cpu,
+      ip,
+      imports,
+      ordered: false,
+      call: (func, args, result) => code.call(func, args, result),
+      resumeIf: (condition) => code.brIf(resume, condition),
+      restartIf: (condition) => code.brIf(top, condition),
+      storedSlowly() {},
+    };
   }
 
   get size(): Size {
@@ -128,11 +146,9 @@ export class InterpStage implements Emitter {
   modify(operand: Operand): Expr {
     const linear = this.#modified(operand);
     if (linear === undefined) return this.read(operand);
-    const address = this.let(linear);
-    const pointer = this.#translate(address, operand.size, RMW);
-    const old = this.let(LOADS[operand.size](pointer));
-    this.#translated.set(operand, { pointer, address, old });
-    return old;
+    const modified = modify(this.#access, linear, operand.size);
+    this.#translated.set(operand, modified);
+    return modified.old;
   }
 
   at(linear: Expr, size: Size): Operand {
@@ -156,51 +172,8 @@ export class InterpStage implements Emitter {
       else throw new Error(`write to an operand of kind ${operand.kind}`);
       return;
     }
-    if (this.#facts.locked) {
-      this.#compareExchange(operand.size, translated, value);
-      return;
-    }
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const { pointer } = translated;
-    code.store(STORES[operand.size], pointer, value);
-    // MMIO, a page crossing or a page with records: miss() gave the bounce buffer, and its content goes out now.
-    const status = code.local("i32");
-    code.if(i32.eq(pointer, i32.add(cpu, i32.const(CPU.bounce))), () => {
-      code.call(imports.storeMiss, [ip, i32.const(operand.size / 8)], status);
-      code.brIf(resume, status);
-    });
-  }
-
-  /**
-   * LOCK: the new value goes in only where the old one still is; else the instruction is executed again. WebAssembly's
-   * atomics want aligned addresses; misaligned operands, and those that modify() copied to the bounce buffer, go the slow way.
-   */
-  #compareExchange(
-    size: Size,
-    { pointer, address, old }: { pointer: Expr; address: Expr; old: Expr },
-    value: Expr,
-  ): void {
-    const { code, cpu, ip, top, imports, resume } = this.#frame;
-    const v = code.let(value);
-    const bounced = i32.eq(pointer, i32.add(cpu, i32.const(CPU.bounce)));
-    const misaligned = size === 8 ? i32.const(0) : i32.and(pointer, i32.const(size / 8 - 1));
-    code.if(
-      i32.or(bounced, misaligned),
-      () => {
-        const status = code.local("i32");
-        code.store("i64", cpu, address, CPU.address);
-        code.store("i64", cpu, old, CPU.data);
-        code.store("i64", cpu, v, CPU.bounce);
-        code.call(imports.lockedStore, [ip, i32.const(size / 8)], status);
-        code.brIf(resume, i32.eq(status, i32.const(1)));
-        code.brIf(top, status);
-      },
-      () => {
-        const found = code.local("i64");
-        code.compareExchange(EXCHANGES[size], pointer, old, v, found);
-        code.brIf(top, i64.ne(found, old));
-      },
-    );
+    const finish = this.#facts.locked ? compareExchange : writeModified;
+    finish(this.#access, translated, value, operand.size);
   }
 
   readSelector(_operand: Operand): Expr {
@@ -243,25 +216,13 @@ export class InterpStage implements Emitter {
     this.#code.store("i64", this.#frame.cpu, value, CPU.flagAux);
   }
   direction(): Expr {
-    return i32.and(i32.shru(i32.load(this.#frame.cpu, CPU.eflags), i32.const(10)), i32.const(1));
+    return direction(this.#frame.cpu);
   }
   setDirection(on: boolean): void {
-    const flags = i32.load(this.#frame.cpu, CPU.eflags);
-    const value = on ? i32.or(flags, i32.const(0x400)) : i32.and(flags, i32.const(~0x400));
-    this.#code.store("i32", this.#frame.cpu, value, CPU.eflags);
+    setFlag(this.#code, this.#frame.cpu, RFLAGS.DF, on);
   }
-
   setAlignmentCheck(on: boolean): void {
-    const { cpu } = this.#frame;
-    const store = (value: Expr, field: number): void => this.#code.store("i32", cpu, value, field);
-    const flags = i32.load(cpu, CPU.eflags);
-    store(on ? i32.or(flags, i32.const(RFLAGS.AC)) : i32.and(flags, i32.const(~RFLAGS.AC)), CPU.eflags);
-    store(i32.const(on ? ACCESS.ac : 0), CPU.dataAccess);
-    // As updateMode() in cpu/control.ts chooses the class.
-    const smap = i32.and(i32.shru(i32.load(cpu, CPU.cr4), i32.const(Math.log2(CR4.SMAP))), i32.const(1));
-    const other = i32.mul(smap, i32.const(TLB_CLASS.supervisorAc * TLB.classSize));
-    const set = i32.load(cpu, CPU.tlbSet);
-    store(on ? i32.add(set, other) : set, CPU.tlbBase);
+    setAlignmentCheck(this.#code, this.#frame.cpu, on);
   }
   privilege(): Expr {
     return i32.load(this.#frame.cpu, CPU.cpl);
@@ -270,29 +231,15 @@ export class InterpStage implements Emitter {
   // --- memory
 
   load(linear: Expr, size: Size): Expr {
-    return this.let(LOADS[size](this.#translate(linear, size, 0)));
+    return load(this.#access, linear, size);
   }
 
   store(linear: Expr, value: Expr, size: Size): void {
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const address = code.let(linear);
-    const v = code.let(value);
-    const entry = this.#entry(address);
-    code.if(
-      this.#hit(entry, address, size, TLB.write),
-      () => code.store(STORES[size], this.#pointer(entry, address, TLB.write), v),
-      () => {
-        const status = code.local("i32");
-        code.store("i64", cpu, address, CPU.address);
-        code.store("i64", cpu, v, CPU.bounce);
-        code.call(imports.storeMiss, [ip, i32.const(size / 8)], status);
-        code.brIf(resume, status);
-      },
-    );
+    store(this.#access, linear, value, size);
   }
 
   prepare(linear: Expr, size: Size): void {
-    this.#translate(linear, size, RMW);
+    prepare(this.#access, linear, size);
   }
 
   sourceAddress(offset: Expr): Expr {
@@ -353,19 +300,13 @@ export class InterpStage implements Emitter {
   jumpTo(rip: Expr): void {
     const { code, cpu, ip, leave, top, imports } = this.#frame;
     const to = code.let(rip);
-    const mixed = i64.toI32(i64.xor(to, i64.shru(to, i64.const(JUMP.hashShift))));
-    const index = i32.shl(i32.and(mixed, i32.const(JUMP.entries - 1)), i32.const(Math.log2(JUMP.entrySize)));
-    const entry = code.let(i32.add(cpu, index));
-    // Of the same generation and privilege: then it is the page offset. Else it is larger.
-    const check = i32.load(entry, ZONE.jumpCache + JUMP.check);
-    const offset = code.let(i32.xor(check, i32.load(cpu, ZONE.jumpGeneration)));
-    const sameRip = i64.eq(i64.load(entry, ZONE.jumpCache + JUMP.rip), to);
-    code.if(
-      i32.and(sameRip, i32.ltu(offset, i32.const(PAGE_SIZE))),
-      () => {
-        code.set(ip, i32.load(entry, ZONE.jumpCache + JUMP.record));
-        code.store("i64", cpu, i64.sub(to, i32.toI64u(offset)), CPU.ripBase);
-        this.#checkPending();
+    jumpCache(
+      code,
+      cpu,
+      to,
+      (record) => {
+        code.set(ip, record);
+        checkPending(this.#frame);
         code.br(top);
       },
       () => {
@@ -384,7 +325,7 @@ export class InterpStage implements Emitter {
   again(condition: Expr): void {
     const { code, top } = this.#frame;
     code.if(condition, () => {
-      this.#checkPending();
+      checkPending(this.#frame);
       code.br(top);
     });
   }
@@ -446,40 +387,6 @@ export class InterpStage implements Emitter {
     return this.addressSize === 64 ? sum : unsigned(sum, 32);
   }
 
-  #entry(address: Expr): Expr {
-    const index = i32.and(i64.toI32(i64.shru(address, i64.const(8))), i32.const((TLB.entries - 1) * TLB.entrySize));
-    return this.#code.let(i32.add(i32.load(this.#frame.cpu, CPU.tlbBase), index));
-  }
-
-  /** The tag equals the page of the access's last byte: an access that crosses pages misses by itself. */
-  #hit(entry: Expr, address: Expr, size: Size, table: number): Expr {
-    const last = size === 8 ? address : i64.add(address, i64.const(size / 8 - 1));
-    return i64.eq(i64.load(entry, table + TLB.tag), i64.and(last, i64.const(-4096)));
-  }
-
-  #pointer(entry: Expr, address: Expr, table: number): Expr {
-    return i32.add(i64.toI32(address), i32.load(entry, table + TLB.addend));
-  }
-
-  /** Where in linear memory the bytes lie; for RMW they may be written there, write() sees to the rest. */
-  #translate(linear: Expr, size: Size, access: number): Expr {
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const table = access === RMW ? TLB.write : 0;
-    const address = code.let(linear);
-    const entry = this.#entry(address);
-    const pointer = code.local("i32");
-    code.if(
-      this.#hit(entry, address, size, table),
-      () => code.set(pointer, this.#pointer(entry, address, table)),
-      () => {
-        code.store("i64", cpu, address, CPU.address);
-        code.call(imports.miss, [ip, i32.const(access | (size / 8))], pointer);
-        code.brIf(resume, i32.eqz(pointer));
-      },
-    );
-    return pointer;
-  }
-
   #take(target: Operand): void {
     if (target.kind !== "target") throw new Error("a relative branch needs a target");
     const { code, cpu, ip, top } = this.#frame;
@@ -488,17 +395,15 @@ export class InterpStage implements Emitter {
       code.store("i64", cpu, base, CPU.ripBase);
     }
     code.set(ip, i32.load(ip, RECORD.disp));
-    this.#checkPending();
+    checkPending(this.#frame);
     code.br(top);
   }
+}
 
-  /** Atomic loads, so that the optimiser never folds two looks at a word that other threads write. */
-  #checkPending(): void {
-    const { code, cpu, budget, leave } = this.#frame;
-    code.set(budget, i32.sub(budget, i32.const(1)));
-    const wanted = i32.or(i32.atomicLoad(cpu, CPU.pending), i32.atomicLoad(cpu, ZONE.kick - ZONE.cpu));
-    code.brIf(leave, i32.or(wanted, i32.eqz(budget)));
-  }
+/** Leaves if somebody wants the vCPU out, or after so many taken branches. */
+function checkPending({ code, cpu, budget, leave }: Frame): void {
+  code.set(budget, i32.sub(budget, i32.const(1)));
+  code.brIf(leave, i32.or(wanted(cpu), i32.eqz(budget)));
 }
 
 /** The case of MICRO.go. */
@@ -506,5 +411,29 @@ export function goRecord(frame: Frame): void {
   const { code, cpu, ip, top } = frame;
   code.store("i64", cpu, i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm)), CPU.ripBase);
   code.set(ip, i32.load(ip, RECORD.disp));
+  code.br(top);
+}
+
+/** The case of MICRO.entry; `hot` is the import that may translate the block. */
+export function entryRecord({ code, ip, top, leave }: Frame, hot: number): void {
+  const left = code.let(i32.sub(i32.load(ip, RECORD.disp), i32.const(1)));
+  code.store("i32", ip, left, RECORD.disp);
+  code.if(i32.eqz(left), () => {
+    code.call(hot, [ip], ip);
+    code.brIf(top, ip);
+    code.br(leave);
+  });
+  code.set(ip, i32.add(ip, i32.const(RECORD.size)));
+  code.br(top);
+}
+
+/** The case of MICRO.translated; `type` is the index of the type BLOCK_TYPE. */
+export function translatedRecord(frame: Frame, type: number): void {
+  const { code, cpu, ip, top, resume } = frame;
+  const next = code.local("i32");
+  code.callIndirect(type, i32.load(ip, RECORD.imm), [cpu], next);
+  code.brIf(resume, i32.eqz(next));
+  code.set(ip, i32.and(next, i32.const(~TAKEN)));
+  code.if(i32.and(next, i32.const(TAKEN)), () => checkPending(frame));
   code.br(top);
 }

@@ -63,5 +63,9 @@ export const MICRO = {
   eaWide: 9,
   /** The block goes on at record `disp`, in a page `imm` bytes further: no branch of the guest's, so no look at `pending`. */
   go: 10,
+  /** Before a block's first instruction, if hot blocks are translated: counts `disp` down, and at 0 asks TypeScript. */
+  entry: 11,
+  /** The same record once the block is translated: call the function in slot `imm` of the table. */
+  translated: 12,
 } as const;
-export const MICRO_COUNT = 11;
+export const MICRO_COUNT = 13;

@@ -7,12 +7,15 @@
 import type { Engine, EngineHost } from "./host.ts";
 import { InterpEngine } from "./interp.ts";
 import { PatchEngine } from "./patch.ts";
+import { DEFAULT_TRANSLATION, type TranslationOptions } from "./translator.ts";
+import { WasmEngine } from "./wasm.ts";
 
-export type EngineName = "interp" | "patch";
+export type EngineName = "interp" | "patch" | "wasm";
 
 export { resetVcpu } from "../cpu/reset.ts";
 export { type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 export { compileInterpreter } from "./interpreter.ts";
+export { DEFAULT_TRANSLATION, type TranslationOptions } from "./translator.ts";
 
 /** The engine for one vCPU, whose zone begins at linear address `zone`. `module` is compileInterpreter()'s. */
 export function createEngine(
@@ -21,6 +24,14 @@ export function createEngine(
   memory: WebAssembly.Memory,
   zone: number,
   host: EngineHost,
+  translation: TranslationOptions = DEFAULT_TRANSLATION,
 ): Engine {
-  return name === "interp" ? new InterpEngine(module, memory, zone, host) : new PatchEngine(module, memory, zone, host);
+  switch (name) {
+    case "interp":
+      return new InterpEngine(module, memory, zone, host);
+    case "patch":
+      return new PatchEngine(module, memory, zone, host);
+    case "wasm":
+      return new WasmEngine(module, memory, zone, host, translation);
+  }
 }

@@ -8,8 +8,9 @@
  */
 
 import { MEMORY_PAGES } from "../cpu/zones.ts";
+import { BLOCK_TYPE } from "../emit/boundary.ts";
 import { HELPERS, type HelperName } from "../emit/emitter.ts";
-import { type Frame, goRecord, InterpStage } from "../emit/interp-stage.ts";
+import { entryRecord, type Frame, goRecord, InterpStage, translatedRecord } from "../emit/interp-stage.ts";
 import { MICRO } from "../emit/record.ts";
 import { INSNS } from "../isa/insn/all.ts";
 import { buildOpcodeMap, type OpcodeMap } from "../isa/opcode-map.ts";
@@ -21,7 +22,8 @@ import { type FuncType, ModuleBuilder } from "../wasm/module.ts";
 /** Taken branches until run() comes back by itself: V8 never replaces a running frame by its optimised code. */
 const BUDGET = 1 << 15;
 
-const IMPORTS = {
+/** What the interpreter's module calls in TypeScript, beside the helpers. */
+export const IMPORTS = {
   /** (ip, size | RMW) -> linear address of the bytes, 0 on a fault. Address in CPU.address. What miss() leaves. */
   slowMiss: { params: ["i32", "i32"], results: ["i32"] },
   /** (ip, size) -> 0, or 1 on a fault. Address in CPU.address, data in CPU.bounce. What storeMiss() leaves. */
@@ -39,7 +41,18 @@ const IMPORTS = {
   stale: { params: ["i32"], results: ["i32"] },
   fault: { params: ["i32"], results: [] },
   unbuilt: { params: ["i32"], results: [] },
+  /** (ip) -> record to go on with, 0 to leave: the entry record at ip has counted down. */
+  hot: { params: ["i32"], results: ["i32"] },
 } as const satisfies Record<string, FuncType>;
+
+/** What a translated block may call: the same, and what the interpreter's module defines (mmu/fill.ts). */
+export const BLOCK_IMPORTS = {
+  ...IMPORTS,
+  miss: { params: ["i32", "i32"], results: ["i32"] },
+  storeMiss: { params: ["i32", "i32"], results: ["i32"] },
+} as const satisfies Record<string, FuncType>;
+
+export const HELPER_TYPE: FuncType = { params: ["i32", "i32", "i32"], results: ["i32"] };
 
 /** What createEngine() links the module with: (ip, ...) as above; helpers take (ip, a, b), and 0 means go on. */
 export type InterpreterImports = Record<keyof typeof IMPORTS | HelperName, (...args: number[]) => number | undefined>;
@@ -60,13 +73,14 @@ export function interpreterBytes(): Uint8Array {
   const map = opcodeMap();
   const module = new ModuleBuilder();
   module.importMemory("e", "memory", MEMORY_PAGES);
+  module.importTable("e", "functions", 0);
   const imported = {} as Record<keyof typeof IMPORTS, number>;
   for (const [name, type] of Object.entries(IMPORTS)) {
     imported[name as keyof typeof IMPORTS] = module.import("e", name, type);
   }
   const helpers = {} as Record<HelperName, number>;
   for (const name of HELPERS) {
-    helpers[name] = module.import("e", name, { params: ["i32", "i32", "i32"], results: ["i32"] });
+    helpers[name] = module.import("e", name, HELPER_TYPE);
   }
   const mmu = defineMmu(module, { cpu: module.importGlobal("e", "cpu", "i32"), ...imported });
   const code = module.define("run", { params: ["i32", "i32"], results: ["i32"] });
@@ -77,7 +91,8 @@ export function interpreterBytes(): Uint8Array {
     code.loop((top) => {
       code.block((resume) => {
         const frame: Frame = { code, ip, cpu, budget, top, resume, leave, imports: { ...imported, ...mmu, helpers } };
-        code.switch(i32.load16u(ip), [...microCases(frame, imported), ...instructionCases(frame, map)]);
+        const micro = microCases(frame, imported, module.type(BLOCK_TYPE));
+        code.switch(i32.load16u(ip), [...micro, ...instructionCases(frame, map)]);
       });
       code.call(imported.resume, [], ip);
       code.brIf(top, ip);
@@ -97,7 +112,7 @@ function instructionCases(frame: Frame, map: OpcodeMap): (() => void)[] {
   });
 }
 
-function microCases(frame: Frame, imported: Record<keyof typeof IMPORTS, number>): (() => void)[] {
+function microCases(frame: Frame, imported: Record<keyof typeof IMPORTS, number>, blockType: number): (() => void)[] {
   const { code, ip, top, leave, resume } = frame;
   const goOn = (func: number) => (): void => {
     code.call(func, [ip], ip);
@@ -127,6 +142,8 @@ function microCases(frame: Frame, imported: Record<keyof typeof IMPORTS, number>
     ea64: address(64, false, true),
     eaWide: address(64, true, true),
     go: () => goRecord(frame),
+    entry: () => entryRecord(frame, imported.hot),
+    translated: () => translatedRecord(frame, blockType),
   };
   return Object.values(cases);
 }

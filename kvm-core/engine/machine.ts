@@ -61,7 +61,13 @@ export abstract class Machine implements Engine {
   /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
   protected secondPage = -1;
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost) {
+  /** What generated code imports: the interpreter, and what is translated. */
+  protected readonly environment: Readonly<Record<string, unknown>>;
+  /** The functions of translated blocks. */
+  protected readonly table: WebAssembly.Table;
+
+  /** `slots`: how many translated blocks there may be. */
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost, slots = 0) {
     this.state = new VcpuState(memory, zone);
     this.host = host;
     this.memoryObject = memory;
@@ -89,10 +95,15 @@ export abstract class Machine implements Engine {
       stale: (ip) => this.stale(ip!),
       fault: (ip) => this.#faultRecord(ip!),
       unbuilt: (ip) => this.#unbuiltRecord(ip!),
+      hot: (ip) => this.hot(ip!),
       ...helpers,
       ...(host.ports ? { in: host.ports.in, out: host.ports.out } : {}),
     };
-    const instance = new WebAssembly.Instance(module, { e: { memory, cpu: zone, ...imports } });
+    this.table = new WebAssembly.Table({ element: "anyfunc", initial: slots });
+    const instance = new WebAssembly.Instance(module, { e: { memory, functions: this.table, cpu: zone, ...imports } });
+    // Translated blocks call the interpreter's TLB miss, not what it leaves to TypeScript.
+    const { miss, storeMiss } = instance.exports;
+    this.environment = { memory, functions: this.table, ...imports, miss, storeMiss };
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
     this.memory.walk = instance.exports["walk"] as Walk;
     // The zone may have served another engine, or none: then the tables are all zeros, which are tags of page 0.
@@ -113,6 +124,10 @@ export abstract class Machine implements Engine {
   protected abstract stale(ip: number): number;
   /** This vCPU wrote to a page with GPA_CODE or GPA_LOGGED. */
   protected abstract pageWritten(gpa: number, size: number, flags: number): void;
+  /** The entry record at `ip` has counted down; returns the record to go on with. */
+  protected hot(_ip: number): number {
+    throw new Error("this engine makes no entry records");
+  }
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
 

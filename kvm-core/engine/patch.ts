@@ -33,8 +33,8 @@ export class PatchEngine extends Machine {
   #stamp = 0;
   readonly #forward: number[] = [];
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost) {
-    super(module, memory, zone, host);
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost, slots = 0) {
+    super(module, memory, zone, host, slots);
     this.#blocks = new BlockTable(this.state.u32, zone);
     // The zone may have served another engine.
     if (
@@ -57,7 +57,7 @@ export class PatchEngine extends Machine {
       this.setRipBase(gpa & 0xfff);
       return found;
     }
-    if (this.#blocks.full) this.#flushBlocks();
+    if (this.#blocks.full) this.flushBlocks();
     return this.#scan(gpa, mode);
   }
 
@@ -122,7 +122,16 @@ export class PatchEngine extends Machine {
     this.#virtualLinks.length = 0;
   }
 
-  #flushBlocks(): void {
+  // --- what the translating engine adds
+
+  /** May write records before those of the block's instructions; returns the address behind them. */
+  protected openBlock(first: number): number {
+    return first;
+  }
+  /** Do branches within a block go into the middle of it? Else each of their targets becomes a block of its own. */
+  protected readonly entersBlocks: boolean = true;
+
+  protected flushBlocks(): void {
     this.#generation++;
     this.#virtualLinks = [];
     this.#secondPages.clear();
@@ -145,7 +154,7 @@ export class PatchEngine extends Machine {
     if (this.secondPage >= 0) {
       const second = this.secondPage;
       if (!this.#blocks.hasCode(second)) this.memory.protectPage((second & ~0xfff) >>> 0);
-      let at = this.writeRecord(first, result, start);
+      let at = this.writeRecord(this.openBlock(first), result, start);
       at = recorder.go(at, (start + decoder.length) & 0xfff, 4096, true);
       this.#secondPages.set(first, second);
       return this.#blocks.add(head, at, gpa, mode, decoder.length, second);
@@ -167,11 +176,11 @@ export class PatchEngine extends Machine {
     const page = gpa - start;
     const stamp = ++this.#stamp;
     let offset = start;
-    let at = first;
+    let at = this.openBlock(first);
     let result = decoded;
     this.#forward.length = 0;
     for (let count = 1; ; count++) {
-      this.#recordAt[offset] = at;
+      this.#recordAt[offset] = offset === start ? first : at;
       this.#stampAt[offset] = stamp;
       at = this.writeRecord(at, result, offset);
       offset += decoder.length;
@@ -197,7 +206,7 @@ export class PatchEngine extends Machine {
     // Branches within the block go to their targets at once.
     for (let i = 0; i < this.#forward.length; i += 2) {
       const target = this.#forward[i + 1]!;
-      if (this.#stampAt[target] !== stamp) continue;
+      if (this.#stampAt[target] !== stamp || !(this.entersBlocks || target === start)) continue;
       this.state.u32[(this.#forward[i]! + RECORD.disp) >>> 2] = this.#recordAt[target]!;
     }
     return { at, end: offset };

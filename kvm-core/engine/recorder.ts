@@ -38,6 +38,11 @@ export class Recorder {
     return this.#put(at, MICRO.head | (pageOffset << (8 * HEAD.pageOffset)), nextInPage, gpa, NO_SECOND_PAGE);
   }
 
+  /** Stands before a block's first instruction and asks for a translation at the `count`th entry. */
+  entry(at: number, count: number): number {
+    return this.#put(at, MICRO.entry, 0, count, 0);
+  }
+
   /** Ends a straight line: on to page offset `target`, `distance` bytes of pages away. `virtual`: see link(). */
   go(at: number, target: number, distance: number, virtual: boolean): number {
     const link = this.#put(at, MICRO.go, 0, at + RECORD.size, distance);

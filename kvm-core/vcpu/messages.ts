@@ -5,7 +5,7 @@
 import type { RunResult } from "../../shared/exits.ts";
 
 /** Engines by the number that stands in the control block. */
-export const ENGINES = ["interp", "patch"] as const;
+export const ENGINES = ["interp", "patch", "wasm"] as const;
 
 export type ThreadStart = {
   readonly memory: WebAssembly.Memory;

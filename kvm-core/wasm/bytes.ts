@@ -31,6 +31,14 @@ export class Bytes {
     this.length += from.length;
   }
 
+  /** Puts `other` before the bytes from `position` on. */
+  insert(position: number, other: Bytes): void {
+    this.#room(other.length);
+    this.#buffer.copyWithin(position + other.length, position, this.length);
+    this.#buffer.set(other.view(), position);
+    this.length += other.length;
+  }
+
   /** Unsigned LEB128 of a u32. */
   unsigned(value: number): void {
     let rest = value >>> 0;

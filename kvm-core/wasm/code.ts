@@ -22,7 +22,7 @@ interface Pool {
 }
 
 export class Code {
-  readonly body = new Bytes();
+  #body = new Bytes();
   readonly #types: ValType[];
   readonly #params: number;
   readonly #pools: Record<ValType, Pool> = {
@@ -52,6 +52,11 @@ export class Code {
     return local(type, pool.indices[pool.used++]!);
   }
 
+  /** A local that no scope() ends. */
+  fixed(type: ValType): Expr {
+    return local(type, this.#types.push(type) - 1);
+  }
+
   /** Locals made inside are free for reuse afterwards. */
   scope(inside: () => void): void {
     const used = Object.values(this.#pools).map((pool) => pool.used);
@@ -64,8 +69,8 @@ export class Code {
   set(target: Expr, value: Expr): void {
     if (target.kind !== "local" || target.type !== value.type) throw new Error("set: no local of the value's type");
     this.#expr(value);
-    this.body.byte(0x21);
-    this.body.unsigned(Number(target.value));
+    this.#body.byte(0x21);
+    this.#body.unsigned(Number(target.value));
   }
 
   /** Evaluates now; the result is a local. Constants and locals of their own stay as they are. */
@@ -79,9 +84,9 @@ export class Code {
   store(kind: Store, address: Expr, value: Expr, offset = 0): void {
     this.#expr(address);
     this.#expr(value);
-    this.body.byte(STORE[kind]);
-    this.body.byte(0);
-    this.body.unsigned(offset);
+    this.#body.byte(STORE[kind]);
+    this.#body.byte(0);
+    this.#body.unsigned(offset);
   }
 
   /**
@@ -91,41 +96,65 @@ export class Code {
   compareExchange(kind: CompareExchange, address: Expr, expected: Expr, desired: Expr, found: Expr): void {
     const [op, align] = COMPARE_EXCHANGE[kind];
     for (const arg of [address, expected, desired]) this.#expr(arg);
-    this.body.bytes(0xfe, op, align, 0, 0x21);
-    this.body.unsigned(Number(found.value));
+    this.#body.bytes(0xfe, op, align, 0, 0x21);
+    this.#body.unsigned(Number(found.value));
   }
 
   /** Orders all memory accesses before it against all after it. */
   fence(): void {
-    this.body.bytes(0xfe, 0x03, 0x00);
+    this.#body.bytes(0xfe, 0x03, 0x00);
   }
 
   /** An atomic i32 store; like all atomics it wants an address that 4 divides. */
   atomicStore(address: Expr, value: Expr, offset = 0): void {
     this.#expr(address);
     this.#expr(value);
-    this.body.bytes(0xfe, 0x17, 2);
-    this.body.unsigned(offset);
+    this.#body.bytes(0xfe, 0x17, 2);
+    this.#body.unsigned(offset);
   }
 
   /** Adds to an i32 atomically; `before` takes the value that was there. */
   atomicAdd(address: Expr, value: Expr, before: Expr, offset = 0): void {
     this.#expr(address);
     this.#expr(value);
-    this.body.bytes(0xfe, 0x1e, 2);
-    this.body.unsigned(offset);
-    this.body.byte(0x21);
-    this.body.unsigned(Number(before.value));
+    this.#body.bytes(0xfe, 0x1e, 2);
+    this.#body.unsigned(offset);
+    this.#body.byte(0x21);
+    this.#body.unsigned(Number(before.value));
   }
 
   /** A call statement; `result` takes its value. */
   call(func: number, args: readonly Expr[], result?: Expr): void {
     for (const arg of args) this.#expr(arg);
-    this.body.byte(0x10);
-    this.body.unsigned(func);
+    this.#body.byte(0x10);
+    this.#body.unsigned(func);
     if (result === undefined) return;
-    this.body.byte(0x21);
-    this.body.unsigned(Number(result.value));
+    this.#body.byte(0x21);
+    this.#body.unsigned(Number(result.value));
+  }
+
+  /** Calls the function of type `type` (ModuleBuilder.type) at `slot` of the table. */
+  callIndirect(type: number, slot: Expr, args: readonly Expr[], result: Expr): void {
+    for (const arg of args) this.#expr(arg);
+    this.#expr(slot);
+    this.#body.byte(0x11);
+    this.#body.unsigned(type);
+    this.#body.bytes(0x00, 0x21);
+    this.#body.unsigned(Number(result.value));
+  }
+
+  /** Where the next statement goes: for insert(). */
+  get position(): number {
+    return this.#body.length;
+  }
+
+  /** Puts statements before those from `position` on: for what turns out only later, such as which registers are needed. */
+  insert(position: number, inside: () => void): void {
+    const whole = this.#body;
+    this.#body = new Bytes();
+    inside();
+    whole.insert(position, this.#body);
+    this.#body = whole;
   }
 
   block(inside: (end: Label) => void): void {
@@ -138,48 +167,48 @@ export class Code {
 
   if(condition: Expr, then: () => void, otherwise?: () => void): void {
     this.#expr(condition);
-    this.body.bytes(0x04, EMPTY_BLOCK);
+    this.#body.bytes(0x04, EMPTY_BLOCK);
     this.#depth++;
     then();
     if (otherwise) {
-      this.body.byte(0x05);
+      this.#body.byte(0x05);
       otherwise();
     }
     this.#depth--;
-    this.body.byte(0x0b);
+    this.#body.byte(0x0b);
   }
 
   br(label: Label): void {
-    this.body.byte(0x0c);
-    this.body.unsigned(this.#depth - label.depth);
+    this.#body.byte(0x0c);
+    this.#body.unsigned(this.#depth - label.depth);
   }
 
   brIf(label: Label, condition: Expr): void {
     this.#expr(condition);
-    this.body.byte(0x0d);
-    this.body.unsigned(this.#depth - label.depth);
+    this.#body.byte(0x0d);
+    this.#body.unsigned(this.#depth - label.depth);
   }
 
   return(value?: Expr): void {
     if (value) this.#expr(value);
-    this.body.byte(0x0f);
+    this.#body.byte(0x0f);
   }
 
   unreachable(): void {
-    this.body.byte(0x00);
+    this.#body.byte(0x00);
   }
 
   /** `switch (index)` with one arm per function; an arm that falls off its end runs into the next one. */
   switch(index: Expr, arms: readonly (() => void)[]): void {
-    for (const _ of arms) this.body.bytes(0x02, EMPTY_BLOCK);
+    for (const _ of arms) this.#body.bytes(0x02, EMPTY_BLOCK);
     this.#expr(index);
-    this.body.byte(0x0e);
-    this.body.unsigned(arms.length - 1);
-    for (let i = 0; i < arms.length; i++) this.body.unsigned(i);
+    this.#body.byte(0x0e);
+    this.#body.unsigned(arms.length - 1);
+    for (let i = 0; i < arms.length; i++) this.#body.unsigned(i);
     this.#depth += arms.length;
     for (const arm of arms) {
       this.#depth--;
-      this.body.byte(0x0b);
+      this.#body.byte(0x0b);
       this.scope(arm);
     }
   }
@@ -199,22 +228,22 @@ export class Code {
       out.unsigned(count);
       out.byte(VALTYPE_BYTE[type]);
     }
-    out.append(this.body);
+    out.append(this.#body);
     out.byte(0x0b);
     return out;
   }
 
   #structure(op: number, inside: (label: Label) => void): void {
-    this.body.bytes(op, EMPTY_BLOCK);
+    this.#body.bytes(op, EMPTY_BLOCK);
     this.#depth++;
     inside({ depth: this.#depth });
     this.#depth--;
-    this.body.byte(0x0b);
+    this.#body.byte(0x0b);
   }
 
   #expr(e: Expr): void {
     for (const arg of e.args) this.#expr(arg);
-    const { body } = this;
+    const body = this.#body;
     switch (e.kind) {
       case "local":
       case "global":
@@ -242,6 +271,6 @@ export class Code {
     const size = e.type === "f32" ? 4 : 8;
     if (size === 4) view.setFloat32(0, Number(e.value), true);
     else view.setFloat64(0, Number(e.value), true);
-    for (let i = 0; i < size; i++) this.body.byte(view.getUint8(i));
+    for (let i = 0; i < size; i++) this.#body.byte(view.getUint8(i));
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The part of the WebAssembly JavaScript API that the project uses; TypeScript declares it only in its DOM library.
  * Document: WebAssembly JavaScript Interface, W3C.
- * Left out: streaming compilation, Table, Tag, Exception, which nothing here uses yet.
+ * Left out: streaming compilation, Tag, Exception, which nothing here uses yet.
  */
 declare namespace WebAssembly {
   interface MemoryDescriptor {
@@ -16,6 +16,13 @@ declare namespace WebAssembly {
   class Global {
     constructor(descriptor: { readonly value: string; readonly mutable?: boolean }, value?: unknown);
     value: unknown;
+  }
+  /** A table of functions: a slot holds an exported one, or null. */
+  class Table {
+    constructor(descriptor: { readonly element: "anyfunc"; readonly initial: number; readonly maximum?: number });
+    readonly length: number;
+    get(slot: number): ((...args: never[]) => unknown) | null;
+    set(slot: number, value: null): void;
   }
   class Module {
     constructor(bytes: Uint8Array);

@@ -5,6 +5,7 @@
  * Speaks with its parent by process.send: see ToBench and FromBench. Leaves out: floors, rows and rounds (bench.ts).
  */
 import { fileURLToPath } from "node:url";
+import type { EngineName } from "../../kvm-core/engine/engine.ts";
 import { channelRings, createCharChannel } from "../../qemu-user/backend/char-channel.ts";
 import { DeviceHost } from "../../qemu-user/device/device-host.ts";
 import { createOwnedVm, VCPUS } from "../../qemu-user/device/owned-vm.ts";
@@ -27,7 +28,7 @@ export type BenchOptions = {
   readonly append: string;
   /** `-device` names, with the properties that are not at their defaults. */
   readonly devices: readonly { readonly name: string; readonly properties: DeviceOption["properties"] }[];
-  readonly engine: "interp" | "patch";
+  readonly engine: EngineName;
 };
 
 /** `round`: one round of run=timed. `irq`: signals of an event one after the other to run=irq. `compute`: one round of a

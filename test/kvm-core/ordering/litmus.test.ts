@@ -5,8 +5,10 @@
  */
 
 import { describe, expect, it } from "vitest";
-import { ENGINES } from "../support/machine.ts";
+import type { EngineName } from "../../../kvm-core/engine/engine.ts";
 import { PairOfVcpus } from "./pair.ts";
+
+const ENGINES: readonly EngineName[] = ["interp", "patch", "wasm"];
 
 const X = 0x30_0000;
 const Y = 0x30_0040;

@@ -11,17 +11,23 @@ import { GPA_PRESENT, GPA_TABLE, GUEST_RAM, MEMORY_PAGES, vcpuZone } from "../..
 import {
   compileInterpreter,
   createEngine,
+  DEFAULT_TRANSLATION,
   type Engine,
   type EngineHost,
   type EngineName,
   resetVcpu,
+  type TranslationOptions,
 } from "../../../kvm-core/engine/engine.ts";
 import type { KvmRegs, KvmSegment, KvmSregs } from "../../../shared/ioctls.ts";
 
 let module: WebAssembly.Module | undefined;
 
 export type Mode = 32 | 64;
-export const ENGINES: readonly EngineName[] = ["interp", "patch"];
+/** Each block is translated at its first entry, into a table that is soon full; `disturbed`: and forgotten at random. */
+const EAGER: TranslationOptions = { ...DEFAULT_TRANSLATION, threshold: 1, batch: 1, slots: 64 };
+const DISTURBED: TranslationOptions = { ...EAGER, disturbance: 0x2545_f491 };
+export type TestEngine = EngineName | "wasm, disturbed";
+export const ENGINES: readonly TestEngine[] = ["interp", "patch", "wasm", "wasm, disturbed"];
 
 /** Where the 64-bit test machine keeps its page tables: identity mapped with 2 MiB pages over 4 GiB. */
 export const TABLES = 0x1000;
@@ -44,12 +50,15 @@ export class TestMachine {
   readonly mode: Mode;
 
   /** `host`: another one than the replaceable parts above. */
-  constructor(name: EngineName, mode: Mode, ramBytes = 16 << 20, host?: (machine: TestMachine) => EngineHost) {
+  constructor(engine: TestEngine, mode: Mode, ramBytes = 16 << 20, host?: (machine: TestMachine) => EngineHost) {
     this.mode = mode;
     for (let page = 0; page < ramBytes >>> 12; page++) this.mapPage(page << 12, GUEST_RAM + (page << 12));
     resetVcpu(this.memory, this.zone, 0);
     module ??= compileInterpreter();
-    this.engine = createEngine(name, module, this.memory, this.zone, host?.(this) ?? this.#host());
+    const disturbed = engine === "wasm, disturbed";
+    const translation = disturbed ? DISTURBED : EAGER;
+    const name = disturbed ? "wasm" : engine;
+    this.engine = createEngine(name, module, this.memory, this.zone, host?.(this) ?? this.#host(), translation);
     this.#flat();
   }
 

@@ -1,0 +1,446 @@
+/**
+ * The translator's stage of the Emitter: operands are constants of one record, registers and flags are locals.
+ * Document: architecture.md section 5 (staging; memory ordering).
+ * Left out: 16-bit stacks. Flags are recorded whether or not somebody reads them.
+ *
+ * A block's function is one of boundary.ts's BLOCK_TYPE. RIP is no
+ * constant, since a block is found by its guest-physical address: it is CPU.ripBase plus a page offset. Records are at
+ * constant addresses; where a branch leads stands in its record and is read there, so links are made and undone as ever.
+ */
+
+import { RFLAGS } from "../cpu/flags.ts";
+import { CPU, GPR, SEG } from "../cpu/state.ts";
+import type { Code, Label } from "../wasm/code.ts";
+import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { jumpCache, TAKEN, wanted } from "./boundary.ts";
+import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
+import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
+import { signed, unsigned } from "./flags.ts";
+import type { FormFacts } from "./interp-stage.ts";
+import {
+  type AccessImports,
+  type AccessStage,
+  compareExchange,
+  load,
+  type Modified,
+  modify,
+  prepare,
+  store,
+  writeModified,
+} from "./memory-access.ts";
+import { MICRO, RECORD } from "./record.ts";
+import type { StateWords } from "./state-words.ts";
+
+/** What the instructions of one block share. */
+export interface BlockFrame {
+  readonly code: Code;
+  readonly cpu: Expr;
+  readonly words: StateWords;
+  /** i32: not 0 once the block's own bytes may have changed. */
+  readonly changed: Expr;
+  /** The block's first record, whose case is MICRO.translated while the translation is right. */
+  readonly entry: number;
+  readonly ordered: boolean;
+  readonly imports: AccessImports & {
+    readonly raise: number;
+    readonly lookup: number;
+    helper(name: HelperName): number;
+  };
+}
+
+/** One record, read. */
+export interface Instruction {
+  /** Address of the record. */
+  readonly record: number;
+  /** The record to go on with. */
+  readonly following: number;
+  /** Page offset of the instruction that follows. */
+  readonly next: number;
+  readonly dst: number;
+  readonly src: number;
+  readonly base: number;
+  readonly index: number;
+  readonly scale: number;
+  readonly disp: number;
+  readonly imm: number;
+  /** `disp` and `imm` together. */
+  readonly wide: bigint;
+}
+
+const ZERO = i64.const(0);
+
+export class TranslateStage implements Emitter {
+  readonly #frame: BlockFrame;
+  readonly #code: Code;
+  readonly #words: StateWords;
+  readonly #facts: FormFacts;
+  readonly #insn: Instruction;
+  readonly #ip: Expr;
+  readonly #access: AccessStage;
+  /** Where write() finds a memory operand that modify() translated. */
+  readonly #translated = new Map<Operand, Modified>();
+  /** Head of the loop around an instruction that may be executed again. */
+  #head: Label | undefined;
+  /** Memory may have been written by what the block cannot see through. */
+  #mayChange = false;
+
+  constructor(frame: BlockFrame, facts: FormFacts, insn: Instruction) {
+    const { code, cpu, words, imports, ordered } = frame;
+    this.#frame = frame;
+    this.#code = code;
+    this.#words = words;
+    this.#facts = facts;
+    this.#insn = insn;
+    this.#ip = i32.const(insn.record);
+    this.#access = {
+      code,
+      cpu,
+      ip: this.#ip,
+      imports,
+      ordered,
+      call: (func, args, result) => {
+        words.nested(() => words.spill());
+        code.call(func, args, result);
+      },
+      resumeIf: (condition) => code.if(condition, () => code.return(i32.const(0))),
+      restartIf: (condition) => code.brIf(this.#loopHead(), condition),
+      storedSlowly: () => this.#lookForChange(),
+    };
+  }
+
+  get size(): Size {
+    return this.#facts.size;
+  }
+  get addressSize(): 16 | 32 | 64 {
+    return this.#facts.addressSize;
+  }
+  get stackSize(): 16 | 32 | 64 {
+    return this.#facts.stackSize;
+  }
+  get repeat(): "none" | "rep" | "repne" {
+    return this.#facts.repeat;
+  }
+
+  /** The instruction, whose meaning `exec` makes; `ends`: it never goes on to the next one. */
+  translate(exec: (e: Emitter) => void, ends: boolean): void {
+    const { code } = this.#frame;
+    this.#words.begin();
+    code.scope(() => {
+      if (this.#facts.locked || this.#facts.repeat !== "none") {
+        this.#nested(() =>
+          code.loop((head) => {
+            this.#head = head;
+            exec(this);
+          }),
+        );
+      } else exec(this);
+      const following = i32.const(this.#insn.following);
+      if (ends) this.#leave(following);
+      else if (this.#mayChange) this.if(this.#frame.changed, () => this.#leave(following));
+    });
+  }
+
+  let(value: Expr): Expr {
+    return this.#code.let(value);
+  }
+  variable(value: Expr): Expr {
+    const variable = this.#code.local(value.type);
+    this.#code.set(variable, value);
+    return variable;
+  }
+  assign(variable: Expr, value: Expr): void {
+    this.#code.set(variable, value);
+  }
+  if(condition: Expr, then: () => void, otherwise?: () => void): void {
+    this.#nested(() => this.#code.if(condition, then, otherwise));
+  }
+
+  // --- operands
+
+  read(operand: Operand): Expr {
+    const { dst, src, imm, disp, wide } = this.#insn;
+    switch (operand.kind) {
+      case "reg":
+        return this.#readSlot(operand.field === "dst" ? dst : src, operand.size);
+      case "imm":
+        return i64.const(operand.wide ? wide : imm);
+      case "const":
+        return i64.const(operand.value);
+      case "implied":
+        return this.gpr(operand.register, operand.size);
+      case "mem":
+        return this.load(this.linear(operand, "read", operand.size / 8), operand.size);
+      case "at":
+        return this.load(operand.linear, operand.size);
+      case "index":
+        return i64.const(operand.field === "dst" ? dst : src);
+      case "far":
+        return i64.const(disp >>> 0);
+      case "target":
+        throw new Error("a branch target is not read");
+    }
+  }
+
+  readSigned(operand: Operand): Expr {
+    return signed(this.read(operand), operand.size);
+  }
+
+  modify(operand: Operand): Expr {
+    if (operand.kind !== "mem" && operand.kind !== "at") return this.read(operand);
+    const linear = operand.kind === "at" ? operand.linear : this.linear(operand, "modify", operand.size / 8);
+    const modified = modify(this.#access, linear, operand.size);
+    this.#translated.set(operand, modified);
+    return modified.old;
+  }
+
+  at(linear: Expr, size: Size): Operand {
+    return { kind: "at", size, linear: this.let(linear) };
+  }
+
+  write(operand: Operand, value: Expr): void {
+    const translated = this.#translated.get(operand);
+    if (translated) {
+      const finish = this.#facts.locked ? compareExchange : writeModified;
+      finish(this.#access, translated, value, operand.size);
+    } else if (operand.kind === "reg") {
+      this.#writeSlot(operand.field === "dst" ? this.#insn.dst : this.#insn.src, value, operand.size);
+    } else if (operand.kind === "mem") {
+      this.store(this.linear(operand, "write", operand.size / 8), value, operand.size);
+    } else if (operand.kind === "at") this.store(operand.linear, value, operand.size);
+    else throw new Error(`write to an operand of kind ${operand.kind}`);
+  }
+
+  readSelector(_operand: Operand): Expr {
+    return i64.const(this.#insn.imm >>> 0);
+  }
+
+  offset(operand: Operand): Expr {
+    if (operand.kind !== "mem") throw new Error("only a memory operand has an offset");
+    const { base, index, scale, disp } = this.#insn;
+    let sum = this.#slot(base);
+    if (index !== CPU.zero) {
+      const scaled = i64.shl(this.#slot(index), i64.const(scale));
+      sum = base === CPU.zero ? scaled : i64.add(sum, scaled);
+    }
+    sum = i64.add(sum, i64.const(disp));
+    return operand.address === 64 ? sum : unsigned(sum, 32);
+  }
+
+  linear(operand: Operand, _access?: Access, _bytes?: number): Expr {
+    return this.offset(operand);
+  }
+
+  gpr(register: number, size: Size = 64): Expr {
+    return this.#readSlot(CPU.gpr + register * 8, size);
+  }
+
+  setGpr(register: number, value: Expr, size: Size = 64): void {
+    this.#writeSlot(CPU.gpr + register * 8, value, size);
+  }
+
+  // --- flags
+
+  flagResult(): Expr {
+    return this.#words.read(CPU.flagResult);
+  }
+  flagAux(): Expr {
+    return this.#words.read(CPU.flagAux);
+  }
+  setFlagResult(value: Expr): void {
+    this.#words.write(CPU.flagResult, value);
+  }
+  setFlagAux(value: Expr): void {
+    this.#words.write(CPU.flagAux, value);
+  }
+  direction(): Expr {
+    return direction(this.#frame.cpu);
+  }
+  setDirection(on: boolean): void {
+    setFlag(this.#code, this.#frame.cpu, RFLAGS.DF, on);
+  }
+  setAlignmentCheck(on: boolean): void {
+    setAlignmentCheck(this.#code, this.#frame.cpu, on);
+  }
+  privilege(): Expr {
+    return i32.load(this.#frame.cpu, CPU.cpl);
+  }
+
+  // --- memory
+
+  load(linear: Expr, size: Size): Expr {
+    return load(this.#access, linear, size);
+  }
+  store(linear: Expr, value: Expr, size: Size): void {
+    store(this.#access, linear, value, size);
+  }
+  prepare(linear: Expr, size: Size): void {
+    prepare(this.#access, linear, size);
+  }
+
+  sourceAddress(offset: Expr): Expr {
+    return this.#segmented(offset, this.#insn.base);
+  }
+  destinationAddress(offset: Expr): Expr {
+    return this.#segmented(offset, this.#insn.index);
+  }
+
+  // --- stack
+
+  push(value: Expr, size: Size): void {
+    const v = this.let(value);
+    const sp = this.let(this.#stackPointer(i64.sub(this.gpr(GPR.rsp), i64.const(size / 8))));
+    this.store(this.stackAddress(sp), v, size);
+    this.setGpr(GPR.rsp, sp);
+  }
+  top(size: Size): Expr {
+    return this.load(this.stackAddress(this.#stackPointer(this.gpr(GPR.rsp))), size);
+  }
+  release(size: Size, extra?: Expr): void {
+    const moved = i64.add(this.gpr(GPR.rsp), i64.const(size / 8));
+    this.setGpr(GPR.rsp, this.#stackPointer(extra ? i64.add(moved, extra) : moved));
+  }
+  stackAddress(offset: Expr): Expr {
+    if (this.stackSize === 64) return offset;
+    return unsigned(i64.add(offset, this.#words.read(CPU.segBase + SEG.ss * 8)), 32);
+  }
+  #stackPointer(value: Expr): Expr {
+    return unsigned(value, this.stackSize);
+  }
+
+  // --- control
+
+  nextRip(): Expr {
+    return i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.next));
+  }
+
+  jump(target: Operand): void {
+    if (target.kind !== "target") throw new Error("a relative branch needs a target");
+    if (target.cross) {
+      const base = i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.imm));
+      this.#code.store("i64", this.#frame.cpu, base, CPU.ripBase);
+    }
+    this.#leave(i32.or(i32.load(this.#ip, RECORD.disp), i32.const(TAKEN)));
+  }
+
+  jumpIf(condition: Expr, target: Operand): void {
+    this.if(condition, () => this.jump(target));
+  }
+
+  jumpTo(rip: Expr): void {
+    const { code, cpu, imports } = this.#frame;
+    const to = code.let(rip);
+    this.#words.spill();
+    jumpCache(
+      code,
+      cpu,
+      to,
+      (record) => code.return(i32.or(record, i32.const(TAKEN))),
+      () => {
+        const record = code.local("i32");
+        code.store("i64", cpu, to, CPU.rip);
+        code.call(imports.lookup, [], record);
+        code.return(record);
+      },
+    );
+  }
+
+  fence(): void {
+    this.#code.fence();
+  }
+
+  again(condition: Expr): void {
+    const { code, cpu, changed } = this.#frame;
+    this.if(condition, () => {
+      this.#words.spill();
+      const out = this.#mayChange ? i32.or(wanted(cpu), changed) : wanted(cpu);
+      code.if(out, () => code.return(i32.or(this.#ip, i32.const(TAKEN))));
+      code.br(this.#loopHead());
+    });
+  }
+
+  raise(vector: number): void {
+    const { code, imports } = this.#frame;
+    this.#words.spill();
+    code.call(imports.raise, [this.#ip, i32.const(vector)]);
+    code.return(i32.const(0));
+  }
+
+  helper(name: HelperName, a: Expr = i32.const(0), b: Expr = i32.const(0)): void {
+    const { code, imports } = this.#frame;
+    const status = code.local("i32");
+    this.#words.spill();
+    code.call(imports.helper(name), [this.#ip, a, b], status);
+    code.if(status, () => code.return(i32.const(0)));
+    this.#words.clobbered();
+    this.#lookForChange();
+  }
+
+  data(): Expr {
+    return i64.load(this.#frame.cpu, CPU.data);
+  }
+  setData(value: Expr): void {
+    this.#code.store("i64", this.#frame.cpu, value, CPU.data);
+  }
+
+  // --- what only this stage knows
+
+  #nested(inside: () => void): void {
+    this.#words.nested(inside);
+  }
+
+  #leave(result: Expr): void {
+    this.#words.spill();
+    this.#code.return(result);
+  }
+
+  /** If the block's bytes were written, its records are stale, the first one too: go on in the next one, which knows. */
+  #lookForChange(): void {
+    const { code, changed, entry } = this.#frame;
+    this.#mayChange = true;
+    code.set(changed, i32.ne(i32.load16u(i32.const(entry), RECORD.case), i32.const(MICRO.translated)));
+  }
+
+  #loopHead(): Label {
+    if (this.#head === undefined) throw new Error("only a locked or repeated instruction is executed again");
+    return this.#head;
+  }
+
+  #slot(slot: number): Expr {
+    return slot === CPU.zero ? ZERO : this.#words.read(slot);
+  }
+
+  /** A register by its slot's offset, which for AH, CH, DH and BH is that of the word's second byte. */
+  #readSlot(slot: number, size: Size): Expr {
+    const word = this.#words.read(slot & ~7);
+    return unsigned(slot & 7 ? i64.shru(word, i64.const(8)) : word, size);
+  }
+
+  /** A 32-bit register write clears bits 63..32; 8- and 16-bit ones leave the rest (SDM volume 1, 3.4.1.1). */
+  #writeSlot(slot: number, value: Expr, size: Size): void {
+    const offset = slot & ~7;
+    if (size >= 32) {
+      this.#words.write(offset, unsigned(value, size));
+      return;
+    }
+    const shift = slot & 7 ? 8 : 0;
+    const mask = ((1n << BigInt(size)) - 1n) << BigInt(shift);
+    const rest = i64.and(this.#words.read(offset), i64.const(BigInt.asIntN(64, ~mask)));
+    this.#words.write(offset, i64.or(rest, i64.shl(unsigned(value, size), i64.const(shift))));
+  }
+
+  #segmented(offset: Expr, slot: number): Expr {
+    if (slot === CPU.zero && this.addressSize === 64) return offset;
+    const sum = i64.add(offset, this.#slot(slot));
+    return this.addressSize === 64 ? sum : unsigned(sum, 32);
+  }
+}
+
+/** An address record of 64-bit mode: CPU.ea gets the linear address for the record that follows. */
+export function translateAddress({ words }: BlockFrame, micro: number, insn: Instruction): void {
+  const { base, index, scale, disp, dst, wide } = insn;
+  words.begin();
+  const word = (slot: number): Expr => (slot === CPU.zero ? ZERO : words.read(slot));
+  const sum = i64.add(i64.add(word(base), i64.shl(word(index), i64.const(scale))), i64.const(disp));
+  const offset = micro === MICRO.eaWide ? i64.const(wide) : micro === MICRO.ea32long ? unsigned(sum, 32) : sum;
+  words.write(CPU.ea, i64.add(offset, word(dst)));
+}
