@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads";
 import { getRegs, setRegs, setSregs } from "../../../kvm-core/cpu/regs.ts";
 import { vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import { compileInterpreter, EngineExit, type EngineName, resetVcpu } from "../../../kvm-core/engine/engine.ts";
+import { DEFAULT_TRANSLATION, type TranslationOptions } from "../../../kvm-core/engine/translator.ts";
 import type { KvmRegs } from "../../../shared/ioctls.ts";
 import { assemble } from "../support/asm.ts";
 import { TestMachine } from "../support/machine.ts";
@@ -15,8 +16,11 @@ export type PairStart = {
   readonly module: WebAssembly.Module;
   readonly engine: EngineName;
   readonly vcpu: number;
+  readonly translation: TranslationOptions;
 };
 
+/** Every block is translated at its second entry. */
+const EAGER: TranslationOptions = { ...DEFAULT_TRANSLATION, threshold: 1, batch: 1 };
 const CODE = [0x10_0000, 0x18_0000] as const;
 const STACK = [0x20_0000, 0x28_0000] as const;
 /** Both count this up and wait for two before they begin, so that they run at the same time. */
@@ -48,7 +52,13 @@ export class PairOfVcpus {
       const regs = getRegs(machine.memory, zone);
       const at = { rip: BigInt(CODE[vcpu]!), rsp: BigInt(STACK[vcpu]!), rflags: 2n };
       setRegs(machine.memory, zone, { ...regs, ...registers, ...at });
-      const start: PairStart = { memory: machine.memory, module: module!, engine: this.#engine, vcpu };
+      const start: PairStart = {
+        memory: machine.memory,
+        module: module!,
+        engine: this.#engine,
+        vcpu,
+        translation: this.#translation,
+      };
       return new Promise<void>((resolve, reject) => {
         const thread = new Worker(new URL("./vcpu-thread.ts", import.meta.url), { workerData: start });
         thread.on("error", reject);

@@ -7,10 +7,10 @@ import { vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import { createEngine, type EngineHost } from "../../../kvm-core/engine/engine.ts";
 import type { PairStart } from "./pair.ts";
 
-const { memory, module, engine, vcpu } = workerData as PairStart;
+const { memory, module, engine, vcpu, translation } = workerData as PairStart;
 const none = (): never => {
   throw new Error("this guest has no devices");
 };
 const host: EngineHost = { portIn: none, portOut: none, mmioRead: none, mmioWrite: none, trace: none };
-const cpu = createEngine(engine, module, memory, vcpuZone(vcpu), host);
+const cpu = createEngine(engine, module, memory, vcpuZone(vcpu), host, translation);
 parentPort!.postMessage({ exit: cpu.run(), detail: cpu.errorDetail });
