@@ -26,10 +26,7 @@ const barrier = (label: number) =>
  * Reads a pair under a sequence lock, straight on from the first look at the sequence to the second, as a compiler lays it out.
  * The pairs that were read as whole, and those of them that were not.
  */
-async function sequenceLock(
-  pair: PairOfVcpus,
-  rounds: number,
-): Promise<{ readonly read: bigint; readonly torn: bigint }> {
+async function sequenceLock(pair: PairOfVcpus): Promise<{ readonly read: bigint; readonly torn: bigint }> {
   const writer =
     `mov ecx, 500000; 2: inc dword ptr [${X}]; inc dword ptr [${DATA}]; inc dword ptr [${DATA + 4}]; ` +
     `inc dword ptr [${X}]; dec ecx; jnz 2b; mov dword ptr [${Y}], 1`;

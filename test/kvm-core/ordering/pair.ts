@@ -57,7 +57,7 @@ export class PairOfVcpus {
         module: module!,
         engine: this.#engine,
         vcpu,
-        translation: this.#translation,
+        translation: EAGER,
       };
       return new Promise<void>((resolve, reject) => {
         const thread = new Worker(new URL("./vcpu-thread.ts", import.meta.url), { workerData: start });
