@@ -4,7 +4,7 @@
  * Left out: LOCK as wasm atomics, the `ordered` mode, segment limits.
  */
 
-import { ACCESS, RMW } from "../cpu/access.ts";
+import { ACCESS, PROBE, RMW } from "../cpu/access.ts";
 import { CR4 } from "../cpu/control.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
@@ -235,7 +235,7 @@ export class InterpStage implements Emitter {
   }
 
   prepare(linear: Expr, size: Size): void {
-    this.#translate(linear, size, RMW);
+    this.#translate(linear, size, PROBE);
   }
 
   sourceAddress(offset: Expr): Expr {
@@ -400,7 +400,7 @@ export class InterpStage implements Emitter {
   /** Where in linear memory the bytes lie; for RMW they may be written there, write() sees to the rest. */
   #translate(linear: Expr, size: Size, access: number): Expr {
     const { code, cpu, ip, imports, resume } = this.#frame;
-    const table = access === RMW ? TLB.write : 0;
+    const table = access & RMW ? TLB.write : 0;
     const address = code.let(linear);
     const entry = this.#entry(address);
     const pointer = code.local("i32");

@@ -4,7 +4,7 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { ACCESS, RMW } from "../cpu/access.ts";
+import { ACCESS, PROBE, RMW } from "../cpu/access.ts";
 import { CR0, MODE, updateMode, usesPdptes } from "../cpu/control.ts";
 import { ExceptionUnit, type Source } from "../cpu/exception.ts";
 import { RFLAGS } from "../cpu/flags.ts";
@@ -440,7 +440,9 @@ export abstract class Machine implements Engine {
 
   #miss(ip: number, access: number): number {
     this.current = ip;
-    const pointer = this.memory.miss(access & 0xff, (access & RMW) !== 0);
+    const size = access & 0xff;
+    const probes = (access & PROBE) === PROBE;
+    const pointer = probes ? this.memory.probe(size) : this.memory.miss(size, (access & RMW) !== 0);
     if (pointer === 0) this.raise(ip, this.memory.faultVector, this.memory.faultCode);
     return pointer;
   }

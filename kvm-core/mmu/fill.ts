@@ -4,7 +4,7 @@
  * Left out: everything else: faults, MMIO, page crossings, writes that somebody must hear of. memory.ts has it.
  *
  * fill(cpu, access) -> linear address of the bytes, or 0 with nothing changed but marks in the guest's tables.
- * miss(ip, size | RMW) -> linear address of the bytes, or 0 after a fault was delivered.
+ * miss(ip, size | RMW or PROBE) -> linear address of the bytes, or 0 after a fault was delivered.
  * storeMiss(ip, size) -> 0, or 1 after a fault was delivered; the data lies in CPU.bounce.
  * All take the address from CPU.address. miss() and storeMiss() are what a TLB lookup calls, in any module of the vCPU's.
  */
@@ -114,7 +114,7 @@ function tryFill(code: Code, fill: number, cpu: Expr, size: Expr, write: Expr): 
 
 function emitMiss(code: Code, fill: number, { cpu, slowMiss }: MmuImports): void {
   const [ip, access] = [code.param(0), code.param(1)];
-  const write = i32.shru(access, i32.const(Math.log2(RMW / ACCESS.write)));
+  const write = i32.and(i32.shru(access, i32.const(Math.log2(RMW / ACCESS.write))), i32.const(ACCESS.write));
   const pointer = tryFill(code, fill, cpu, i32.and(access, i32.const(0xff)), write);
   code.if(i32.eqz(pointer), () => code.call(slowMiss, [ip, access], pointer));
   code.return(pointer);

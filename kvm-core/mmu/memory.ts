@@ -42,6 +42,9 @@ export class GuestMemoryUnit {
   /** After a failed access: what to raise. CR2 is set already for a page fault. */
   faultVector = 0;
   faultCode = 0;
+  /** After #bothPages(): gpa and ram of the second page. */
+  #secondGpa = 0;
+  #secondRam = 0;
   /** After translate(): guest-physical address, and its linear address if it is RAM, else 0. */
   gpa = 0;
   ram = 0;
@@ -122,6 +125,16 @@ export class GuestMemoryUnit {
     return this.readBytes(lo, hi, size, (write ? ACCESS.write : 0) | this.dataAccess) ? this.#bounce : 0;
   }
 
+  /** A store at CPU.address is to come: as miss(), but nothing is read. */
+  probe(size: number): number {
+    const state = this.#state;
+    const lo = state.get(CPU.address);
+    const hi = state.high(CPU.address);
+    const access = ACCESS.write | this.dataAccess;
+    const crosses = (lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE;
+    return (crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access)) ? this.#bounce : 0;
+  }
+
   /** A store that fill.ts gave up: writes `size` bytes of the bounce buffer to CPU.address. False on a fault, nothing is written then. */
   write(size: number): boolean {
     const state = this.#state;
@@ -144,18 +157,27 @@ export class GuestMemoryUnit {
     return true;
   }
 
-  /** An access across two pages: both are checked before anything happens. */
-  #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
-    const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
+  /** Of an access across two pages: is it allowed in both? translate()'s result is that of the first, #second* that of the second. */
+  #bothPages(lo: number, hi: number, access: number): boolean {
     const long = (this.#state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    const nextLo = (lo + first) >>> 0;
+    const nextLo = ((lo | (PAGE_SIZE - 1)) + 1) >>> 0;
     const nextHi = nextLo === 0 && long ? (hi + 1) >>> 0 : hi;
     if (!this.translate(lo, hi, access)) return false;
     const { gpa, ram } = this;
     if (!this.translate(nextLo, nextHi, access)) return false;
-    const [secondGpa, secondRam] = [this.gpa, this.ram];
+    this.#secondGpa = this.gpa;
+    this.#secondRam = this.ram;
     this.gpa = gpa;
     this.ram = ram;
+    return true;
+  }
+
+  /** An access across two pages: both are checked before anything happens. */
+  #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
+    const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
+    if (!this.#bothPages(lo, hi, access)) return false;
+    // A device's answer may take long and lead through other accesses: the second page's place is kept here.
+    const [secondGpa, secondRam] = [this.#secondGpa, this.#secondRam];
     if (write) this.#writePiece(0, first);
     else this.#readPiece(0, first);
     this.gpa = secondGpa;
