@@ -20,12 +20,12 @@ import { FarUnit } from "./far.ts";
 import { helperImports } from "./helpers.ts";
 import { type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
+import { Itlb } from "./itlb.ts";
 import { Recorder } from "./recorder.ts";
 import { SystemAccess } from "./system-access.ts";
 
 /** Bit of CPU.pending that the engine sets itself, to leave after one instruction (interrupt shadow). */
 const STEP = 0x8000_0000 | 0;
-const FETCH_ENTRIES = 64;
 const MAX_LENGTH = 15;
 const UD = 6;
 const GP = 13;
@@ -47,12 +47,7 @@ export abstract class Machine implements Engine {
   current = 0;
   errorDetail = "";
   #deliveryExit = 0;
-  // Translations of fetches: linear page -> guest-physical page; one half for CPL 0 to 2, one for CPL 3.
-  readonly #fetchLo = new Uint32Array(2 * FETCH_ENTRIES).fill(1);
-  readonly #fetchHi = new Uint32Array(2 * FETCH_ENTRIES);
-  readonly #fetchGpa = new Uint32Array(2 * FETCH_ENTRIES);
-  /** Supervisor code was fetched from a user-mode page: links made there may lead where CPL 3 must not go. */
-  #sharedCode = false;
+  readonly #itlb = new Itlb();
   /** Bytes of an instruction that crosses a page. */
   readonly #bytes = new Uint8Array(2 * MAX_LENGTH + 2);
   /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
@@ -179,10 +174,14 @@ export abstract class Machine implements Engine {
 
   /** The decode mode or CS base changed: what an RIP leads to. */
   modeChanged(): void {
-    this.#fetchLo.fill(1);
-    this.#sharedCode = false;
+    this.#itlb.flush();
     this.state.set(CPU.resumeRecord, 0);
     this.forgetAddresses();
+  }
+
+  /** INVLPG: most pages that a kernel takes away never held code, and the records may stay. */
+  pageInvalidated(lo: number, hi: number): void {
+    if (this.#itlb.covers(lo, hi)) this.modeChanged();
   }
 
   // --- RIP
@@ -290,8 +289,8 @@ export abstract class Machine implements Engine {
   /** CPL became 3, or ceased to be: what the one may execute the other may not, so each has a jump cache of its own. */
   #privilegeChanged(jumps: number): void {
     this.state.set(CPU.jumpBase, jumps);
-    if (!this.#sharedCode) return;
-    this.#sharedCode = false;
+    if (!this.#itlb.sharedCode) return;
+    this.#itlb.sharedCode = false;
     this.forgetAddresses();
   }
 
@@ -302,10 +301,10 @@ export abstract class Machine implements Engine {
     const sum = state.get(CPU.rip) + (long ? 0 : state.get(CPU.segBase + SEG.cs * 8)) + extra;
     const lo = sum >>> 0;
     const hi = long ? (state.high(CPU.rip) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0;
-    const page = (lo & ~0xfff) >>> 0;
     const access = this.memory.fetchAccess;
-    const slot = ((lo >>> 12) & (FETCH_ENTRIES - 1)) + (access & ACCESS.user ? FETCH_ENTRIES : 0);
-    if (this.#fetchLo[slot] === page && this.#fetchHi[slot] === hi) return this.#fetchGpa[slot]! + (lo & 0xfff);
+    const user = (access & ACCESS.user) !== 0;
+    const known = this.#itlb.find(lo, hi, user);
+    if (known >= 0) return known;
     if (!this.memory.translate(lo, hi, access)) {
       this.deliver(this.memory.faultVector, this.memory.faultCode, "fault");
       return -1;
@@ -316,10 +315,7 @@ export abstract class Machine implements Engine {
       );
       return -1;
     }
-    if (!(access & ACCESS.user) && this.memory.userPage) this.#sharedCode = true;
-    this.#fetchLo[slot] = page;
-    this.#fetchHi[slot] = hi;
-    this.#fetchGpa[slot] = (this.memory.gpa - (lo & 0xfff)) >>> 0;
+    this.#itlb.enter(lo, hi, user, this.memory.gpa, state.get(CPU.walkPage));
     return this.memory.gpa;
   }
 

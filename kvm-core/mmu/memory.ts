@@ -8,7 +8,7 @@ import { ACCESS } from "../cpu/access.ts";
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_CODE, GPA_LOGGED, GPA_READONLY, GPA_TABLE, PAGE_SIZE, TLB_PAGE } from "../cpu/zones.ts";
+import { GPA_CODE, GPA_LOGGED, GPA_READONLY, GPA_TABLE, PAGE_SIZE } from "../cpu/zones.ts";
 import { pageFlags, ramAt } from "./ram.ts";
 import { Tlb } from "./tlb.ts";
 
@@ -83,12 +83,7 @@ export class GuestMemoryUnit {
     return ACCESS.fetch | (this.dataAccess & ACCESS.user);
   }
 
-  /** After translate(): a user-mode page, i.e. U/S is set on all levels. */
-  get userPage(): boolean {
-    return (this.#state.get(CPU.walkPage) & TLB_PAGE.user) !== 0;
-  }
-
-  /** Walked by the generated code: an entry of a paging structure was marked in a page that somebody watches. */
+  /** From the generated walker: an entry of a paging structure was marked in a page that somebody watches. */
   tableWritten(gpa: number, size: number): void {
     this.#pageWritten(gpa, size, pageFlags(this.#state, gpa));
   }

@@ -109,6 +109,24 @@ describe.each(ENGINES)("%s", (engine) => {
       for (const piece of pieces) expect(run(`mov eax, [${DATA + piece}]`)).toBe(14);
     });
 
+    it.each([
+      ["4 KiB", PT + 8, 0x1000, 0x800, 1n],
+      ["2 MiB", PD + 8, 0x20_0000, 0x3800, LARGE | 1n],
+    ] as const)("INVLPG takes code of a page of %s away", (_size, entry, offset, at, bits) => {
+      // CALL, twice, by a pointer: the second time through the jump cache.
+      const code = (value: number): readonly number[] => [0xb8, value, 0, 0, 0, 0xc3];
+      const base = bits === 1n ? FRAMES : 0x20_0000;
+      const step = bits === 1n ? 0x1000 : 0x20_0000;
+      machine.write(base + at, code(7));
+      machine.write(base + step + at, code(8));
+      machine.setU64(entry, BigInt(base) | bits);
+      const call = `mov esi, ${DATA + offset + at}; call rsi; call rsi`;
+      expect([run(call), machine.regs.rax]).toEqual([-1, 7n]);
+      machine.setU64(entry, BigInt(base + step) | bits);
+      expect([run(call), machine.regs.rax]).toEqual([-1, 7n]);
+      expect([run(`invlpg [${DATA + offset + 0x10}]; ${call}`), machine.regs.rax]).toEqual([-1, 8n]);
+    });
+
     it("leaves other pages alone", () => {
       cr4(0);
       expect(see()).toBe(1);
