@@ -289,9 +289,7 @@ export abstract class Machine implements Engine {
   /** CPL became 3, or ceased to be: what the one may execute the other may not, so each has a jump cache of its own. */
   #privilegeChanged(jumps: number): void {
     this.state.set(CPU.jumpBase, jumps);
-    if (!this.#itlb.sharedCode) return;
-    this.#itlb.sharedCode = false;
-    this.forgetAddresses();
+    if (this.#itlb.sharedCode) this.modeChanged();
   }
 
   /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered or CPU.exit was set. */

@@ -6,7 +6,7 @@
  * fill(cpu, access) -> linear address of the bytes, or 0 with nothing changed but marks in the guest's tables.
  * miss(ip, size | RMW or PROBE) -> linear address of the bytes, or 0 after a fault was delivered.
  * storeMiss(ip, size) -> 0, or 1 after a fault was delivered; the data lies in CPU.bounce.
- * All take the address from CPU.address. miss() and storeMiss() are what a TLB lookup calls, in any module of the vCPU's.
+ * All take the address from CPU.address. miss() and storeMiss() are what a TLB lookup calls, in any module of a vCPU.
  */
 
 import { ACCESS, RMW } from "../cpu/access.ts";
@@ -24,7 +24,7 @@ const TWO_TO_ONE: FuncType = { params: ["i32", "i32"], results: ["i32"] };
 export interface MmuImports {
   /** The vCPU's zone: an imported global. */
   readonly cpu: Expr;
-  /** Function indices of imports: of walker.ts's TABLE_WRITTEN_TYPE, and what miss() and storeMiss() leave to TypeScript. */
+  /** Function indices of imports: one of TABLE_WRITTEN_TYPE, and what miss() and storeMiss() leave to TypeScript. */
   readonly tableWritten: number;
   readonly slowMiss: number;
   readonly slowStore: number;

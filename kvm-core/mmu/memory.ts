@@ -1,5 +1,6 @@
 /**
- * The slow path of guest memory: faults, MMIO, accesses across pages, writes that somebody must hear of, and what helpers ask.
+ * The slow path of guest memory: faults, MMIO, accesses across pages, writes that somebody must hear of; and accesses of
+ * helpers and of the processor itself.
  * Document: architecture.md section 6; SDM volume 1, 3.3.7.1 (canonical addresses).
  * Left out: #SS for a non-canonical stack address (it gets #GP). The plain case of a TLB miss is generated: fill.ts.
  */
@@ -110,8 +111,8 @@ export class GuestMemoryUnit {
 
   /**
    * A load or a read-modify-write that fill.ts gave up. The address is in CPU.address.
-   * Returns the linear address of the bytes, or 0 on a fault. Where they are no plain RAM they are in the bounce buffer,
-   * and write() has to follow a modification.
+   * Returns where in linear memory the bytes are now, the bounce buffer, so that write() has to follow a modification;
+   * or 0 on a fault.
    */
   miss(size: number, write: boolean): number {
     const state = this.#state;
@@ -130,7 +131,10 @@ export class GuestMemoryUnit {
     return (crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access)) ? this.#bounce : 0;
   }
 
-  /** A store that fill.ts gave up: writes `size` bytes of the bounce buffer to CPU.address. False on a fault, nothing is written then. */
+  /**
+   * A store that fill.ts gave up: writes `size` bytes of the bounce buffer to CPU.address. False on a fault, and nothing
+   * is written then.
+   */
   write(size: number): boolean {
     const state = this.#state;
     return this.writeBytes(state.get(CPU.address), state.high(CPU.address), size, this.dataAccess);
@@ -152,7 +156,7 @@ export class GuestMemoryUnit {
     return true;
   }
 
-  /** Of an access across two pages: is it allowed in both? translate()'s result is that of the first, #second* that of the second. */
+  /** Is an access across two pages allowed in both? Sets gpa and ram for the first, #secondGpa and #secondRam. */
   #bothPages(lo: number, hi: number, access: number): boolean {
     const long = (this.#state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
     const nextLo = ((lo | (PAGE_SIZE - 1)) + 1) >>> 0;
