@@ -14,7 +14,7 @@ import { JUMP_CACHE_SIZE, TLB_ALL_CLASSES, ZONE } from "../cpu/zones.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
-import { GuestMemoryUnit, type Walk } from "../mmu/memory.ts";
+import { GuestMemoryUnit, type MmuExports } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
 import { FarUnit } from "./far.ts";
 import { helperImports } from "./helpers.ts";
@@ -81,7 +81,7 @@ export abstract class Machine implements Engine {
     };
     const instance = new WebAssembly.Instance(module, { e: { memory, cpu: zone, ...imports } });
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
-    this.memory.walk = instance.exports["walk"] as Walk;
+    this.memory.link(instance.exports as unknown as MmuExports);
     // The zone may have served another engine, or none: then the tables are all zeros, which are tags of page 0.
     this.state.set(CPU.tlbUsed, TLB_ALL_CLASSES);
     this.memory.tlb.flush();

@@ -21,8 +21,12 @@ export interface MmioHost {
   mmioWrite(gpa: number, size: Width): void;
 }
 
-/** The generated walker: (zone, low and high half of the address, access) -> 1, or 0 on a page fault. */
-export type Walk = (cpu: number, lo: number, hi: number, access: number) => number;
+/** What this class calls of the generated code: fill.ts and walker.ts. */
+export interface MmuExports {
+  /** (zone, low and high half of the address, access) -> 1, or 0 on a page fault. */
+  readonly walk: (cpu: number, lo: number, hi: number, access: number) => number;
+  readonly move: (to: number, from: number, size: number) => void;
+}
 
 /** Called after the vCPU wrote `size` bytes at `gpa`, in a page with GPA_CODE or GPA_LOGGED; `flags` are the page's. */
 export type PageWritten = (gpa: number, size: number, flags: number) => void;
@@ -36,10 +40,7 @@ export class GuestMemoryUnit {
   readonly #host: MmioHost;
   readonly #pageWritten: PageWritten;
   readonly #bounce: number;
-  /** Set once the module that calls back into this class has been instantiated. */
-  walk: Walk = () => {
-    throw new Error("the walker is not linked");
-  };
+  #code!: MmuExports;
   /** After a failed access: what to raise. CR2 is set already for a page fault. */
   faultVector = 0;
   faultCode = 0;
@@ -56,6 +57,11 @@ export class GuestMemoryUnit {
     this.#pageWritten = pageWritten;
     this.tlb = new Tlb(state);
     this.#bounce = state.zone + CPU.bounce;
+  }
+
+  /** Before the first access: the code's module calls back into this class, so it is made later. */
+  link(code: MmuExports): void {
+    this.#code = code;
   }
 
   /** Linear address of the RAM at `gpa`, or 0 if nobody's. */
@@ -98,7 +104,7 @@ export class GuestMemoryUnit {
       this.faultCode = 0;
       return false;
     }
-    if (this.walk(state.zone, lo, hi, access) === 0) {
+    if (this.#code.walk(state.zone, lo, hi, access) === 0) {
       state.set64(CPU.cr2, lo, hi);
       this.faultVector = PAGE_FAULT;
       this.faultCode = state.get(CPU.walkError);
@@ -187,30 +193,30 @@ export class GuestMemoryUnit {
   }
 
   #readPiece(at: number, size: number): void {
-    const { u8, zone } = this.#state;
     if (this.ram !== 0) {
-      u8.copyWithin(this.#bounce + at, this.ram, this.ram + size);
+      this.#code.move(this.#bounce + at, this.ram, size);
       return;
     }
+    const data = this.#state.zone + CPU.mmioData;
     for (let done = 0; done < size; ) {
       const width = widthOf(size - done);
       this.#host.mmioRead(this.gpa + done, width);
-      u8.copyWithin(this.#bounce + at + done, zone + CPU.mmioData, zone + CPU.mmioData + width);
+      this.#code.move(this.#bounce + at + done, data, width);
       done += width;
     }
   }
 
   #writePiece(at: number, size: number): void {
-    const { u8, zone } = this.#state;
     const flags = this.ram === 0 ? GPA_READONLY : pageFlags(this.#state, this.gpa);
     if (!(flags & GPA_READONLY)) {
-      u8.copyWithin(this.ram, this.#bounce + at, this.#bounce + at + size);
+      this.#code.move(this.ram, this.#bounce + at, size);
       if (flags & (GPA_CODE | GPA_LOGGED)) this.#pageWritten(this.gpa, size, flags);
       return;
     }
+    const data = this.#state.zone + CPU.mmioData;
     for (let done = 0; done < size; ) {
       const width = widthOf(size - done);
-      u8.copyWithin(zone + CPU.mmioData, this.#bounce + at + done, this.#bounce + at + done + width);
+      this.#code.move(data, this.#bounce + at + done, width);
       this.#host.mmioWrite(this.gpa + done, width);
       done += width;
     }

@@ -35,6 +35,8 @@ export class TestMachine {
   readonly zone = vcpuZone(0);
   readonly view = new DataView(this.memory.buffer);
   readonly engine: Engine;
+  /** What the engine asks of the vCPU's thread; for a test that makes an engine of its own. */
+  readonly host: EngineHost;
   readonly log: string[] = [];
   /** Replaceable parts of the host. */
   portIn: (port: number, size: number) => number = () => 0xffff_ffff;
@@ -48,7 +50,8 @@ export class TestMachine {
     for (let page = 0; page < ramBytes >>> 12; page++) this.mapPage(page << 12, GUEST_RAM + (page << 12));
     resetVcpu(this.memory, this.zone, 0);
     module ??= compileInterpreter();
-    this.engine = createEngine(name, module, this.memory, this.zone, this.#host());
+    this.host = this.#host();
+    this.engine = createEngine(name, module, this.memory, this.zone, this.host);
     this.#flat();
   }
 
