@@ -23,3 +23,5 @@ export const PF = { present: 1, write: 2, user: 4, reserved: 8, fetch: 16 } as c
 
 /** Beside the size in the argument of a TLB miss: the bytes are read, then written. */
 export const RMW = 0x100;
+/** Includes RMW: they are written later and not read, so that a device must not hear of it yet. */
+export const PROBE = 0x300;

@@ -81,7 +81,7 @@ export function usesPdptes(cr0: number, cr4: number, efer: number): boolean {
   return (cr0 & CR0.PG) !== 0 && (cr4 & CR4.PAE) !== 0 && (efer & EFER.LMA) === 0;
 }
 
-/** Recomputes CPU.mode, CPU.cpl, CPU.dataAccess and CPU.tlbBase after segments, control registers, EFER or AC changed. */
+/** Recomputes CPU.mode, CPU.cpl, CPU.dataAccess and CPU.tlbBase: segments, control registers, EFER or AC changed. */
 export function updateMode(u32: Uint32Array, zone: number): void {
   const cpu = zone + ZONE.cpu;
   const cs = u32[(cpu + CPU.attributes + SEG.cs * 4) >>> 2]!;

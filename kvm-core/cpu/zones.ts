@@ -95,7 +95,10 @@ export const TLB = {
   write: 0x4000,
   /** Bytes of one class: read table and write table. */
   classSize: 0x8000,
-  /** Fields of an entry: i64 tag (linear page address; odd is empty), u32 addend (linear memory - guest linear), u32 guest-physical page, with bits of TLB_PAGE. */
+  /**
+   * Fields of an entry: i64 tag (linear page address; odd is empty), u32 addend (linear memory - guest linear),
+   * u32 guest-physical page, with bits of TLB_PAGE.
+   */
   tag: 0,
   addend: 8,
   gpa: 12,
@@ -104,7 +107,7 @@ export const TLB = {
 /** What an entry's page is, in the low bits of its TLB.gpa; `user` only in CPU.walkPage: U/S is set on all levels. */
 export const TLB_PAGE = { global: 1, large: 2, user: 4 } as const;
 
-/** TLB classes, as multiples of TLB.classSize from their set. Supervisor with AC set differs from the first under SMAP. */
+/** TLB classes, as multiples of TLB.classSize from their set. Supervisor with AC set has its own under SMAP. */
 export const TLB_CLASS = { supervisor: 0, supervisorAc: 1, user: 2 } as const;
 export const TLB_CLASS_COUNT = 3;
 /** A set of the three classes for each PCID that was used last. All classes of all sets fit into the bits of a u32. */

@@ -4,7 +4,7 @@
  * Left out: how an address comes about, and segments: those are the stage's.
  */
 
-import { RMW } from "../cpu/access.ts";
+import { PROBE, RMW } from "../cpu/access.ts";
 import { CPU } from "../cpu/state.ts";
 import { TLB } from "../cpu/zones.ts";
 import type { Code } from "../wasm/code.ts";
@@ -73,7 +73,7 @@ export function store(stage: AccessStage, linear: Expr, value: Expr, size: Size)
 
 /** Faults now where a store() would. */
 export function prepare(stage: AccessStage, linear: Expr, size: Size): void {
-  translate(stage, linear, size, RMW);
+  translate(stage, linear, size, PROBE);
 }
 
 export function modify(stage: AccessStage, linear: Expr, size: Size): Modified {
@@ -147,7 +147,7 @@ function pointerOf({ ordered }: AccessStage, entry: Expr, address: Expr, table: 
 /** Where in linear memory the bytes lie; for RMW they may be written there, writeModified() sees to the rest. */
 function translate(stage: AccessStage, linear: Expr, size: Size, access: number): Expr {
   const { code, cpu, ip, imports } = stage;
-  const table = access === RMW ? TLB.write : 0;
+  const table = access & RMW ? TLB.write : 0;
   const address = code.let(linear);
   const entry = tlbEntry(stage, address);
   const pointer = code.local("i32");

@@ -279,8 +279,9 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
 
     invlpg(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
-      m.memory.tlb.flushPage(state.get(CPU.data), state.high(CPU.data));
-      m.modeChanged();
+      const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
+      m.memory.tlb.flushPage(lo, hi);
+      m.pageInvalidated(lo, hi);
       return NEXT;
     },
 

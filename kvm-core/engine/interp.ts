@@ -23,7 +23,7 @@ export class InterpEngine extends Machine {
     throw new Error("interp keeps no records, so none can be stale");
   }
 
-  protected pageWritten(): void {}
+  protected pageWritten(_gpa: number, _size: number, _flags: number): void {}
 
   protected forgetAddresses(): void {}
 }

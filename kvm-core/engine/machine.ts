@@ -4,7 +4,7 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { ACCESS, RMW } from "../cpu/access.ts";
+import { ACCESS, PROBE, RMW } from "../cpu/access.ts";
 import { CR0, MODE, updateMode, usesPdptes } from "../cpu/control.ts";
 import { ExceptionUnit, type Source } from "../cpu/exception.ts";
 import { RFLAGS } from "../cpu/flags.ts";
@@ -15,18 +15,18 @@ import { HEAD, MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
-import { GuestMemoryUnit, type Walk } from "../mmu/memory.ts";
+import { GuestMemoryUnit, type MmuExports } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
 import { FarUnit } from "./far.ts";
 import { helperImports } from "./helpers.ts";
 import { type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
+import { Itlb } from "./itlb.ts";
 import { Recorder } from "./recorder.ts";
 import { SystemAccess } from "./system-access.ts";
 
 /** Bit of CPU.pending that the engine sets itself, to leave after one instruction (interrupt shadow). */
 const STEP = 0x8000_0000 | 0;
-const FETCH_ENTRIES = 64;
 const MAX_LENGTH = 15;
 const UD = 6;
 const GP = 13;
@@ -50,12 +50,7 @@ export abstract class Machine implements Engine {
   current = 0;
   errorDetail = "";
   #deliveryExit = 0;
-  // Translations of fetches: linear page -> guest-physical page; one half for CPL 0 to 2, one for CPL 3.
-  readonly #fetchLo = new Uint32Array(2 * FETCH_ENTRIES).fill(1);
-  readonly #fetchHi = new Uint32Array(2 * FETCH_ENTRIES);
-  readonly #fetchGpa = new Uint32Array(2 * FETCH_ENTRIES);
-  /** Supervisor code was fetched from a user-mode page: links made there may lead where CPL 3 must not go. */
-  #sharedCode = false;
+  readonly #itlb = new Itlb();
   /** Bytes of an instruction that crosses a page. */
   readonly #bytes = new Uint8Array(2 * MAX_LENGTH + 2);
   /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
@@ -105,7 +100,7 @@ export abstract class Machine implements Engine {
     const { miss, storeMiss } = instance.exports;
     this.environment = { memory, functions: this.table, ...imports, miss, storeMiss };
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
-    this.memory.walk = instance.exports["walk"] as Walk;
+    this.memory.link(instance.exports as unknown as MmuExports);
     // The zone may have served another engine, or none: then the tables are all zeros, which are tags of page 0.
     this.state.set(CPU.tlbUsed, TLB_ALL_CLASSES);
     this.memory.tlb.flush();
@@ -204,10 +199,14 @@ export abstract class Machine implements Engine {
 
   /** The decode mode or CS base changed: what an RIP leads to. */
   modeChanged(): void {
-    this.#fetchLo.fill(1);
-    this.#sharedCode = false;
+    this.#itlb.flush();
     this.state.set(CPU.resumeRecord, 0);
     this.forgetAddresses();
+  }
+
+  /** INVLPG: most pages that a kernel takes away never held code, and the records may stay. */
+  pageInvalidated(lo: number, hi: number): void {
+    if (this.#itlb.covers(lo, hi)) this.modeChanged();
   }
 
   // --- RIP
@@ -314,9 +313,7 @@ export abstract class Machine implements Engine {
   /** CPL became 3, or ceased to be: what the one may execute the other may not, so each has jump cache entries of its own. */
   #privilegeChanged(): void {
     this.state.set(ZONE.jumpGeneration, this.state.get(ZONE.jumpGeneration) ^ JUMP.user);
-    if (!this.#sharedCode) return;
-    this.#sharedCode = false;
-    this.forgetAddresses();
+    if (this.#itlb.sharedCode) this.modeChanged();
   }
 
   /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered or CPU.exit was set. */
@@ -326,10 +323,10 @@ export abstract class Machine implements Engine {
     const sum = state.get(CPU.rip) + (long ? 0 : state.get(CPU.segBase + SEG.cs * 8)) + extra;
     const lo = sum >>> 0;
     const hi = long ? (state.high(CPU.rip) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0;
-    const page = (lo & ~0xfff) >>> 0;
     const access = this.memory.fetchAccess;
-    const slot = ((lo >>> 12) & (FETCH_ENTRIES - 1)) + (access & ACCESS.user ? FETCH_ENTRIES : 0);
-    if (this.#fetchLo[slot] === page && this.#fetchHi[slot] === hi) return this.#fetchGpa[slot]! + (lo & 0xfff);
+    const user = (access & ACCESS.user) !== 0;
+    const known = this.#itlb.find(lo, hi, user);
+    if (known >= 0) return known;
     if (!this.memory.translate(lo, hi, access)) {
       this.deliver(this.memory.faultVector, this.memory.faultCode, "fault");
       return -1;
@@ -340,10 +337,7 @@ export abstract class Machine implements Engine {
       );
       return -1;
     }
-    if (!(access & ACCESS.user) && this.memory.userPage) this.#sharedCode = true;
-    this.#fetchLo[slot] = page;
-    this.#fetchHi[slot] = hi;
-    this.#fetchGpa[slot] = (this.memory.gpa - (lo & 0xfff)) >>> 0;
+    this.#itlb.enter(lo, hi, user, this.memory.gpa, state.get(CPU.walkPage));
     return this.memory.gpa;
   }
 
@@ -464,7 +458,9 @@ export abstract class Machine implements Engine {
 
   #miss(ip: number, access: number): number {
     this.current = ip;
-    const pointer = this.memory.miss(access & 0xff, (access & RMW) !== 0);
+    const size = access & 0xff;
+    const probes = (access & PROBE) === PROBE;
+    const pointer = probes ? this.memory.probe(size) : this.memory.miss(size, (access & RMW) !== 0);
     if (pointer === 0) this.raise(ip, this.memory.faultVector, this.memory.faultCode);
     return pointer;
   }

@@ -4,9 +4,9 @@
  * Left out: everything else: faults, MMIO, page crossings, writes that somebody must hear of. memory.ts has it.
  *
  * fill(cpu, access) -> linear address of the bytes, or 0 with nothing changed but marks in the guest's tables.
- * miss(ip, size | RMW) -> linear address of the bytes, or 0 after a fault was delivered.
+ * miss(ip, size | RMW or PROBE) -> linear address of the bytes, or 0 after a fault was delivered.
  * storeMiss(ip, size) -> 0, or 1 after a fault was delivered; the data lies in CPU.bounce.
- * All take the address from CPU.address. miss() and storeMiss() are what a TLB lookup calls, in any module of the vCPU's.
+ * The three take the address from CPU.address. miss() and storeMiss() are what a TLB lookup calls, in any module of a vCPU.
  */
 
 import { ACCESS, RMW } from "../cpu/access.ts";
@@ -24,13 +24,21 @@ const TWO_TO_ONE: FuncType = { params: ["i32", "i32"], results: ["i32"] };
 export interface MmuImports {
   /** The vCPU's zone: an imported global. */
   readonly cpu: Expr;
-  /** Function indices of imports: of walker.ts's TABLE_WRITTEN_TYPE, and what miss() and storeMiss() leave to TypeScript. */
+  /** Function indices of imports: one of TABLE_WRITTEN_TYPE, and what miss() and storeMiss() leave to TypeScript. */
   readonly tableWritten: number;
   readonly slowMiss: number;
   readonly slowStore: number;
 }
 
-/** Defines and exports walk, fill, miss and storeMiss; returns the function indices of the last two. */
+/** The sizes that are read and written in one piece, as the processor does, and how. */
+const PIECES = [
+  [8, i64.load, "i64"],
+  [4, i64.load32u, "i64as32"],
+  [2, i64.load16u, "i64as16"],
+  [1, i64.load8u, "i64as8"],
+] as const satisfies readonly (readonly [number, (address: Expr) => Expr, Store])[];
+
+/** Defines and exports walk, fill, miss, storeMiss and move; returns the function indices of the last two. */
 export function defineMmu(
   module: ModuleBuilder,
   imports: MmuImports,
@@ -42,6 +50,7 @@ export function defineMmu(
   emitMiss(miss, module.indexOf(fill), imports);
   const storeMiss = module.define("storeMiss", TWO_TO_ONE);
   emitStoreMiss(storeMiss, module.indexOf(fill), imports);
+  emitMove(module.define("move", { params: ["i32", "i32", "i32"], results: [] }));
   return { miss: module.indexOf(miss), storeMiss: module.indexOf(storeMiss) };
 }
 
@@ -114,7 +123,7 @@ function tryFill(code: Code, fill: number, cpu: Expr, size: Expr, write: Expr): 
 
 function emitMiss(code: Code, fill: number, { cpu, slowMiss }: MmuImports): void {
   const [ip, access] = [code.param(0), code.param(1)];
-  const write = i32.shru(access, i32.const(Math.log2(RMW / ACCESS.write)));
+  const write = i32.and(i32.shru(access, i32.const(Math.log2(RMW / ACCESS.write))), i32.const(ACCESS.write));
   const pointer = tryFill(code, fill, cpu, i32.and(access, i32.const(0xff)), write);
   code.if(i32.eqz(pointer), () => code.call(slowMiss, [ip, access], pointer));
   code.return(pointer);
@@ -125,12 +134,7 @@ function emitStoreMiss(code: Code, fill: number, { cpu, slowStore }: MmuImports)
   const [ip, size] = [code.param(0), code.param(1)];
   const pointer = tryFill(code, fill, cpu, size, i32.const(ACCESS.write));
   const data = i64.load(cpu, CPU.bounce);
-  for (const [bytes, kind] of [
-    [8, "i64"],
-    [4, "i64as32"],
-    [2, "i64as16"],
-    [1, "i64as8"],
-  ] as const satisfies readonly (readonly [number, Store])[]) {
+  for (const [bytes, , kind] of PIECES) {
     code.if(i32.and(i32.ne(pointer, i32.const(0)), i32.eq(size, i32.const(bytes))), () => {
       code.store(kind, pointer, data);
       code.return(i32.const(0));
@@ -141,4 +145,23 @@ function emitStoreMiss(code: Code, fill: number, { cpu, slowStore }: MmuImports)
   code.call(slowStore, [ip, size], status);
   code.return(status);
   code.unreachable();
+}
+
+/** move(to, from, size), linear addresses: in one piece where there is such a store, so that nobody sees half of it. */
+function emitMove(code: Code): void {
+  const [to, from, size] = [code.param(0), code.param(1), code.param(2)];
+  for (const [bytes, load, kind] of PIECES) {
+    code.if(i32.eq(size, i32.const(bytes)), () => {
+      code.store(kind, to, load(from));
+      code.return();
+    });
+  }
+  code.block((end) => {
+    code.loop((next) => {
+      code.brIf(end, i32.eqz(size));
+      code.set(size, i32.sub(size, i32.const(1)));
+      code.store("i64as8", i32.add(to, size), i64.load8u(i32.add(from, size)));
+      code.br(next);
+    });
+  });
 }

@@ -1,5 +1,6 @@
 /**
- * The slow path of guest memory: faults, MMIO, accesses across pages, writes that somebody must hear of, and what helpers ask.
+ * The slow path of guest memory: faults, MMIO, accesses across pages, writes that somebody must hear of; and accesses of
+ * helpers and of the processor itself.
  * Document: architecture.md section 6; SDM volume 1, 3.3.7.1 (canonical addresses).
  * Left out: #SS for a non-canonical stack address (it gets #GP). The plain case of a TLB miss is generated: fill.ts.
  */
@@ -8,7 +9,7 @@ import { ACCESS } from "../cpu/access.ts";
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_CODE, GPA_LOGGED, GPA_READONLY, GPA_TABLE, PAGE_SIZE, TLB_PAGE } from "../cpu/zones.ts";
+import { GPA_CODE, GPA_LOGGED, GPA_READONLY, GPA_TABLE, PAGE_SIZE } from "../cpu/zones.ts";
 import { pageFlags, ramAt } from "./ram.ts";
 import { Tlb } from "./tlb.ts";
 
@@ -20,8 +21,12 @@ export interface MmioHost {
   mmioWrite(gpa: number, size: Width): void;
 }
 
-/** The generated walker: (zone, low and high half of the address, access) -> 1, or 0 on a page fault. */
-export type Walk = (cpu: number, lo: number, hi: number, access: number) => number;
+/** What this class calls of the generated code: fill.ts and walker.ts. */
+export interface MmuExports {
+  /** (zone, low and high half of the address, access) -> 1, or 0 on a page fault. */
+  readonly walk: (cpu: number, lo: number, hi: number, access: number) => number;
+  readonly move: (to: number, from: number, size: number) => void;
+}
 
 /** Called after the vCPU wrote `size` bytes at `gpa`, in a page with GPA_CODE or GPA_LOGGED; `flags` are the page's. */
 export type PageWritten = (gpa: number, size: number, flags: number) => void;
@@ -35,13 +40,13 @@ export class GuestMemoryUnit {
   readonly #host: MmioHost;
   readonly #pageWritten: PageWritten;
   readonly #bounce: number;
-  /** Set once the module that calls back into this class has been instantiated. */
-  walk: Walk = () => {
-    throw new Error("the walker is not linked");
-  };
+  #code!: MmuExports;
   /** After a failed access: what to raise. CR2 is set already for a page fault. */
   faultVector = 0;
   faultCode = 0;
+  /** After #bothPages(): gpa and ram of the second page. */
+  #secondGpa = 0;
+  #secondRam = 0;
   /** After translate(): guest-physical address, and its linear address if it is RAM, else 0. */
   gpa = 0;
   ram = 0;
@@ -52,6 +57,11 @@ export class GuestMemoryUnit {
     this.#pageWritten = pageWritten;
     this.tlb = new Tlb(state);
     this.#bounce = state.zone + CPU.bounce;
+  }
+
+  /** Before the first access: the code's module calls back into this class, so it is made later. */
+  link(code: MmuExports): void {
+    this.#code = code;
   }
 
   /** Linear address of the RAM at `gpa`, or 0 if nobody's. */
@@ -80,12 +90,7 @@ export class GuestMemoryUnit {
     return ACCESS.fetch | (this.dataAccess & ACCESS.user);
   }
 
-  /** After translate(): a user-mode page, i.e. U/S is set on all levels. */
-  get userPage(): boolean {
-    return (this.#state.get(CPU.walkPage) & TLB_PAGE.user) !== 0;
-  }
-
-  /** Walked by the generated code: an entry of a paging structure was marked in a page that somebody watches. */
+  /** From the generated walker: an entry of a paging structure was marked in a page that somebody watches. */
   tableWritten(gpa: number, size: number): void {
     this.#pageWritten(gpa, size, pageFlags(this.#state, gpa));
   }
@@ -99,7 +104,7 @@ export class GuestMemoryUnit {
       this.faultCode = 0;
       return false;
     }
-    if (this.walk(state.zone, lo, hi, access) === 0) {
+    if (this.#code.walk(state.zone, lo, hi, access) === 0) {
       state.set64(CPU.cr2, lo, hi);
       this.faultVector = PAGE_FAULT;
       this.faultCode = state.get(CPU.walkError);
@@ -130,8 +135,8 @@ export class GuestMemoryUnit {
 
   /**
    * A load or a read-modify-write that fill.ts gave up. The address is in CPU.address.
-   * Returns the linear address of the bytes, or 0 on a fault. Where they are no plain RAM they are in the bounce buffer,
-   * and write() has to follow a modification.
+   * Returns where in linear memory the bytes are now, the bounce buffer, so that write() has to follow a modification;
+   * or 0 on a fault.
    */
   miss(size: number, write: boolean): number {
     const state = this.#state;
@@ -140,7 +145,20 @@ export class GuestMemoryUnit {
     return this.readBytes(lo, hi, size, (write ? ACCESS.write : 0) | this.dataAccess) ? this.#bounce : 0;
   }
 
-  /** A store that fill.ts gave up: writes `size` bytes of the bounce buffer to CPU.address. False on a fault, nothing is written then. */
+  /** A store at CPU.address is to come: as miss(), but nothing is read. */
+  probe(size: number): number {
+    const state = this.#state;
+    const lo = state.get(CPU.address);
+    const hi = state.high(CPU.address);
+    const access = ACCESS.write | this.dataAccess;
+    const crosses = (lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE;
+    return (crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access)) ? this.#bounce : 0;
+  }
+
+  /**
+   * A store that fill.ts gave up: writes `size` bytes of the bounce buffer to CPU.address. False on a fault, and nothing
+   * is written then.
+   */
   write(size: number): boolean {
     const state = this.#state;
     return this.writeBytes(state.get(CPU.address), state.high(CPU.address), size, this.dataAccess);
@@ -162,16 +180,25 @@ export class GuestMemoryUnit {
     return true;
   }
 
-  /** An access across two pages: both are checked before anything happens. */
-  #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
-    const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
-    const after = this.next(lo, hi, first);
+  /** Is an access across two pages allowed in both? Sets gpa and ram for the first, #secondGpa and #secondRam. */
+  #bothPages(lo: number, hi: number, access: number): boolean {
+    const after = this.next(lo, hi, PAGE_SIZE - (lo & (PAGE_SIZE - 1)));
     if (!this.translate(lo, hi, access)) return false;
     const { gpa, ram } = this;
     if (!this.translate(after.lo, after.hi, access)) return false;
-    const [secondGpa, secondRam] = [this.gpa, this.ram];
+    this.#secondGpa = this.gpa;
+    this.#secondRam = this.ram;
     this.gpa = gpa;
     this.ram = ram;
+    return true;
+  }
+
+  /** An access across two pages: both are checked before anything happens. */
+  #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
+    const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
+    if (!this.#bothPages(lo, hi, access)) return false;
+    // A device's answer may take long and lead through other accesses: the second page's place is kept here.
+    const [secondGpa, secondRam] = [this.#secondGpa, this.#secondRam];
     if (write) this.#writePiece(0, first);
     else this.#readPiece(0, first);
     this.gpa = secondGpa;
@@ -182,29 +209,29 @@ export class GuestMemoryUnit {
   }
 
   #readPiece(at: number, size: number): void {
-    const { u8, zone } = this.#state;
     if (this.ram !== 0) {
-      u8.copyWithin(this.#bounce + at, this.ram, this.ram + size);
+      this.#code.move(this.#bounce + at, this.ram, size);
       return;
     }
+    const data = this.#state.zone + CPU.mmioData;
     for (let done = 0; done < size; ) {
       const width = widthOf(size - done);
       this.#host.mmioRead(this.gpa + done, width);
-      u8.copyWithin(this.#bounce + at + done, zone + CPU.mmioData, zone + CPU.mmioData + width);
+      this.#code.move(this.#bounce + at + done, data, width);
       done += width;
     }
   }
 
   #writePiece(at: number, size: number): void {
-    const { u8, zone } = this.#state;
     if (this.writable) {
-      u8.copyWithin(this.ram, this.#bounce + at, this.#bounce + at + size);
+      this.#code.move(this.ram, this.#bounce + at, size);
       this.wrote(size);
       return;
     }
+    const data = this.#state.zone + CPU.mmioData;
     for (let done = 0; done < size; ) {
       const width = widthOf(size - done);
-      u8.copyWithin(zone + CPU.mmioData, this.#bounce + at + done, this.#bounce + at + done + width);
+      this.#code.move(data, this.#bounce + at + done, width);
       this.#host.mmioWrite(this.gpa + done, width);
       done += width;
     }

@@ -1,7 +1,8 @@
 /**
  * Paging modes as rows of levels, and the bits of paging-structure entries: what the walker is generated from.
  * Document: SDM volume 3, 4.3 (32-bit), 4.4 (PAE), 4.5 (4-level), tables 4-3 to 4-20 (formats of entries).
- * Left out: 5-level paging, protection keys. PAE's first level is the four PDPTE registers: pdpte.ts.
+ * Left out: 5-level paging, protection keys; a MAXPHYADDR other than PHYSICAL_BITS, whatever CPUID was set to say.
+ * PAE's first level is the four PDPTE registers: pdpte.ts.
  */
 
 import { PHYSICAL_BITS } from "../cpu/control.ts";

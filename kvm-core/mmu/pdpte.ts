@@ -1,7 +1,7 @@
 /**
- * The four PDPTE registers of PAE paging: read from the table that CR3 names when control registers change, not by a walk.
+ * The four PDPTE registers of PAE paging: read from CR3's table when control registers change, not by a walk.
  * Document: SDM volume 3, 4.4.1 (when they are loaded, and what gives #GP).
- * Left out: KVM_SET_SREGS loads them from memory as well; one that does not pass the check leaves the registers as they are.
+ * Left out: registers of their own in KVM_SET_SREGS: they are read from memory then, and stay if that gives #GP.
  */
 
 import { CPU } from "../cpu/state.ts";

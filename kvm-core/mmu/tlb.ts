@@ -3,10 +3,10 @@
  * Document: SDM volume 3, 4.10 (PCIDs, global pages, INVLPG, INVPCID, MOV to control registers).
  * Left out: finer invalidation than the manual asks for: INVLPG and INVPCID type 0 take the page out of all sets.
  *
- * Eight PCIDs have a set of tables each, so that MOV CR3 without a flush is a change of CPU.tlbBase; a ninth takes the set
- * whose turn it is. A flush fills tables with 0xff, about 0.2 us a class of 32 KiB, and leaves out the classes that have no
- * entry. Only where a class has global pages its entries are looked at one by one, a few microseconds, since the walks of a
- * kernel's working set would cost more.
+ * Eight PCIDs have a set of tables each, so that MOV CR3 without a flush is a change of CPU.tlbBase; a ninth takes the
+ * set whose turn it is. A flush fills tables with 0xff, about 0.2 us a class of 32 KiB, and leaves out the classes that
+ * have no entry. Only where a class has global pages its entries are looked at one by one, which takes microseconds, but
+ * less than the walks that bring back a kernel's working set.
  */
 
 import { CR4, PCID_MASK, updateMode } from "../cpu/control.ts";
@@ -63,7 +63,7 @@ export class Tlb {
     for (let set = 0; set < TLB_SETS; set++) this.#dropSet(set);
   }
 
-  /** INVLPG, INVPCID type 0: the page of an address, whatever its size. Entries are per 4 KiB, so a large one has many. */
+  /** INVLPG, INVPCID type 0: the page of an address. Entries are per 4 KiB, so a large page has many. */
   flushPage(lo: number, hi: number): void {
     const { u32 } = this.#state;
     const page = (lo & -4096) >>> 0;

@@ -69,7 +69,12 @@ function ops<B extends string, C extends string, U extends string, L extends str
   unary: Record<U, readonly [number, ValType?]>,
   loads: Record<L, readonly [op: number, align: number]>,
 ): { const: (value: number | bigint) => Expr } & Record<B | C, Binary> & Record<U, Unary> & Record<L, Load> {
-  const made: Record<string, unknown> = { const: (value: number | bigint) => node(type, "const", constOp, [], value) };
+  // A number beyond 32 bits signed is that number in an i64, and a bit pattern in an i32.
+  const exact = (value: number | bigint): number | bigint =>
+    type === "i64" && typeof value === "number" && value !== (value | 0) ? BigInt(value) : value;
+  const made: Record<string, unknown> = {
+    const: (value: number | bigint) => node(type, "const", constOp, [], exact(value)),
+  };
   const width = type === "i32" ? 32 : 64;
   for (const [name, op] of Object.entries<number>(binary)) {
     const fold = FOLD[name];

@@ -41,6 +41,8 @@ export class TestMachine {
   readonly zone = vcpuZone(0);
   readonly view = new DataView(this.memory.buffer);
   readonly engine: Engine;
+  /** What the engine asks of the vCPU's thread; for a test that makes an engine of its own. */
+  readonly host: EngineHost;
   readonly log: string[] = [];
   /** Replaceable parts of the host. */
   portIn: (port: number, size: number) => number = () => 0xffff_ffff;
@@ -58,7 +60,8 @@ export class TestMachine {
     const disturbed = engine === "wasm, disturbed";
     const translation = disturbed ? DISTURBED : EAGER;
     const name = disturbed ? "wasm" : engine;
-    this.engine = createEngine(name, module, this.memory, this.zone, host?.(this) ?? this.#host(), translation);
+    this.host = host?.(this) ?? this.#host();
+    this.engine = createEngine(name, module, this.memory, this.zone, this.host, translation);
     this.#flat();
   }
 

@@ -107,6 +107,43 @@ describe("modules", () => {
     expect(f(0 as never)).toBe(0);
   });
 
+  it("takes numbers above 2^31 as they are in an i64", () => {
+    const high = build(UNARY, (code) => {
+      code.return(i64.toI32(i64.shru(i64.add(i64.const(0xffff_ffff), i32.toI64u(code.param(0))), i64.const(32))));
+      code.unreachable();
+    });
+    expect([0, 1].map((n) => high(n as never))).toEqual([0, 1]);
+  });
+
+  it.each(["i32", "i64"] as const)("compares and exchanges an %s", (type) => {
+    const ops = type === "i32" ? i32 : i64;
+    // Expects the parameter, writes 9; returns what was there, and the rest of the word shifted up.
+    const f = build(UNARY, (code) => {
+      const found = code.local(type);
+      const expected = type === "i32" ? code.param(0) : i32.toI64u(code.param(0));
+      code.compareExchange(type, i32.const(64), expected, ops.const(9), found);
+      const now = i32.load(i32.const(64));
+      code.return(i32.or(type === "i32" ? found : i64.toI32(found), i32.shl(now, i32.const(8))));
+      code.unreachable();
+    });
+    expect([5, 0, 9, 0].map((n) => f(n as never))).toEqual([0x000, 0x900, 0x909, 0x909]);
+  });
+
+  it("calls its own functions, and reads imported globals", () => {
+    const module = new ModuleBuilder();
+    const base = module.importGlobal("e", "base", "i32");
+    const inner = module.define("inner", UNARY);
+    inner.return(i32.add(inner.param(0), base));
+    inner.unreachable();
+    const outer = module.define("outer", UNARY);
+    const result = outer.local("i32");
+    outer.call(module.indexOf(inner), [i32.const(1)], result);
+    outer.return(i32.mul(result, outer.param(0)));
+    outer.unreachable();
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { e: { base: 20 } });
+    expect((instance.exports["outer"] as (n: number) => number)(2)).toBe(42);
+  });
+
   it("wants imports before functions", () => {
     const module = new ModuleBuilder();
     module.define("f", UNARY);
