@@ -5,7 +5,7 @@
  */
 
 import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { JUMP, TLB, ZONE } from "../cpu/zones.ts";
+import { JUMP, PAGE_SIZE, TLB, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64, type Store } from "../wasm/expr.ts";
 import type { Emitter, HelperName, Operand, Size } from "./emitter.ts";
@@ -286,7 +286,7 @@ export class InterpStage implements Emitter {
     const offset = code.let(i32.xor(check, i32.load(cpu, ZONE.jumpGeneration)));
     const sameRip = i64.eq(i64.load(entry, ZONE.jumpCache + JUMP.rip), to);
     code.if(
-      i32.and(sameRip, i32.ltu(offset, i32.const(JUMP.generation))),
+      i32.and(sameRip, i32.ltu(offset, i32.const(PAGE_SIZE))),
       () => {
         code.set(ip, i32.load(entry, ZONE.jumpCache + JUMP.record));
         code.store("i64", cpu, i64.sub(to, i32.toI64u(offset)), CPU.ripBase);
