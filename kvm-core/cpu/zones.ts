@@ -35,7 +35,7 @@ export const SERVER_AREA_COUNT = 16;
 
 /** One zone per vCPU; it belongs to the CPU engine, except its first two pages and `exits`. */
 export const VCPU_ZONES = 0x0100_0000;
-export const VCPU_ZONE_SIZE = 0x01e0_0000;
+export const VCPU_ZONE_SIZE = 0x01c0_0000;
 export const VCPU_ZONE_COUNT = 8;
 
 export const GUEST_RAM = 0x1000_0000;
@@ -51,7 +51,7 @@ export const ZONE = {
   /** What the exit path keeps for its generated half (vcpu/exit-cells.ts), private to kvm-core. */
   exits: 0x3000,
   /** u32: JUMP.user and a multiple of JUMP.generation: entries of the jump cache with another one do not count. It survives a reset. */
-  jumpGeneration: 0x4000,
+  jumpGeneration: 0x8000,
   /** Software TLBs: TLB_SETS of three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
   /** Hash of block heads: guest-physical address and mode -> first record. */
@@ -63,7 +63,7 @@ export const ZONE = {
   /** The record cache. */
   records: 0x0080_0000,
   /** Per guest-physical page: u32 bitmap of the 128-byte granules that hold decoded bytes. */
-  codeGranules: 0x01a0_0000,
+  codeGranules: 0x0180_0000,
 } as const;
 
 /**

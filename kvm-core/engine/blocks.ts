@@ -13,6 +13,8 @@ const GPA_PAGES = 1 << 20;
 /** Entry value of a block that was invalidated: the probe goes on behind it. */
 const DELETED = 1;
 const GRANULE_SHIFT = 7;
+/** Bits of the filter in front of the hash: sixteen for each block that the records have room for, so that few lookups pass in vain. */
+const FILTER_BITS = 1 << 20;
 /** Records kept free for the block being written: 64 instructions of up to 3 records, and their ends. */
 const BLOCK_RESERVE = 256 * RECORD.size;
 
@@ -22,6 +24,9 @@ export class BlockTable {
   readonly #hash: number;
   readonly #codePages: number;
   readonly #granules: number;
+  /** A bit per address modulo FILTER_BITS, set where a block was entered: a scan asks for each instruction's address, and
+   *  few begin a block. The bits of a page lie together, those of the hash do not. */
+  readonly #entered = new Uint32Array(FILTER_BITS / 32);
   #used = 0;
   /** Where the next block goes. */
   next: number;
@@ -47,6 +52,7 @@ export class BlockTable {
     u32.fill(0, this.#hash, this.#hash + BLOCK_HASH_ENTRIES * 2);
     u32.fill(0, this.#codePages, this.#codePages + GPA_PAGES);
     u32.fill(0, this.#granules, this.#granules + GPA_PAGES);
+    this.#entered.fill(0);
     this.#used = 0;
     this.next = this.#zone + ZONE.records;
     u32[this.next >>> 2] = 0;
@@ -54,6 +60,8 @@ export class BlockTable {
 
   /** First record of the block at `gpa`, or 0. */
   find(gpa: number, mode: number): number {
+    const bit = filterBit(gpa);
+    if (!(this.#entered[bit >>> 5]! & (1 << (bit & 31)))) return 0;
     const u32 = this.#u32;
     for (let i = hashOf(gpa); ; i = (i + 1) & (BLOCK_HASH_ENTRIES - 1)) {
       const value = u32[this.#hash + i * 2 + 1]!;
@@ -73,6 +81,8 @@ export class BlockTable {
     if (u32[this.#hash + i * 2 + 1] === 0) this.#used++;
     u32[this.#hash + i * 2] = gpa;
     u32[this.#hash + i * 2 + 1] = first | mode;
+    const bit = filterBit(gpa);
+    this.#entered[bit >>> 5]! |= 1 << (bit & 31);
     const page = gpa >>> 12;
     u32[(head + HEAD.nextInPage) >>> 2] = u32[this.#codePages + page]!;
     u32[this.#codePages + page] = head;
@@ -145,4 +155,9 @@ function granulesOf(offset: number, size: number): number {
 /** The mode is not mixed in, so that a block is found by its address alone when it dies. */
 function hashOf(gpa: number): number {
   return (Math.imul(gpa, 0x9e37_79b1) >>> 14) & (BLOCK_HASH_ENTRIES - 1);
+}
+
+/** Neighbours stay neighbours; pages are spread. */
+function filterBit(gpa: number): number {
+  return (gpa + Math.imul(gpa >>> 12, 0x9e37_79b1)) & (FILTER_BITS - 1);
 }

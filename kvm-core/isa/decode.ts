@@ -212,7 +212,7 @@ export class Decoder {
       const source = this.segment >= 0 ? this.segment : SEG.ds;
       this.base = long && source < SEG.fs ? ZERO : slotOfSegment(source);
       this.index = long ? ZERO : slotOfSegment(SEG.es);
-    } else if (this.hasMemory && form.operands.some(({ method }) => "EMO".includes(method))) {
+    } else if (this.hasMemory && form.memory) {
       kind = long ? KIND.memory64 : KIND.memory32;
       if (!insn.address) this.#segmented();
       else if (this.addressSize !== (long ? 64 : 32)) this.#addressRecord(ZERO);

@@ -26,6 +26,8 @@ export interface Form {
   readonly o64: boolean;
   readonly d64: boolean;
   readonly f64: boolean;
+  /** An operand may be in memory, and is accessed there or its address taken. */
+  readonly memory: boolean;
   /** The operand size matters. */
   readonly sized: boolean;
 }
@@ -102,6 +104,7 @@ export function parseForm(text: string): Form {
     o64: marks.has("o64"),
     d64: marks.has("d64"),
     f64: marks.has("f64"),
+    memory: operands.some(({ method }) => "EMO".includes(method)),
     sized: marks.has("sized") || marks.has("d64") || marks.has("f64") || operands.some(isSized),
   };
 }

@@ -34,6 +34,19 @@ export interface Insn extends Description {
   readonly parsed: readonly Form[];
 }
 
+/** All optional fields, so that all descriptions have one shape: the decoder reads them for every instruction. */
+const ABSENT = {
+  lock: undefined,
+  repeat: undefined,
+  stack: undefined,
+  string: undefined,
+  ends: undefined,
+  address: undefined,
+  names: undefined,
+  narrow: undefined,
+  popsAddress: undefined,
+} satisfies Record<Exclude<keyof Description, "forms" | "exec">, undefined>;
+
 export function insn(mnemonic: string, description: Description): Insn {
-  return { mnemonic, ...description, parsed: description.forms.map(parseForm) };
+  return { ...ABSENT, ...description, mnemonic, parsed: description.forms.map(parseForm) } as Insn;
 }

@@ -41,6 +41,8 @@ export interface OperandCode {
   readonly signExtended: boolean;
   /** Number of a named register. */
   readonly register: number;
+  /** Bits when the operand size is 16, 32 and 64: see operandSize(). */
+  readonly bits: readonly [Size, Size, Size];
 }
 
 const NAMED: Readonly<Record<string, readonly [Method, TypeCode, number]>> = {
@@ -63,7 +65,7 @@ export function parseOperand(text: string): OperandCode {
   const named = NAMED[text];
   if (named) {
     const [method, type, register] = named;
-    return { text, method, type, register, signExtended: false };
+    return { text, method, type, register, signExtended: false, bits: bitsOf(type, false) };
   }
   const match = /^([EMRGSCDZIJOAXYF])([bwdqvzypt]?)(s?)$/.exec(text);
   if (!match) throw new Error(`no such operand code: ${text}`);
@@ -71,28 +73,32 @@ export function parseOperand(text: string): OperandCode {
   const type = match[2] as TypeCode;
   const signExtended = match[3] === "s";
   if (signExtended && text !== "Ibs") throw new Error(`no such operand code: ${text}`);
-  return { text, method, type, signExtended, register: 0 };
+  return { text, method, type, register: 0, signExtended, bits: bitsOf(type, signExtended) };
 }
 
-/** Bits of an operand when the operand size is `size`. */
-export function operandSize(code: OperandCode, size: Size): Size {
-  if (code.signExtended) return size;
-  switch (code.type) {
+function bitsOf(type: TypeCode, signExtended: boolean): readonly [Size, Size, Size] {
+  if (signExtended) return [16, 32, 64];
+  switch (type) {
     case "b":
-      return 8;
+      return [8, 8, 8];
     case "w":
-      return 16;
+      return [16, 16, 16];
     case "d":
-      return 32;
+      return [32, 32, 32];
     case "q":
-      return 64;
+      return [64, 64, 64];
     case "z":
-      return size === 16 ? 16 : 32;
+      return [16, 32, 32];
     case "y":
-      return size === 64 ? 64 : 32;
+      return [32, 32, 64];
     default:
-      return size;
+      return [16, 32, 64];
   }
+}
+
+/** Bits of an operand when the operand size is `size`, which is not 8. */
+export function operandSize(code: OperandCode, size: Size): Size {
+  return code.bits[size >> 5]!;
 }
 
 /** Does the operand's meaning depend on the operand size? */

@@ -28,14 +28,14 @@ type Program = {
   /** run= of the guest, and the native program's name. */
   readonly run: "loop" | "fib" | "mem" | "dispersed" | "decode";
   /** Size of a round, per engine that is measured. */
-  readonly counts: { readonly patch: number; readonly interp?: number };
+  readonly counts: { readonly patch: number; readonly interp?: number; readonly qemu: number };
 };
 
 const PROGRAMS: readonly Program[] = [
-  { run: "loop", counts: { patch: 10_000_000, interp: 200_000 } },
-  { run: "fib", counts: { patch: 50 } },
-  { run: "mem", counts: { patch: 4_000_000 } },
-  { run: "dispersed", counts: { patch: 50 } },
+  { run: "loop", counts: { patch: 10_000_000, interp: 200_000, qemu: 20_000_000 } },
+  { run: "fib", counts: { patch: 50, qemu: 50 } },
+  { run: "mem", counts: { patch: 4_000_000, qemu: 4_000_000 } },
+  { run: "dispersed", counts: { patch: 50, qemu: 3 } },
 ];
 
 const mips = (instructions: number, ns: number): number => (instructions / ns) * 1000;
@@ -87,7 +87,7 @@ async function measure(cpus: Cpus, { run, counts }: Program): Promise<readonly R
     );
   }
   if (hasQemu()) {
-    const qemu = await qemuMips(cpus.a, run, counts.patch, patch.instructions);
+    const qemu = await qemuMips(cpus.a, run, counts.qemu, patch.instructions);
     results.push(higher(`${name}.qemu`, patch.guest, { name: "QEMU TCG", value: qemu }));
   }
   return [...results, higher(`cpu/native-${run}`, patch.native)];

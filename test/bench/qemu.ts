@@ -2,12 +2,11 @@
  * QEMU's TCG as a peer, where it is installed: the same guest, timed from outside by two counts and their difference.
  * Never needed: without it the rows that name it are left out.
  */
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { clockMonotonic } from "../../shared/native.ts";
 import { median } from "./distribution.ts";
-import { onCpu } from "./pinned.ts";
+import { ended, spawnOn } from "./pinned.ts";
 
 const QEMU = "qemu-system-x86_64";
 const KERNEL = fileURLToPath(new URL("../../build/guest/bench64.elf", import.meta.url));
@@ -31,12 +30,9 @@ async function once(cpu: number, append: string): Promise<number> {
   const args = ["-accel", "tcg", "-display", "none", "-serial", "null", "-no-reboot", "-m", "128M"];
   args.push("-device", "isa-debug-exit,iobase=0xf4", "-kernel", KERNEL, "-append", append);
   const start = clockMonotonic();
-  const status = await onCpu(cpu, () =>
-    promisify(execFile)(QEMU, args).then(
-      () => 0,
-      (error: { code: number }) => error.code,
-    ),
-  );
+  const child = spawnOn(cpu, QEMU, args, { stdio: "ignore" });
+  await ended(child);
+  const status = child.exitCode;
   if (status !== SUCCESS) throw new Error(`${QEMU} with "${append}" ended with status ${status}, not ${SUCCESS}`);
   return clockMonotonic() - start;
 }
