@@ -1,6 +1,6 @@
 /**
  * What the two halves of a vCPU's exit path share: the generated one (fast-exit.ts) and the one in TypeScript
- * (exit-path.ts). A page of the vCPU's zone that no client maps and no other thread touches, so nothing in it is atomic.
+ * (exit-path.ts). A page of the vCPU's zone that no client maps and no other thread touches.
  * TypeScript writes what the generated half may rely on: which addresses take the ordinary way, to whom, and that
  * server's sequence number and placement.
  * Leaves out: the ring pages and the statistics, which others read (shared/).
@@ -46,7 +46,9 @@ const CELLS = layout({
   instruction: "u32",
   /** Non-zero: the generated half has published the exit, and this is what became of it (fast-exit.ts). */
   begun: "u32",
-  servers: { at: 64, of: ["u8", MAX_SERVERS * SERVER.size] },
+  /** Written between two looks for an answer, and never read: on a line of its own. */
+  idle: { at: 64, of: "u32" },
+  servers: { at: 128, of: ["u8", MAX_SERVERS * SERVER.size] },
   /** By space. */
   ranges: { at: 256, of: ["u8", 2 * RANGES_BYTES] },
 });
