@@ -43,7 +43,6 @@ const ABSENT = {
   ends: undefined,
   address: undefined,
   names: undefined,
-  narrow: undefined,
   popsAddress: undefined,
 } satisfies Record<Exclude<keyof Description, "forms" | "exec">, undefined>;
 
