@@ -115,6 +115,24 @@ export class GuestMemoryUnit {
     return true;
   }
 
+  /** After translate(): the address is RAM that may be written. */
+  get writable(): boolean {
+    return this.ram !== 0 && (pageFlags(this.#state, this.gpa) & GPA_READONLY) === 0;
+  }
+
+  /** `size` bytes at the translated address were written in RAM: tells those who have to know. */
+  wrote(size: number): void {
+    const flags = pageFlags(this.#state, this.gpa);
+    if (flags & (GPA_CODE | GPA_LOGGED)) this.#pageWritten(this.gpa, size, flags);
+  }
+
+  /** The linear address `bytes` further: outside 64-bit mode it wraps at 4 GiB. */
+  next(lo: number, hi: number, bytes: number): { readonly lo: number; readonly hi: number } {
+    const long = (this.#state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
+    const sum = lo + bytes;
+    return { lo: sum >>> 0, hi: sum > 0xffff_ffff && long ? (hi + 1) >>> 0 : hi };
+  }
+
   /**
    * A load or a read-modify-write that fill.ts gave up. The address is in CPU.address.
    * Returns where in linear memory the bytes are now, the bounce buffer, so that write() has to follow a modification;
@@ -164,12 +182,10 @@ export class GuestMemoryUnit {
 
   /** Is an access across two pages allowed in both? Sets gpa and ram for the first, #secondGpa and #secondRam. */
   #bothPages(lo: number, hi: number, access: number): boolean {
-    const long = (this.#state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    const nextLo = ((lo | (PAGE_SIZE - 1)) + 1) >>> 0;
-    const nextHi = nextLo === 0 && long ? (hi + 1) >>> 0 : hi;
+    const after = this.next(lo, hi, PAGE_SIZE - (lo & (PAGE_SIZE - 1)));
     if (!this.translate(lo, hi, access)) return false;
     const { gpa, ram } = this;
-    if (!this.translate(nextLo, nextHi, access)) return false;
+    if (!this.translate(after.lo, after.hi, access)) return false;
     this.#secondGpa = this.gpa;
     this.#secondRam = this.ram;
     this.gpa = gpa;
@@ -207,10 +223,9 @@ export class GuestMemoryUnit {
   }
 
   #writePiece(at: number, size: number): void {
-    const flags = this.ram === 0 ? GPA_READONLY : pageFlags(this.#state, this.gpa);
-    if (!(flags & GPA_READONLY)) {
+    if (this.writable) {
       this.#code.move(this.ram, this.#bounce + at, size);
-      if (flags & (GPA_CODE | GPA_LOGGED)) this.#pageWritten(this.gpa, size, flags);
+      this.wrote(size);
       return;
     }
     const data = this.#state.zone + CPU.mmioData;

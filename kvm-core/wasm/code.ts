@@ -5,7 +5,7 @@
  */
 
 import { Bytes } from "./bytes.ts";
-import { type Expr, local, STORE, type Store, type ValType } from "./expr.ts";
+import { COMPARE_EXCHANGE, type CompareExchange, type Expr, local, STORE, type Store, type ValType } from "./expr.ts";
 
 export const VALTYPE_BYTE = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c } as const;
 const EMPTY_BLOCK = 0x40;
@@ -84,12 +84,15 @@ export class Code {
     this.body.unsigned(offset);
   }
 
-  /** `result` takes what lay at `address`, which becomes `value` if that was `expected`; their type says the width. */
-  compareExchange(result: Expr, address: Expr, expected: Expr, value: Expr): void {
-    for (const operand of [address, expected, value]) this.#expr(operand);
-    const wide = result.type === "i64";
-    this.body.bytes(0xfe, wide ? 0x49 : 0x48, wide ? 3 : 2, 0, 0x21);
-    this.body.unsigned(Number(result.value));
+  /**
+   * Atomically puts `desired` in the place of `expected`; `found` gets what was there, zero-extended. The upper bits of
+   * `expected` must be zero for a narrow width. The address must be aligned, or the instruction traps.
+   */
+  compareExchange(kind: CompareExchange, address: Expr, expected: Expr, desired: Expr, found: Expr): void {
+    const [op, align] = COMPARE_EXCHANGE[kind];
+    for (const arg of [address, expected, desired]) this.#expr(arg);
+    this.body.bytes(0xfe, op, align, 0, 0x21);
+    this.body.unsigned(Number(found.value));
   }
 
   /** A call statement; `result` takes its value. */

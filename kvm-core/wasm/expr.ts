@@ -1,6 +1,6 @@
 /**
  * Typed WebAssembly expressions as small trees, with constants folded where that is cheap.
- * Document: WebAssembly core specification, 5.4 (instructions); threads proposal (atomic loads).
+ * Document: WebAssembly core specification, 5.4 (instructions); threads proposal (atomic loads, compare-and-exchange).
  * Left out: v128; it comes with SSE.
  */
 
@@ -239,3 +239,13 @@ export const STORE = {
   i64as32: 0x3e,
 } as const;
 export type Store = keyof typeof STORE;
+
+/** Opcodes (after the atomic prefix) of compare-and-exchange and log2 of their width, for Code.compareExchange. */
+export const COMPARE_EXCHANGE = {
+  i32: [0x48, 2],
+  i64: [0x49, 3],
+  i64as8: [0x4c, 0],
+  i64as16: [0x4d, 1],
+  i64as32: [0x4e, 2],
+} as const;
+export type CompareExchange = keyof typeof COMPARE_EXCHANGE;
