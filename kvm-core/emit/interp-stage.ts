@@ -4,13 +4,12 @@
  * Left out: LOCK as wasm atomics, the `ordered` mode, segment limits.
  */
 
-import { ACCESS, PROBE, RMW } from "../cpu/access.ts";
-import { CR4 } from "../cpu/control.ts";
-import { RFLAGS } from "../cpu/flags.ts";
+import { PROBE, RMW } from "../cpu/access.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { TLB, TLB_CLASS, ZONE } from "../cpu/zones.ts";
+import { TLB, ZONE } from "../cpu/zones.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64, type Store } from "../wasm/expr.ts";
+import { alignmentCheck } from "./alignment-check.ts";
 import type { Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
 import { RECORD } from "./record.ts";
@@ -195,16 +194,7 @@ export class InterpStage implements Emitter {
   }
 
   setAlignmentCheck(on: boolean): void {
-    const { cpu } = this.#frame;
-    const store = (value: Expr, field: number): void => this.#code.store("i32", cpu, value, field);
-    const flags = i32.load(cpu, CPU.eflags);
-    store(on ? i32.or(flags, i32.const(RFLAGS.AC)) : i32.and(flags, i32.const(~RFLAGS.AC)), CPU.eflags);
-    store(i32.const(on ? ACCESS.ac : 0), CPU.dataAccess);
-    // As updateMode() in cpu/control.ts chooses the class.
-    const smap = i32.and(i32.shru(i32.load(cpu, CPU.cr4), i32.const(Math.log2(CR4.SMAP))), i32.const(1));
-    const other = i32.mul(smap, i32.const(TLB_CLASS.supervisorAc * TLB.classSize));
-    const set = i32.load(cpu, CPU.tlbSet);
-    store(on ? i32.add(set, other) : set, CPU.tlbBase);
+    alignmentCheck(this.#code, this.#frame.cpu, on);
   }
   privilege(): Expr {
     return i32.load(this.#frame.cpu, CPU.cpl);
