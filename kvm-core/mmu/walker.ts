@@ -234,17 +234,10 @@ class WalkGenerator {
     code.if(i64.ne(i64.and(this.#entry, wanted), wanted), () => {
       code.if(i32.eq(has(GPA_PRESENT | GPA_READONLY), i32.const(GPA_PRESENT)), () => {
         code.scope(() => {
+          const found = code.local("i64");
           const marked = i64.or(this.#entry, wanted);
-          if (mode.entrySize === 8) {
-            const found = code.local("i64");
-            code.compareExchange("i64", this.#host, this.#entry, marked, found);
-            code.brIf(again, i64.ne(found, this.#entry));
-          } else {
-            const found = code.local("i32");
-            const entry = i64.toI32(this.#entry);
-            code.compareExchange("i32", this.#host, entry, i64.toI32(marked), found);
-            code.brIf(again, i32.ne(found, entry));
-          }
+          code.compareExchange(mode.entrySize === 8 ? "i64" : "i64as32", this.#host, this.#entry, marked, found);
+          code.brIf(again, i64.ne(found, this.#entry));
         });
         code.if(has(GPA_CODE | GPA_LOGGED), () => {
           code.call(this.#tableWritten, [i64.toI32(this.#table), i32.const(mode.entrySize)]);

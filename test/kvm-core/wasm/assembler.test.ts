@@ -115,13 +115,14 @@ describe("modules", () => {
     expect([0, 1].map((n) => high(n as never))).toEqual([0, 1]);
   });
 
-  it.each(["i32", "i64"] as const)("compares and exchanges an %s", (type) => {
+  it.each(["i32", "i64", "i64as8", "i64as16", "i64as32"] as const)("compares and exchanges, %s", (kind) => {
+    const type = kind === "i32" ? "i32" : "i64";
     const ops = type === "i32" ? i32 : i64;
-    // Expects the parameter, writes 9; returns what was there, and the rest of the word shifted up.
+    // Expects the parameter, writes 9; returns what was there, and what is there now shifted up.
     const f = build(UNARY, (code) => {
       const found = code.local(type);
       const expected = type === "i32" ? code.param(0) : i32.toI64u(code.param(0));
-      code.compareExchange(type, i32.const(64), expected, ops.const(9), found);
+      code.compareExchange(kind, i32.const(64), expected, ops.const(9), found);
       const now = i32.load(i32.const(64));
       code.return(i32.or(type === "i32" ? found : i64.toI32(found), i32.shl(now, i32.const(8))));
       code.unreachable();
