@@ -29,8 +29,11 @@ const MAX_NS = 100_000;
 export const FIRST_TURNS = 2000;
 /** Looks with a PAUSE each between two readings of the clock. */
 const TURNS_A_READING = 32;
-/** The scheduler moves threads: one's own CPU is read again after a sleep and every so many waits. */
-const CPU_EVERY = 64;
+/**
+ * The scheduler moves threads: one's own CPU is read again after a sleep and every so many waits. More than a hundred,
+ * since that costs a good part of an exit, and where exits are timed the rare ones show.
+ */
+const CPU_EVERY = 128;
 
 /** Waits beside the peer after which a side steps aside; each time twice as many, for the CPU may be the only free one. */
 const FIRST_PATIENCE = 64;

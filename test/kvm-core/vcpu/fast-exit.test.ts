@@ -8,7 +8,7 @@ import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { VCPU_ZONES, vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import { EngineExit, type EngineHost } from "../../../kvm-core/engine/engine.ts";
 import { Pic } from "../../../kvm-core/irqchip/pic.ts";
-import { cellsAt } from "../../../kvm-core/vcpu/exit-cells.ts";
+import { cellsAt, ExitCells } from "../../../kvm-core/vcpu/exit-cells.ts";
 import { ExitPath } from "../../../kvm-core/vcpu/exit-path.ts";
 import { ANSWERED, fastExit, UNANSWERED, WAKE } from "../../../kvm-core/vcpu/fast-exit.ts";
 import { LeaveGuest } from "../../../kvm-core/vcpu/leave-guest.ts";
@@ -18,6 +18,7 @@ import {
   COMMAND_RUN,
   controlAt,
   PENDING_EXIT,
+  PENDING_TLB,
   serverAreaAt,
   statsAt,
   VM_STATE,
@@ -438,5 +439,45 @@ describe("exchange", () => {
   it("has three results that differ", () => {
     expect(new Set([ANSWERED, UNANSWERED, WAKE]).size).toBe(3);
     expect(ANSWERED).toBe(0); // in a cell it means that nothing was begun
+  });
+});
+
+describe("the generated half begins an access", () => {
+  /** 0: nothing was done; else what became of the exit, to a server that does not answer. */
+  function begun(address: number, prepare: (zone: number) => void = () => {}): number {
+    board = new Board("interp");
+    const { machine, words } = board;
+    const { zone } = machine;
+    words[(serverAreaAt(1) + AREA.serverCpu) >> 2] = 2;
+    const cells = new ExitCells(machine.memory, zone, 0);
+    const half = fastExit(machine.memory, zone, 0, machine.engine.ports);
+    cells.begin(1, 0);
+    cells.forget(words[VM_STATE.regionVersion >> 2]!);
+    for (const base of [DEVICE, 2 ** 40]) cells.remember(SPACE_MMIO, base + 8, { from: base, to: base + 0x1000 }, 1, 0);
+    prepare(zone);
+    expect(half.mmioRead(0, address, address, 4)).toBe(1);
+    const result = cells.takeBegun();
+    const state = words[(serverAreaAt(1) + ringOffset(0) + RING.state) >> 2];
+    expect(state).toBe(result === 0 ? 0 : cells.published(1));
+    return result;
+  }
+
+  it.each([DEVICE, DEVICE + 0xfff, 2 ** 40 + 4])("at %i", (address) => expect(begun(address)).toBe(UNANSWERED));
+
+  it.each([DEVICE - 1, DEVICE + 0x1000, 2 ** 40 + DEVICE, 0])("but not at %i", (address) =>
+    expect(begun(address)).toBe(0),
+  );
+
+  it.each<readonly [string, (zone: number) => number, number, number]>([
+    ["the vCPU is kicked", (zone) => zone + CPU.pending, PENDING_EXIT, 0],
+    ["something else is pending", (zone) => zone + CPU.pending, PENDING_TLB, UNANSWERED],
+    ["the table changed", () => VM_STATE.regionVersion, 2, 0],
+    ["the exit is to be timed", (zone) => cellsAt(zone).tick, SAMPLE_PERIOD - 1, 0],
+    ["the next one is", (zone) => cellsAt(zone).tick, SAMPLE_PERIOD - 2, UNANSWERED],
+  ])("%s", (_what, at, value, expected) => {
+    const prepare = (zone: number) => {
+      board.words[at(zone) >> 2] = value;
+    };
+    expect(begun(DEVICE, prepare)).toBe(expected);
   });
 });

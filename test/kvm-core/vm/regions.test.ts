@@ -134,6 +134,22 @@ describe("coalesced ranges", () => {
   });
 });
 
+test("what no rule posts: the part of the region around an address, up to the next rules", () => {
+  table.register(1, SPACE_PIO, 0x100n, 0x100n);
+  table.assignIoeventfd(1, SPACE_PIO, 0x110n, 4, 7, undefined);
+  table.addCoalesced(1, SPACE_PIO, 0x140n, 0x10n);
+  table.assignIoeventfd(1, SPACE_MMIO, 0x120n, 4, 8, undefined); // of the other space
+  const around = (address: number) => {
+    router.find(SPACE_PIO, address);
+    return router.unposted(SPACE_PIO, address);
+  };
+  expect(around(0x100)).toEqual({ from: 0x100, to: 0x110 });
+  expect(around(0x10f)).toEqual({ from: 0x100, to: 0x110 });
+  expect(around(0x114)).toEqual({ from: 0x114, to: 0x140 });
+  expect(around(0x1ff)).toEqual({ from: 0x150, to: 0x200 });
+  for (const inside of [0x110, 0x113, 0x140, 0x14f]) expect(around(inside).from).toBeGreaterThan(inside);
+});
+
 test("a full table: ENOSPC, and the router still finds them all", () => {
   for (let i = 0; i < MAX_REGIONS; i++) table.register(1 + (i % 15), SPACE_MMIO, BigInt(i * 0x1000), 0x1000n);
   expect(() => table.register(1, SPACE_PIO, 0n, 1n)).toThrow(/^ENOSPC/);

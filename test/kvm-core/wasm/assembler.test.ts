@@ -143,6 +143,17 @@ describe("modules", () => {
     outer.unreachable();
     const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { e: { base: 20 } });
     expect((instance.exports["outer"] as (n: number) => number)(2)).toBe(42);
+  it("stores and adds atomically, and knows what was there before", () => {
+    const f = build({ params: ["i32"], results: ["f64"] }, (code) => {
+      const before = code.local("i32");
+      code.atomicStore(i32.const(64), code.param(0), 16);
+      code.atomicAdd(i32.const(0), i32.const(-1), before, 80);
+      const after = i32.atomicLoad(i32.const(72), 8);
+      code.return(f64.add(i32.toF64u(before), f64.mul(f64.const(0.5), i32.toF64u(after))));
+      code.unreachable();
+    });
+    expect(f(7 as never)).toBe(10);
+    expect(f(-1 as never)).toBe(0xffff_ffff + 0xffff_fffe / 2);
   });
 
   it("wants imports before functions", () => {
