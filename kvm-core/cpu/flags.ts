@@ -8,6 +8,7 @@
  */
 
 import { CPU } from "./state.ts";
+import type { VcpuState } from "./vcpu-state.ts";
 
 export const RFLAGS = {
   CF: 1 << 0,
@@ -30,6 +31,9 @@ export const RFLAGS = {
   VIP: 1 << 20,
   ID: 1 << 21,
 } as const;
+
+/** control.ts has it too, and needs these flags. */
+const CR0_PE = 1;
 
 /** The flags that arithmetic sets; they live in the lazy words, never in CPU.eflags. */
 export const ARITHMETIC = RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.OF;
@@ -82,4 +86,21 @@ export function writeFlags(u32: Uint32Array, cpu: number, flags: number): void {
   u32[(cpu + CPU.flagAux + 4) >>> 2] =
     ((carry << 31) | ((carry ^ overflow) << 30) | ((flags & RFLAGS.SF ? 1 : 0) << 29)) >>> 0;
   u32[(cpu + CPU.eflags) >>> 2] = flags & ALL_FLAGS & ~ARITHMETIC;
+}
+
+/** Sets RFLAGS bits that POPF and IRET may change at this privilege level (SDM volume 2, POPF and IRET). */
+export function popFlags(state: VcpuState, value: number, width: number, fromIret: boolean): void {
+  const old = readFlags(state.u32, state.zone);
+  const cpl = state.get(CPU.cpl);
+  const isVirtual = (old & RFLAGS.VM) !== 0;
+  let writable: number = ARITHMETIC | RFLAGS.TF | RFLAGS.DF | RFLAGS.NT | RFLAGS.AC | RFLAGS.ID;
+  if (fromIret) writable |= RFLAGS.RF;
+  if (fromIret && cpl === 0 && state.get(CPU.cr0) & CR0_PE) writable |= RFLAGS.VIF | RFLAGS.VIP;
+  if (cpl <= (old & RFLAGS.IOPL) >>> 12) writable |= RFLAGS.IF;
+  if (cpl === 0) writable |= RFLAGS.IOPL;
+  if (width === 16) writable &= 0xffff;
+  let result: number = (old & ~writable) | (value & writable);
+  if (!fromIret) result &= ~RFLAGS.RF;
+  if (!fromIret && width !== 16 && !isVirtual) result &= ~(RFLAGS.VIF | RFLAGS.VIP);
+  writeFlags(state.u32, state.zone, result);
 }

@@ -49,7 +49,7 @@ export const CPU = layout({
   bounce: ["u64", 2],
   // --- interrupts
   cpl: "u32",
-  /** Non-zero: interrupts are held off while RIP is shadowRip (STI, MOV SS, POP SS). */
+  /** Non-zero: interrupts are held off while RIP is shadowRip, by STI (1) or by MOV SS and POP SS (2), which hold off #DB, too. */
   shadow: "u32",
   shadowRip: "u64",
   /** Non-zero: leave as soon as an interrupt could be taken. */
@@ -79,6 +79,9 @@ export const CPU = layout({
   cr8: "u64",
   efer: "u64",
   dr: ["u64", 8],
+  /** KVM_SET_GUEST_DEBUG: KVM_GUESTDBG_* bits and the debug registers of whoever debugs from outside. */
+  guestDebug: "u32",
+  guestDr: ["u64", 8],
   interruptBitmap: ["u64", 4],
   /** Rows of msr.ts, one u64 each. */
   msrs: ["u64", 64],

@@ -11,7 +11,7 @@ import { PatchEngine } from "./patch.ts";
 export type EngineName = "interp" | "patch";
 
 export { resetVcpu } from "../cpu/reset.ts";
-export { type Engine, EngineExit, type EngineHost } from "./host.ts";
+export { type DebugExit, type Engine, EngineExit, type EngineHost } from "./host.ts";
 export { compileInterpreter } from "./interpreter.ts";
 
 /** The engine for one vCPU, whose zone begins at linear address `zone`. `module` is compileInterpreter()'s. */

@@ -26,4 +26,6 @@ export class InterpEngine extends Machine {
   protected codeWritten(): void {}
 
   protected forgetAddresses(): void {}
+
+  protected forgetBlocks(): void {}
 }

@@ -1,13 +1,17 @@
 /**
- * What both engines share: the run loop, RIP of a record, exceptions, interrupt window and shadow, leaving.
- * Document: architecture.md section 5; SDM volume 3, 6.8.3 (interrupt shadow).
+ * What both engines share: the run loop, RIP of a record, exceptions, interrupt window and shadow, single step, leaving.
+ * Document: architecture.md section 5; SDM volume 3, 6.8.3 (interrupt shadow), table 6-2 (priorities between instructions).
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { CR0, MODE, updateMode } from "../cpu/control.ts";
-import { ExceptionUnit, type Source } from "../cpu/exception.ts";
+import { MODE, updateMode } from "../cpu/control.ts";
+import { DescriptorTables } from "../cpu/descriptor.ts";
+import { ExceptionUnit } from "../cpu/exception.ts";
+import { Fault, VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
+import type { Source } from "../cpu/interrupt-gate.ts";
 import { CPU, SEG } from "../cpu/state.ts";
+import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
@@ -16,19 +20,19 @@ import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
 import { ACCESS } from "../mmu/walk.ts";
-import { FarUnit } from "./far.ts";
+import { DebugUnit, DR6, DR7, type SHADOW } from "./debug.ts";
+import { FarReturn } from "./far/far-return.ts";
+import { FarTransfer } from "./far/far-transfer.ts";
+import { SegmentUnit } from "./far/segments.ts";
 import { helperImports } from "./helpers.ts";
-import { type Engine, EngineExit, type EngineHost } from "./host.ts";
+import { type DebugExit, type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
 import { Recorder } from "./recorder.ts";
+import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
 
-/** Bit of CPU.pending that the engine sets itself, to leave after one instruction (interrupt shadow). */
-const STEP = 0x8000_0000 | 0;
 const FETCH_ENTRIES = 64;
 const MAX_LENGTH = 15;
-const UD = 6;
-const GP = 13;
 
 export abstract class Machine implements Engine {
   readonly state: VcpuState;
@@ -38,7 +42,12 @@ export abstract class Machine implements Engine {
   readonly memory: GuestMemoryUnit;
   readonly locked: LockedUnit;
   readonly system: SystemAccess;
-  readonly far: FarUnit;
+  readonly fault = new Fault();
+  readonly task: TaskState;
+  readonly segments: SegmentUnit;
+  readonly far: FarTransfer;
+  readonly returns: FarReturn;
+  readonly debug: DebugUnit;
   readonly decoder = new Decoder(opcodeMap());
   readonly recorder: Recorder;
   readonly #exceptions: ExceptionUnit;
@@ -47,7 +56,9 @@ export abstract class Machine implements Engine {
   /** Record of the instruction that called into TypeScript: where RIP is if the host throws. */
   current = 0;
   errorDetail = "";
+  debugDetail: DebugExit = { exception: 0, pc: 0n, dr6: 0n, dr7: 0n };
   #deliveryExit = 0;
+  readonly #step: Step;
   // Translations of fetches: linear page -> guest-physical page.
   readonly #fetchLo = new Uint32Array(FETCH_ENTRIES).fill(1);
   readonly #fetchHi = new Uint32Array(FETCH_ENTRIES);
@@ -64,9 +75,15 @@ export abstract class Machine implements Engine {
     this.memory = new GuestMemoryUnit(this.state, host, (gpa, size) => this.codeWritten(gpa, size));
     this.locked = new LockedUnit(this.state, this.memory);
     this.system = new SystemAccess(this.state, this.memory);
-    this.far = new FarUnit(this.state, this.system);
+    const tables = new DescriptorTables(this.state, this.system, this.fault);
+    this.task = new TaskState(this.state, this.system, this.fault, tables);
+    this.segments = new SegmentUnit(this.state, this.fault, tables);
+    this.far = new FarTransfer(this.state, this.system, this.fault, tables, this.task, this.segments);
+    this.returns = new FarReturn(this.state, this.system, this.fault, tables, this.segments);
+    this.debug = new DebugUnit(this.state);
+    this.#step = new Step(this.state);
     this.recorder = new Recorder(this.state.u32, this.decoder);
-    this.#exceptions = new ExceptionUnit(this.state, this.system);
+    this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task);
     this.#buffer = zone + ZONE.buffer;
     const imports: InterpreterImports = {
       miss: (ip, access) => this.#miss(ip!, access!),
@@ -98,6 +115,8 @@ export abstract class Machine implements Engine {
   protected abstract codeWritten(gpa: number, size: number): void;
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
+  /** Where blocks must end changed: forget them. */
+  protected abstract forgetBlocks(): void;
 
   /** Empties the jump cache: an entry's tag is an RIP that belongs into another one. */
   protected clearJumpCache(): void {
@@ -123,6 +142,9 @@ export abstract class Machine implements Engine {
     }
     state.set(CPU.exit, 0);
     this.errorDetail = "";
+    // A host that threw has left an instruction in the middle.
+    this.#step.cancel();
+    this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (ip === 0 || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
     state.set(CPU.resumeRecord, 0);
@@ -133,7 +155,7 @@ export abstract class Machine implements Engine {
       }
       while (ip !== 0) {
         ip = this.#run(ip, state.zone);
-        if (ip !== 0 && this.#left(ip)) break;
+        if (ip !== 0) ip = this.#left(ip);
       }
     } catch (error) {
       // A host callback threw: RIP is still at the instruction that called.
@@ -170,6 +192,12 @@ export abstract class Machine implements Engine {
     this.#fetchLo.fill(1);
     this.state.set(CPU.resumeRecord, 0);
     this.forgetAddresses();
+  }
+
+  /** Holds interrupts off for the instruction at CPU.rip. */
+  shadow(kind: (typeof SHADOW)[keyof typeof SHADOW]): void {
+    this.state.set(CPU.shadow, kind);
+    this.state.copy64(CPU.shadowRip, CPU.rip);
   }
 
   // --- RIP
@@ -214,12 +242,15 @@ export abstract class Machine implements Engine {
    */
   deliver(vector: number, code: number, source: Source, length = 0): void {
     const { state } = this;
+    this.#step.interrupted = true;
     const mode = state.get(CPU.mode);
     const base = state.get(CPU.segBase + SEG.cs * 8);
     const outcome = this.#exceptions.deliver(vector, code, source, length);
+    if (vector === VECTOR.DB && source !== "software" && source !== "interrupt") {
+      state.set(CPU.dr + 7 * 8, state.get(CPU.dr + 7 * 8) & ~DR7.GD);
+    }
     if (outcome === "shutdown") state.set(CPU.exit, EngineExit.SHUTDOWN);
-    else if (outcome === "unbuilt")
-      this.internalError(`not implemented: ${this.#exceptions.unbuilt} (vector ${vector})`);
+    else if (outcome === "unbuilt") this.internalError(`not implemented: ${this.fault.unbuilt} (vector ${vector})`);
     else if (mode !== state.get(CPU.mode) || base !== state.get(CPU.segBase + SEG.cs * 8)) this.modeChanged();
   }
 
@@ -236,33 +267,64 @@ export abstract class Machine implements Engine {
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
   }
 
+  /** #DB at CPU.rip: to whoever debugs from outside, or through the IDT. `bits`: of DR6; `length`: of INT1. */
+  debugException(bits: number, source: "fault" | "trap", length = 0): void {
+    const { state } = this;
+    if (this.debug.outside) {
+      this.debugExit(VECTOR.DB, bits);
+      return;
+    }
+    state.set(CPU.dr + 6 * 8, state.get(CPU.dr + 6 * 8) | bits);
+    this.deliver(VECTOR.DB, 0, source, length);
+  }
+
+  /** Leaves for whoever debugs from outside, at CPU.rip. */
+  debugExit(exception: number, bits: number): void {
+    const { lo, hi } = this.debug.linearRip();
+    const pc = (BigInt(hi) << 32n) | BigInt(lo);
+    this.debugDetail = { exception, pc, dr6: BigInt((DR6.ones | bits) >>> 0), dr7: BigInt(this.debug.dr7) };
+    this.state.set(CPU.exit, EngineExit.DEBUG);
+  }
+
+  /** The debug registers may have changed. True if instructions have to run another way from here on. */
+  debugChanged(): boolean {
+    const moved = this.debug.refresh();
+    if (moved) this.forgetBlocks();
+    return moved || this.debug.alone;
+  }
+
+  /** IRET has loaded RFLAGS: an RF that it brought is for the next instruction. */
+  flagsLoaded(): void {
+    this.#step.flagsLoaded = true;
+  }
+
   // --- finding records
 
   /** The record for CPU.rip; 0 after CPU.exit was set. Faults of the fetch are delivered here. */
   enter(): number {
-    const { state } = this;
+    const { state, debug } = this;
     // CPU.rip is exact from here on: if the host throws, it stays as it is.
     this.current = 0;
-    for (;;) {
+    for (let first = true; ; first = false) {
       if (state.get(CPU.exit) !== 0) return 0;
-      if (!(state.get(CPU.cr0) & CR0.PE)) {
-        this.internalError("not implemented: real mode");
+      // Deliveries that fault at their handlers may go on for ever.
+      if (!first && this.#leaves()) return 0;
+      const wanted = state.get(CPU.window) !== 0;
+      if (wanted && this.interruptible()) {
+        state.set(CPU.exit, EngineExit.INTR);
         return 0;
       }
-      if (state.get(CPU.window) !== 0) {
-        if (this.interruptible()) {
-          state.set(CPU.exit, EngineExit.INTR);
-          return 0;
-        }
-        // In the shadow of an STI: one instruction, then look again.
-        if (state.get(CPU.shadow) !== 0 && state.same64(CPU.shadowRip, CPU.rip)) {
-          const ip = this.stepRecord();
-          if (ip !== 0) {
-            Atomics.or(state.i32, (state.zone + CPU.pending) >>> 2, STEP);
-            return ip;
-          }
-          continue;
-        }
+      const inShadow = state.get(CPU.shadow) !== 0 && state.same64(CPU.shadowRip, CPU.rip);
+      const bits = debug.atInstruction();
+      if (bits !== 0 && !this.#step.holdsDebug()) {
+        // A fault, but one whose image of RFLAGS has RF clear.
+        this.debugException(bits, "trap");
+        continue;
+      }
+      if (debug.alone || (wanted && inShadow)) {
+        const ip = this.#stepAlone();
+        if (ip !== 0) return ip;
+        continue;
       }
       const gpa = this.fetchPage(0);
       if (gpa >= 0) {
@@ -270,6 +332,14 @@ export abstract class Machine implements Engine {
         if (ip !== 0) return ip;
       }
     }
+  }
+
+  /** The record of an instruction that runs alone; 0 after its fetch faulted. */
+  #stepAlone(): number {
+    this.#step.begin();
+    const ip = this.stepRecord();
+    if (ip === 0) this.#stepped(false);
+    return ip;
   }
 
   /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered or CPU.exit was set. */
@@ -335,8 +405,8 @@ export abstract class Machine implements Engine {
   protected writeRecord(at: number, result: number, pageOffset: number): number {
     if (this.state.get(CPU.traceMask) & 1) this.#trace(result, pageOffset);
     if (result === Decoded.ok) return this.recorder.record(at, pageOffset);
-    if (result === Decoded.undefined) return this.recorder.fault(at, UD, 0);
-    if (result === Decoded.tooLong) return this.recorder.fault(at, GP, 0);
+    if (result === Decoded.undefined) return this.recorder.fault(at, VECTOR.UD, 0);
+    if (result === Decoded.tooLong) return this.recorder.fault(at, VECTOR.GP, 0);
     return this.recorder.unbuilt(at);
   }
 
@@ -364,53 +434,68 @@ export abstract class Machine implements Engine {
     return (Atomics.load(i32, (zone + CPU.pending) >>> 2) | Atomics.load(i32, (zone + ZONE.kick) >>> 2)) !== 0;
   }
 
-  /** Generated code left at a taken branch, with `ip` to go on. Returns true if run() is over. */
-  #left(ip: number): boolean {
-    const { state } = this;
-    this.#stepped();
-    this.sync(ip);
-    if (!this.wantsOut() && !(state.get(CPU.window) !== 0 && this.interruptible())) return false;
-    state.set(CPU.shadow, 0);
-    state.copy64(CPU.resumeRip, CPU.rip);
-    state.set(CPU.resumeRecord, ip);
-    state.set(CPU.exit, EngineExit.INTR);
+  /** Ends run() if `pending` or the kick word ask for it. */
+  #leaves(): boolean {
+    if (!this.wantsOut()) return false;
+    this.state.set(CPU.exit, EngineExit.INTR);
     return true;
   }
 
-  /** The instruction in an interrupt shadow is done. */
-  #stepped(): void {
+  /** Generated code left at a taken branch, with `ip` to go on, or between two iterations. Returns where to go on, or 0. */
+  #left(ip: number): number {
     const { state } = this;
-    const before = Atomics.and(state.i32, (state.zone + CPU.pending) >>> 2, ~STEP);
-    if (before & STEP) state.set(CPU.shadow, 0);
-  }
-
-  #linkRecord(ip: number): number {
-    if (this.inBuffer(ip)) {
-      this.#stepped();
-      this.sync(ip);
-      if (this.wantsOut()) {
-        this.state.set(CPU.shadow, 0);
-        this.state.set(CPU.exit, EngineExit.INTR);
-        return 0;
-      }
-      return this.enter();
-    }
     this.sync(ip);
-    return this.linked(ip);
-  }
-
-  #lookup(): number {
-    const { state } = this;
-    this.#stepped();
-    if (!this.wantsOut()) return this.lookup();
-    state.set(CPU.shadow, 0);
+    if (this.#step.active) {
+      this.#stepped(this.inBuffer(ip) && (state.u32[ip >>> 2]! & 0xffff) !== MICRO.link);
+      return this.#next();
+    }
+    if (!this.wantsOut() && !(state.get(CPU.window) !== 0 && this.interruptible())) return ip;
+    state.copy64(CPU.resumeRip, CPU.rip);
+    state.set(CPU.resumeRecord, ip);
     state.set(CPU.exit, EngineExit.INTR);
     return 0;
   }
 
-  #resume(): number {
-    this.#stepped();
+  /**
+   * The instruction that ran alone has ended at CPU.rip, or an event has been delivered in its place. `repeating`: a
+   * string instruction has done one iteration and goes on. Traps come here: before interrupts, and before the next instruction.
+   */
+  #stepped(repeating: boolean): void {
+    const { state, debug } = this;
+    const trap = this.#step.end(repeating);
+    const bits = debug.takeMet() | (trap ? DR6.BS : 0);
+    const exit = state.get(CPU.exit);
+    if (exit !== 0 && exit !== EngineExit.HLT) return;
+    if (bits !== 0) {
+      // A trap also wakes from HLT.
+      state.set(CPU.exit, 0);
+      if (repeating) state.set(CPU.eflags, state.get(CPU.eflags) | RFLAGS.RF);
+      this.debugException(bits, "trap");
+    } else if (exit === 0 && debug.stepsOutside) this.debugExit(VECTOR.DB, DR6.BS);
+  }
+
+  /** Behind an instruction that ended in TypeScript. */
+  #next(): number {
+    if (this.state.get(CPU.exit) !== 0 || this.#leaves()) return 0;
     return this.enter();
+  }
+
+  #linkRecord(ip: number): number {
+    this.sync(ip);
+    if (!this.inBuffer(ip)) return this.linked(ip);
+    if (this.#step.active) this.#stepped(false);
+    return this.#next();
+  }
+
+  #lookup(): number {
+    if (!this.#step.active) return this.#leaves() ? 0 : this.lookup();
+    this.#stepped(false);
+    return this.#next();
+  }
+
+  #resume(): number {
+    if (this.#step.active) this.#stepped(false);
+    return this.#next();
   }
 
   #miss(ip: number, access: number): number {

@@ -46,6 +46,7 @@ export class PatchEngine extends Machine {
   }
 
   protected recordAt(gpa: number): number {
+    if (this.debug.armedAt(gpa & 0xfff)) return this.stepRecord();
     const mode = this.state.get(CPU.mode);
     const found = this.#blocks.find(gpa, mode);
     if (found !== 0) {
@@ -121,6 +122,10 @@ export class PatchEngine extends Machine {
     this.#virtualLinks.length = 0;
   }
 
+  protected forgetBlocks(): void {
+    this.#flushBlocks();
+  }
+
   #flushBlocks(): void {
     this.#generation++;
     this.#virtualLinks = [];
@@ -173,6 +178,10 @@ export class PatchEngine extends Machine {
       if (decoder.row.insn.ends) break;
       if (offset === 4096) {
         at = recorder.go(at, 0, 4096, true);
+        break;
+      }
+      if (this.debug.armedAt(offset)) {
+        at = recorder.go(at, offset, 0, false);
         break;
       }
       const known = this.#blocks.find(page + offset, mode);

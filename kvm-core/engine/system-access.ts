@@ -1,12 +1,13 @@
 /**
- * Accesses that the processor makes for itself: descriptor tables, gates, the stack of an interrupt.
+ * Accesses that the processor makes for itself: descriptor tables, gates, task-state segments, stack frames.
  * Document: SDM volume 3, 5.6 (implicit supervisor accesses).
- * Left out: the distinction between implicit supervisor and user stack accesses, which privilege changes need.
+ * Left out: nothing; an access for software, such as a stack slot, says at which privilege level it is made.
  */
 
-import type { SystemMemory } from "../cpu/exception.ts";
 import { CPU } from "../cpu/state.ts";
+import type { SystemMemory } from "../cpu/system-memory.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
+import { PAGE_SIZE } from "../cpu/zones.ts";
 import type { GuestMemoryUnit } from "../mmu/memory.ts";
 import { ACCESS } from "../mmu/walk.ts";
 
@@ -28,26 +29,41 @@ export class SystemAccess implements SystemMemory {
     return this.#memory.faultCode;
   }
 
-  /** `size` bytes (2, 4 or 8) at a linear address into value and valueHigh; false on a fault. */
-  read(lo: number, hi: number, size: number): boolean {
+  /** `size` bytes (1, 2, 4 or 8) at a linear address into value and valueHigh; false on a fault. */
+  read(lo: number, hi: number, size: number, access: number = ACCESS.read): boolean {
     this.#state.set64(CPU.bounce, 0, 0);
-    if (!this.#memory.readBytes(lo, hi, size, ACCESS.read)) return false;
+    if (!this.#memory.readBytes(lo, hi, size, access)) return false;
     this.value = this.#state.get(CPU.bounce);
     this.valueHigh = this.#state.high(CPU.bounce);
     return true;
   }
 
-  read32(lo: number, hi: number): boolean {
-    return this.read(lo, hi, 4);
-  }
-
   /** `size` bytes (up to 8); false on a fault. */
-  write(lo: number, hi: number, size: number, value: number, valueHigh = 0): boolean {
+  write(lo: number, hi: number, size: number, value: number, valueHigh: number, access: number = ACCESS.read): boolean {
     this.#state.set64(CPU.bounce, value, valueHigh);
-    return this.#memory.writeBytes(lo, hi, size, ACCESS.write);
+    return this.#memory.writeBytes(lo, hi, size, access | ACCESS.write);
   }
 
-  write32(lo: number, hi: number, value: number): boolean {
-    return this.write(lo, hi, 4, value);
+  /** Both pages of an access that crosses a page have to be writable. */
+  writable(lo: number, hi: number, size: number, access: number): boolean {
+    const memory = this.#memory;
+    if (!memory.translate(lo, hi, access | ACCESS.write)) return false;
+    if ((lo & (PAGE_SIZE - 1)) + size <= PAGE_SIZE) return true;
+    const last = memory.next(lo, hi, size - 1);
+    return memory.translate(last.lo, last.hi, access | ACCESS.write);
+  }
+
+  setBits(lo: number, hi: number, bits: number): boolean {
+    const memory = this.#memory;
+    if (!memory.translate(lo, hi, ACCESS.write)) return false;
+    if (!memory.writable) return this.read(lo, hi, 1) && this.write(lo, hi, 1, this.value | bits, 0);
+    Atomics.or(this.#state.u8, memory.ram, bits);
+    memory.wrote(1);
+    return true;
+  }
+
+  accessAt(cpl: number): number {
+    if (cpl === this.#state.get(CPU.cpl)) return this.#memory.userBit;
+    return cpl === 3 ? ACCESS.user : ACCESS.read;
   }
 }

@@ -13,6 +13,7 @@ import { IO } from "./io.ts";
 import { LOGIC } from "./logic.ts";
 import { MOVE } from "./move.ts";
 import { MULDIV } from "./muldiv.ts";
+import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
@@ -30,5 +31,6 @@ export const INSNS: readonly Insn[] = [
   ...FLAGOPS,
   ...STRING,
   ...IO,
+  ...SEGMENT,
   ...SYSTEM,
 ];

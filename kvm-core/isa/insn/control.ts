@@ -1,14 +1,16 @@
 /**
  * Control flow: jumps, calls, returns, loops, software interrupts.
- * Document: SDM volume 2, JMP Jcc CALL RET LOOP JCXZ INT IRET UD.
- * Left out: far CALL; INT1, INTO.
+ * Document: SDM volume 2, JMP Jcc CALL RET LOOP JCXZ INT INTO INT1 IRET UD.
+ * Left out: nothing.
  */
 
 import { GPR } from "../../cpu/state.ts";
-import { CONDITIONS, condition, unsigned } from "../../emit/flags.ts";
+import { CONDITIONS, condition, overflow, unsigned } from "../../emit/flags.ts";
 import { type Expr, i32, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
+const BP = 3;
+const OF = 4;
 const UD = 6;
 const hex = (n: number): string => n.toString(16).toUpperCase();
 
@@ -88,6 +90,25 @@ export const CONTROL: readonly Insn[] = [
       e.helper("farJump", i64.toI32(e.load(i64.add(at, i64.const(e.size / 8)), 16)));
     },
   }),
+  insn("lcall", {
+    forms: ["9A cp Ap i64"],
+    stack: true,
+    ends: true,
+    exec(e, target) {
+      e.setData(unsigned(e.read(target!), e.size));
+      e.helper("farCall", i64.toI32(e.readSelector(target!)), i32.const(e.size / 8));
+    },
+  }),
+  insn("lcall", {
+    forms: ["FF /3 Mp"],
+    stack: true,
+    ends: true,
+    exec(e, target) {
+      const at = e.let(e.linear(target!, "read", e.size / 8 + 2));
+      e.setData(e.load(at, e.size));
+      e.helper("farCall", i64.toI32(e.load(i64.add(at, i64.const(e.size / 8)), 16)), i32.const(e.size / 8));
+    },
+  }),
   insn("lret", {
     forms: ["CB sized", "CA iw Iw sized"],
     stack: true,
@@ -103,8 +124,18 @@ export const CONTROL: readonly Insn[] = [
     ends: true,
     exec: (e) => e.helper("iret", i32.const(e.size / 8)),
   }),
-  insn("int3", { forms: ["CC"], ends: true, exec: (e) => e.helper("int", i32.const(3)) }),
-  insn("int", { forms: ["CD ib Ib"], ends: true, exec: (e, n) => e.helper("int", i64.toI32(e.read(n!))) }),
+  // The last argument: virtual-8086 code may not without IOPL 3, which holds for INT n alone.
+  insn("int3", { forms: ["CC"], ends: true, exec: (e) => e.helper("int", i32.const(BP), i32.const(0)) }),
+  insn("int", {
+    forms: ["CD ib Ib"],
+    ends: true,
+    exec: (e, n) => e.helper("int", i64.toI32(e.read(n!)), i32.const(1)),
+  }),
+  insn("into", {
+    forms: ["CE i64"],
+    exec: (e) => e.if(i64.toI32(overflow(e)), () => e.helper("int", i32.const(OF), i32.const(0))),
+  }),
+  insn("int1", { forms: ["F1"], ends: true, exec: (e) => e.helper("int1") }),
   insn("ud2", { forms: ["0F 0B"], ends: true, exec: (e) => e.raise(UD) }),
   insn("ud1", { forms: ["0F B9 /r Gv,Ev"], ends: true, address: true, exec: (e) => e.raise(UD) }),
   insn("ud0", { forms: ["0F FF /r Gv,Ev"], ends: true, address: true, exec: (e) => e.raise(UD) }),

@@ -106,8 +106,8 @@ export const STACK: readonly Insn[] = [
     stack: true,
     exec(e) {
       e.setData(e.top(e.size));
-      e.release(e.size);
       e.helper("popf", i32.const(e.size));
+      e.release(e.size);
     },
   }),
 ];

@@ -99,6 +99,7 @@ export const STRING: readonly Insn[] = [
   ),
   ...string("ins", ["6C Yb", "6D Yz"], [GPR.rdi], (e, element) => {
     const size = portSize(element);
+    e.helper("ioPermission", port(e), i32.const(size / 8));
     const address = destination(e);
     // Law 1: a port is read only once the memory is known to take the value.
     e.prepare(address, size);
@@ -107,6 +108,7 @@ export const STRING: readonly Insn[] = [
   }),
   ...string("outs", ["6E Xb", "6F Xz"], [GPR.rsi], (e, element) => {
     const size = portSize(element);
+    e.helper("ioPermission", port(e), i32.const(size / 8));
     e.setData(e.load(source(e), size));
     e.helper("out", port(e), i32.const(size / 8));
   }),

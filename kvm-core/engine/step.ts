@@ -1,0 +1,69 @@
+/**
+ * An instruction that runs alone: what was in force when it began, and what follows from that when it has ended.
+ * Document: SDM volume 3, 18.3.1.1 and 18.3.1.4 (RF, single step), 6.8.3 (what MOV SS holds off).
+ * Left out: who asks for it: debug.ts, and interrupts that wait for the end of a shadow.
+ */
+
+import { RFLAGS } from "../cpu/flags.ts";
+import { CPU } from "../cpu/state.ts";
+import type { VcpuState } from "../cpu/vcpu-state.ts";
+import { SHADOW } from "./debug.ts";
+
+/** Bit of CPU.pending that the engine sets itself, to leave after one instruction. */
+const STEP = 0x8000_0000 | 0;
+
+export class Step {
+  readonly #state: VcpuState;
+  active = false;
+  /** An event was delivered in place of the instruction's end. */
+  interrupted = false;
+  /** The instruction was an IRET. */
+  flagsLoaded = false;
+  #startLo = 0;
+  #startHi = 0;
+  /** TF and RF at the beginning. */
+  #flags = 0;
+
+  constructor(state: VcpuState) {
+    this.#state = state;
+  }
+
+  begin(): void {
+    const state = this.#state;
+    this.active = true;
+    this.interrupted = false;
+    this.flagsLoaded = false;
+    this.#startLo = state.get(CPU.rip);
+    this.#startHi = state.high(CPU.rip);
+    this.#flags = state.get(CPU.eflags) & (RFLAGS.TF | RFLAGS.RF);
+    Atomics.or(state.i32, (state.zone + CPU.pending) >>> 2, STEP);
+  }
+
+  /** Forgets the instruction: the host threw in its middle, and it will begin again. */
+  cancel(): void {
+    if (!this.active) return;
+    this.active = false;
+    const { i32, zone } = this.#state;
+    Atomics.and(i32, (zone + CPU.pending) >>> 2, ~STEP);
+  }
+
+  /** Ends it; true if a single-step trap is due. `repeating`: the instruction goes on, so RF stays. */
+  end(repeating: boolean): boolean {
+    const state = this.#state;
+    this.cancel();
+    if (this.interrupted) return false;
+    const shadowed =
+      state.get(CPU.shadowRip) === this.#startLo && state.high(CPU.shadowRip) === this.#startHi && !repeating;
+    if (shadowed) state.set(CPU.shadow, 0);
+    if (this.#flags & RFLAGS.RF && !this.flagsLoaded && !repeating) {
+      state.set(CPU.eflags, state.get(CPU.eflags) & ~RFLAGS.RF);
+    }
+    return (this.#flags & RFLAGS.TF) !== 0 && !this.holdsDebug();
+  }
+
+  /** Is CPU.rip the instruction behind MOV SS or POP SS? */
+  holdsDebug(): boolean {
+    const state = this.#state;
+    return state.get(CPU.shadow) === SHADOW.movSs && state.same64(CPU.shadowRip, CPU.rip);
+  }
+}
