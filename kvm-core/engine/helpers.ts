@@ -224,6 +224,12 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       return NEXT;
     },
 
+    enter(ip, frame, level) {
+      m.current = ip;
+      const unit = m.frames;
+      return unit.enter(frame >>> 19, frame & 0xffff, level) ? NEXT : fault(ip, unit.faultVector, unit.faultCode);
+    },
+
     table(ip, which) {
       m.current = ip;
       const base = which === 0 ? CPU.gdtBase : CPU.idtBase;

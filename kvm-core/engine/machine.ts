@@ -4,10 +4,10 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { CR0, MODE, updateMode } from "../cpu/control.ts";
+import { updateMode } from "../cpu/control.ts";
 import { ExceptionUnit, type Source } from "../cpu/exception.ts";
 import { RFLAGS } from "../cpu/flags.ts";
-import { CPU, SEG } from "../cpu/state.ts";
+import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
@@ -15,8 +15,9 @@ import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
-import { ACCESS } from "../mmu/walk.ts";
+import { EnterUnit } from "./enter.ts";
 import { FarUnit } from "./far.ts";
+import { FetchUnit } from "./fetch.ts";
 import { helperImports } from "./helpers.ts";
 import { type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
@@ -25,9 +26,8 @@ import { SystemAccess } from "./system-access.ts";
 
 /** Bit of CPU.pending that the engine sets itself, to leave after one instruction (interrupt shadow). */
 const STEP = 0x8000_0000 | 0;
-const FETCH_ENTRIES = 64;
-const MAX_LENGTH = 15;
 const UD = 6;
+const SS = 12;
 const GP = 13;
 
 export abstract class Machine implements Engine {
@@ -39,7 +39,9 @@ export abstract class Machine implements Engine {
   readonly locked: LockedUnit;
   readonly system: SystemAccess;
   readonly far: FarUnit;
+  readonly frames: EnterUnit;
   readonly decoder = new Decoder(opcodeMap());
+  readonly fetch: FetchUnit;
   readonly recorder: Recorder;
   readonly #exceptions: ExceptionUnit;
   readonly #run: (ip: number, cpu: number) => number;
@@ -48,14 +50,10 @@ export abstract class Machine implements Engine {
   current = 0;
   errorDetail = "";
   #deliveryExit = 0;
-  // Translations of fetches: linear page -> guest-physical page.
-  readonly #fetchLo = new Uint32Array(FETCH_ENTRIES).fill(1);
-  readonly #fetchHi = new Uint32Array(FETCH_ENTRIES);
-  readonly #fetchGpa = new Uint32Array(FETCH_ENTRIES);
-  /** Bytes of an instruction that crosses a page. */
-  readonly #bytes = new Uint8Array(2 * MAX_LENGTH + 2);
-  /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
-  protected secondPage = -1;
+  // The code segment that records by RIP belong to.
+  #codeBase = 0;
+  #codeLimit = 0;
+  #codeMode = -1;
 
   constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost) {
     this.state = new VcpuState(memory, zone);
@@ -65,6 +63,8 @@ export abstract class Machine implements Engine {
     this.locked = new LockedUnit(this.state, this.memory);
     this.system = new SystemAccess(this.state, this.memory);
     this.far = new FarUnit(this.state, this.system);
+    this.frames = new EnterUnit(this.state, this.memory);
+    this.fetch = new FetchUnit(this.state, this.memory, host, this.decoder);
     this.recorder = new Recorder(this.state.u32, this.decoder);
     this.#exceptions = new ExceptionUnit(this.state, this.system);
     this.#buffer = zone + ZONE.buffer;
@@ -167,7 +167,7 @@ export abstract class Machine implements Engine {
 
   /** The decode mode or CS base changed: what an RIP leads to. */
   modeChanged(): void {
-    this.#fetchLo.fill(1);
+    this.fetch.forget();
     this.state.set(CPU.resumeRecord, 0);
     this.forgetAddresses();
   }
@@ -191,8 +191,7 @@ export abstract class Machine implements Engine {
   sync(ip: number, extra = 0): void {
     const { state } = this;
     const lo = state.get(CPU.ripBase) + this.offsetOf(ip) + extra;
-    const long = (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    state.set64(CPU.rip, lo, long ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
+    state.set64(CPU.rip, lo, this.fetch.isLong ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
   }
 
   /** CPU.rip = RIP of the instruction that follows. */
@@ -245,10 +244,7 @@ export abstract class Machine implements Engine {
     this.current = 0;
     for (;;) {
       if (state.get(CPU.exit) !== 0) return 0;
-      if (!(state.get(CPU.cr0) & CR0.PE)) {
-        this.internalError("not implemented: real mode");
-        return 0;
-      }
+      this.#watchCode();
       if (state.get(CPU.window) !== 0) {
         if (this.interruptible()) {
           state.set(CPU.exit, EngineExit.INTR);
@@ -266,36 +262,30 @@ export abstract class Machine implements Engine {
       }
       const gpa = this.fetchPage(0);
       if (gpa >= 0) {
-        const ip = this.recordAt(gpa);
+        const ip = this.fetch.isWhole(gpa) ? this.recordAt(gpa) : this.stepRecord();
         if (ip !== 0) return ip;
       }
     }
   }
 
-  /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered or CPU.exit was set. */
-  protected fetchPage(extra: number): number {
+  /** What an RIP leads to, and how far it may go, is the code segment's: whoever changed it, records by RIP are forgotten. */
+  #watchCode(): void {
     const { state } = this;
-    const long = (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    const sum = state.get(CPU.rip) + (long ? 0 : state.get(CPU.segBase + SEG.cs * 8)) + extra;
-    const lo = sum >>> 0;
-    const hi = long ? (state.high(CPU.rip) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0;
-    const page = (lo & ~0xfff) >>> 0;
-    const slot = (lo >>> 12) & (FETCH_ENTRIES - 1);
-    if (this.#fetchLo[slot] === page && this.#fetchHi[slot] === hi) return this.#fetchGpa[slot]! + (lo & 0xfff);
-    if (!this.memory.translate(lo, hi, ACCESS.fetch | this.memory.userBit)) {
-      this.deliver(this.memory.faultVector, this.memory.faultCode, "fault");
-      return -1;
-    }
-    if (this.memory.ram === 0) {
-      this.internalError(
-        `not implemented: instruction fetch outside RAM (guest-physical 0x${this.memory.gpa.toString(16)})`,
-      );
-      return -1;
-    }
-    this.#fetchLo[slot] = page;
-    this.#fetchHi[slot] = hi;
-    this.#fetchGpa[slot] = (this.memory.gpa - (lo & 0xfff)) >>> 0;
-    return this.memory.gpa;
+    const base = state.get(CPU.segBase + SEG.cs * 8);
+    const limit = state.get(CPU.limit + SEG.cs * 4);
+    const mode = state.get(CPU.mode);
+    if (base === this.#codeBase && limit === this.#codeLimit && mode === this.#codeMode) return;
+    this.#codeBase = base;
+    this.#codeLimit = limit;
+    this.#codeMode = mode;
+    this.modeChanged();
+  }
+
+  /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered. */
+  protected fetchPage(extra: number): number {
+    const gpa = this.fetch.page(extra);
+    if (gpa < 0) this.deliver(this.fetch.faultVector, this.fetch.faultCode, "fault");
+    return gpa;
   }
 
   /** CPU.ripBase for an instruction at CPU.rip whose linear address has this page offset. */
@@ -306,29 +296,11 @@ export abstract class Machine implements Engine {
     state.set64(CPU.ripBase, rip - pageOffset, (state.high(CPU.rip) - borrow) >>> 0);
   }
 
-  /** Decodes the bytes at `gpa` up to the end of their page; returns a Decoded. */
-  protected decodeInPage(gpa: number): number {
-    const { state } = this;
-    const at = this.memory.walker.ram(gpa);
-    return this.decoder.decode(state.u8, at, at + 4096 - (gpa & 0xfff), state.get(CPU.mode));
-  }
-
-  /** Decodes the instruction at CPU.rip, whose bytes begin at `gpa`; returns a Decoded, never `short`; or -1 after the
-   *  fetch of its second page faulted. */
+  /** Decodes the instruction at CPU.rip, whose bytes begin at `gpa`: a Decoded, or -1 after a fault was delivered. */
   protected fetchInstruction(gpa: number): number {
-    const { state, decoder } = this;
-    const rest = 4096 - (gpa & 0xfff);
-    this.secondPage = -1;
-    const result = this.decodeInPage(gpa);
-    if (result !== Decoded.short) return result;
-    const second = this.fetchPage(rest);
-    if (second < 0) return -1;
-    this.secondPage = second;
-    const at = this.memory.walker.ram(gpa);
-    this.#bytes.set(state.u8.subarray(at, at + rest));
-    const from = this.memory.walker.ram(second);
-    this.#bytes.set(state.u8.subarray(from, from + MAX_LENGTH), rest);
-    return decoder.decode(this.#bytes, 0, rest + MAX_LENGTH, state.get(CPU.mode));
+    const result = this.fetch.instruction(gpa);
+    if (result < 0) this.deliver(this.fetch.faultVector, this.fetch.faultCode, "fault");
+    return result;
   }
 
   /** Writes the record of what fetchInstruction() gave; returns the address behind. */
@@ -385,9 +357,10 @@ export abstract class Machine implements Engine {
   }
 
   #linkRecord(ip: number): number {
+    this.sync(ip);
+    if (this.#missesCode(ip)) return this.enter();
     if (this.inBuffer(ip)) {
       this.#stepped();
-      this.sync(ip);
       if (this.wantsOut()) {
         this.state.set(CPU.shadow, 0);
         this.state.set(CPU.exit, EngineExit.INTR);
@@ -395,8 +368,18 @@ export abstract class Machine implements Engine {
       }
       return this.enter();
     }
-    this.sync(ip);
     return this.linked(ip);
+  }
+
+  /** The branch before the link record at `ip` leads to where there is no address: #GP at the branch. */
+  #missesCode(ip: number): boolean {
+    const { state } = this;
+    if (!this.fetch.isLong || isCanonical(state.high(CPU.rip))) return false;
+    const branch = ip - RECORD.size;
+    const instruction = this.decoder.map.cases[state.u32[branch >>> 2]! & 0xffff];
+    if (!instruction?.operands.some(({ kind }) => kind === "target")) return false;
+    this.raise(branch, GP, 0);
+    return true;
   }
 
   #lookup(): number {
@@ -416,15 +399,31 @@ export abstract class Machine implements Engine {
   #miss(ip: number, access: number): number {
     this.current = ip;
     const pointer = this.memory.miss(access & 0xff, access > 0xff);
-    if (pointer === 0) this.raise(ip, this.memory.faultVector, this.memory.faultCode);
+    if (pointer === 0) this.#raiseMemory(ip);
     return pointer;
   }
 
   #storeMiss(ip: number, size: number): number {
     this.current = ip;
     if (this.memory.write(size)) return 0;
-    this.raise(ip, this.memory.faultVector, this.memory.faultCode);
+    this.#raiseMemory(ip);
     return 1;
+  }
+
+  /** The access at CPU.address failed. An address that is not canonical, in the stack segment: #SS (SDM volume 3, 6.15). */
+  #raiseMemory(ip: number): void {
+    const { faultVector, faultCode } = this.memory;
+    this.raise(ip, faultVector === GP && this.#isStackOperand(ip) ? SS : faultVector, faultCode);
+  }
+
+  /** Is the operand of the record at `ip` addressed by RSP or RBP, and by no segment of its own? */
+  #isStackOperand(ip: number): boolean {
+    const { u8 } = this.state;
+    const made = u8[ip + RECORD.base] === CPU.ea;
+    const at = made ? ip - RECORD.size : ip;
+    const segment = u8[at + (made ? RECORD.dst : RECORD.index)]!;
+    if (segment >= CPU.segBase + SEG.fs * 8 && segment <= CPU.segBase + SEG.gs * 8) return false;
+    return u8[at + RECORD.base] === CPU.gpr + GPR.rsp * 8 || u8[at + RECORD.base] === CPU.gpr + GPR.rbp * 8;
   }
 
   #lockedStore(ip: number, size: number): number {
@@ -444,12 +443,8 @@ export abstract class Machine implements Engine {
     this.sync(ip);
     const gpa = this.fetchPage(0);
     if (gpa < 0 || this.fetchInstruction(gpa) < 0) return;
-    const { decoder, state } = this;
-    const name =
-      decoder.unbuilt === "" ? `${decoder.row.insn.mnemonic} (16-bit branch or far displacement)` : decoder.unbuilt;
-    const at = this.memory.walker.ram(gpa);
-    const bytes = [...state.u8.subarray(at, at + Math.min(decoder.length, 4096 - (gpa & 0xfff)))];
-    this.internalError(`not implemented: ${bytes.map((b) => b.toString(16).padStart(2, "0")).join(" ")} ${name}`);
+    const bytes = Array.from(this.fetch.lastBytes(), (b) => b.toString(16).padStart(2, "0"));
+    this.internalError(`not implemented: ${bytes.join(" ")} ${this.decoder.unbuilt}`);
   }
 
   #trace(result: number, pageOffset: number): void {
@@ -461,4 +456,9 @@ export abstract class Machine implements Engine {
       result === Decoded.ok ? disassemble(decoder, at) : result === Decoded.undefined ? "(bad)" : decoder.unbuilt;
     this.host.trace(`0x${at.toString(16).padStart(8, "0")}:  ${text}`);
   }
+}
+
+/** The upper half of an address whose bits 63..48 are all equal to bit 47. */
+function isCanonical(high: number): boolean {
+  return high === ((high << 16) >> 16) >>> 0;
 }

@@ -17,22 +17,13 @@ interface Unbuilt {
 }
 
 const ROWS: readonly Unbuilt[] = [
-  { map: 0, from: 0x27, to: 0x27, name: "daa", i64: true },
-  { map: 0, from: 0x2f, to: 0x2f, name: "das", i64: true },
-  { map: 0, from: 0x37, to: 0x37, name: "aaa", i64: true },
-  { map: 0, from: 0x3f, to: 0x3f, name: "aas", i64: true },
-  { map: 0, from: 0x62, to: 0x62, name: "bound or EVEX" },
   { map: 0, from: 0x63, to: 0x63, name: "arpl", i64: true },
   { map: 0, from: 0x9a, to: 0x9a, name: "far call", i64: true },
-  { map: 0, from: 0xd7, to: 0xd7, name: "xlat" },
   { map: 0, from: 0xf1, to: 0xf1, name: "int1" },
   { map: 0, from: 0xff, to: 0xff, name: "far call", regs: [3] },
   { map: 0, from: 0x9b, to: 0x9b, name: "wait" },
-  { map: 0, from: 0xc4, to: 0xc5, name: "les, lds or VEX" },
-  { map: 0, from: 0xc8, to: 0xc8, name: "enter" },
+  { map: 0, from: 0xc4, to: 0xc5, name: "les, lds", i64: true },
   { map: 0, from: 0xce, to: 0xce, name: "into", i64: true },
-  { map: 0, from: 0xd4, to: 0xd4, name: "aam", i64: true },
-  { map: 0, from: 0xd5, to: 0xd5, name: "aad", i64: true },
   { map: 0, from: 0xd8, to: 0xdf, name: "x87" },
   { map: 1, from: 0x00, to: 0x00, name: "group 6 (sldt, str, lldt, ltr, verr, verw)", regs: [0, 1, 2, 3, 4, 5] },
   { map: 1, from: 0x01, to: 0x01, name: "group 7", regs: [0, 1, 2, 3, 4, 6, 7] },
