@@ -7,9 +7,10 @@
  */
 
 import { canonicalHigh, sumHigh } from "./address.ts";
-import { EFER } from "./control.ts";
+import { CR0, EFER } from "./control.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Fault, VECTOR } from "./fault.ts";
+import { RFLAGS } from "./flags.ts";
 import { ATTRIBUTE } from "./segment.ts";
 import { inLimit } from "./segment-register.ts";
 import { CPU, GPR, SEG } from "./state.ts";
@@ -50,6 +51,9 @@ class Stack {
     const { state } = this;
     const cs = state.get(CPU.attributes + SEG.cs * 4);
     this.#attributes = state.get(CPU.attributes + SEG.ss * 4);
+    const isProtected = (state.get(CPU.cr0) & CR0.PE) !== 0 && !(state.get(CPU.eflags) & RFLAGS.VM);
+    // In real and virtual-8086 mode there are limits, but no types.
+    if (!isProtected) this.#attributes &= ATTRIBUTE.db;
     const code64 = (cs & ATTRIBUTE.l) !== 0 && (state.get(CPU.efer) & EFER.LMA) !== 0;
     this.width = code64 ? 64 : this.#attributes & ATTRIBUTE.db ? 32 : 16;
     this.#base = state.get(CPU.segBase + SEG.ss * 8);

@@ -65,6 +65,8 @@ export const CPU = layout({
   limit: ["u32", 8],
   /** Descriptor bits 40..55 in bits 0..15, bit 16 unusable; see segment.ts. */
   attributes: ["u32", 8],
+  /** Offsets that may be accessed, rows of bounds.ts: made by updateMode() from limits and attributes. */
+  bounds: ["u64", 26],
   trBase: "u64",
   ldtBase: "u64",
   gdtBase: "u64",

@@ -1,17 +1,39 @@
 /**
  * The interpreter's stage of the Emitter: operands are fields of the record at $ip.
  * Document: architecture.md sections 5 and 6 (record, TLB lookup, pending word).
- * Left out: segment limits. The `ordered` mode: no case loads one address twice, and none goes on into another without a
+ * Left out: the `ordered` mode: no case loads one address twice, and none goes on into another without a
  * branch that V8's optimiser cannot see through.
  */
 
-import { CPU, GPR, SEG } from "../cpu/state.ts";
-import { TLB, ZONE } from "../cpu/zones.ts";
+import { CPU, GPR } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
-import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
+import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { jumpCache, wanted } from "./boundary.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
+import {
+  type AccessImports,
+  type AccessStage,
+  compareExchange,
+  LOADS,
+  load,
+  type Modified,
+  modify,
+  prepare,
+  STORES,
+  store,
+  writeModified,
+} from "./memory-access.ts";
 import { RECORD } from "./record.ts";
+import {
+  beyondCode,
+  type CheckStage,
+  checkRecord,
+  derivedAddress,
+  notCanonical,
+  segmentAddress,
+  stackSegmentAddress,
+} from "./segment.ts";
 
 /** What every case of the generated function shares. */
 export interface Frame {
@@ -26,10 +48,7 @@ export interface Frame {
   /** Leave the function; $ip is the record to go on with. */
   readonly leave: Label;
   /** Function indices of the imports. */
-  readonly imports: {
-    readonly miss: number;
-    readonly storeMiss: number;
-    readonly lockedStore: number;
+  readonly imports: AccessImports & {
     readonly raise: number;
     readonly lookup: number;
     readonly helpers: Readonly<Record<HelperName, number>>;
@@ -41,29 +60,46 @@ export interface FormFacts {
   readonly size: Size;
   readonly addressSize: 16 | 32 | 64;
   readonly stackSize: 16 | 32 | 64;
+  /** The stack segment, or those of a string instruction, may have a base, and are checked. */
+  readonly segmented: boolean;
   readonly repeat: "none" | "rep" | "repne";
   /** LOCK, or XCHG with memory: the write after modify() is a compare-and-exchange. */
   readonly locked: boolean;
 }
 
-const STORES: Readonly<Record<Size, Store>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
-const LOADS = { 8: i64.load8u, 16: i64.load16u, 32: i64.load32u, 64: i64.load } as const;
-const EXCHANGES: Readonly<Record<Size, CompareExchange>> = { 8: "i64as8", 16: "i64as16", 32: "i64as32", 64: "i64" };
-const RMW = 0x100;
+const SS = 12;
+const GP = 13;
 
 export class InterpStage implements Emitter {
   readonly #frame: Frame;
   readonly #code: Code;
   readonly #facts: FormFacts;
   /** Where write() finds a memory operand that modify() translated, and what was there. */
-  readonly #translated = new Map<Operand, { readonly pointer: Expr; readonly address: Expr; readonly old: Expr }>();
+  readonly #translated = new Map<Operand, Modified>();
   readonly #target: boolean;
+  readonly #access: AccessStage;
+  readonly #check: CheckStage;
+  /** Addresses that stackAddress() gave in 64-bit mode: those that are not canonical raise #SS, not #GP. */
+  readonly #stack = new Set<Expr>();
 
   constructor(frame: Frame, facts: FormFacts, operands: readonly Operand[]) {
     this.#frame = frame;
     this.#code = frame.code;
     this.#facts = facts;
     this.#target = operands.some((operand) => operand.kind === "target");
+    const { code, cpu, ip, imports, resume, top } = frame;
+    this.#access = {
+      code,
+      cpu,
+      ip,
+      imports,
+      ordered: false,
+      call: (func, args, result) => code.call(func, args, result),
+      resumeIf: (condition) => code.brIf(resume, condition),
+      restartIf: (condition) => code.brIf(top, condition),
+      storedSlowly() {},
+    };
+    this.#check = { code, cpu, ip, raise: (vector) => this.#raise(vector) };
   }
 
   get size(): Size {
@@ -107,9 +143,9 @@ export class InterpStage implements Emitter {
       case "implied":
         return this.gpr(operand.register, operand.size);
       case "mem":
-        return this.load(this.linear(operand, "read", operand.size / 8), operand.size);
+        return this.load(this.linear(operand), operand.size);
       case "at":
-        return this.load(operand.linear, operand.size);
+        return this.load(this.#derived(operand, "read"), operand.size);
       case "index":
         return i32.toI64u(this.#byte(operand.field));
       case "far":
@@ -126,20 +162,23 @@ export class InterpStage implements Emitter {
   modify(operand: Operand): Expr {
     const linear = this.#modified(operand);
     if (linear === undefined) return this.read(operand);
-    const address = this.let(linear);
-    const pointer = this.#translate(address, operand.size, RMW);
-    const old = this.let(LOADS[operand.size](pointer));
-    this.#translated.set(operand, { pointer, address, old });
-    return old;
+    const modified = modify(this.#access, linear, operand.size);
+    this.#translated.set(operand, modified);
+    return modified.old;
   }
 
-  at(linear: Expr, size: Size): Operand {
-    return { kind: "at", size, linear: this.let(linear) };
+  at(linear: Expr, size: Size, of: Operand): Operand {
+    return { kind: "at", size, linear: this.let(linear), of };
+  }
+
+  #derived({ linear, size, of }: Operand & { readonly kind: "at" }, access: Access): Expr {
+    const isLong = of.kind === "mem" && of.address === 64;
+    return isLong ? linear : derivedAddress(this.#check, linear, size / 8, access);
   }
 
   #modified(operand: Operand): Expr | undefined {
-    if (operand.kind === "at") return operand.linear;
-    return operand.kind === "mem" ? this.linear(operand, "modify", operand.size / 8) : undefined;
+    if (operand.kind === "at") return this.#derived(operand, "modify");
+    return operand.kind === "mem" ? this.linear(operand) : undefined;
   }
 
   write(operand: Operand, value: Expr): void {
@@ -149,56 +188,13 @@ export class InterpStage implements Emitter {
     }
     const translated = this.#translated.get(operand);
     if (translated === undefined) {
-      if (operand.kind === "mem") this.store(this.linear(operand, "write", operand.size / 8), value, operand.size);
-      else if (operand.kind === "at") this.store(operand.linear, value, operand.size);
+      if (operand.kind === "mem") this.store(this.linear(operand), value, operand.size);
+      else if (operand.kind === "at") this.store(this.#derived(operand, "write"), value, operand.size);
       else throw new Error(`write to an operand of kind ${operand.kind}`);
       return;
     }
-    if (this.#facts.locked) {
-      this.#compareExchange(operand.size, translated, value);
-      return;
-    }
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const { pointer } = translated;
-    code.store(STORES[operand.size], pointer, value);
-    // MMIO, a page crossing or a page with records: miss() gave the bounce buffer, and its content goes out now.
-    const status = code.local("i32");
-    code.if(i32.eq(pointer, i32.add(cpu, i32.const(CPU.bounce))), () => {
-      code.call(imports.storeMiss, [ip, i32.const(operand.size / 8)], status);
-      code.brIf(resume, status);
-    });
-  }
-
-  /**
-   * LOCK: the new value goes in only where the old one still is; else the instruction is executed again. WebAssembly's
-   * atomics want aligned addresses; misaligned operands, and those that modify() copied to the bounce buffer, go the slow way.
-   */
-  #compareExchange(
-    size: Size,
-    { pointer, address, old }: { pointer: Expr; address: Expr; old: Expr },
-    value: Expr,
-  ): void {
-    const { code, cpu, ip, top, imports, resume } = this.#frame;
-    const v = code.let(value);
-    const bounced = i32.eq(pointer, i32.add(cpu, i32.const(CPU.bounce)));
-    const misaligned = size === 8 ? i32.const(0) : i32.and(pointer, i32.const(size / 8 - 1));
-    code.if(
-      i32.or(bounced, misaligned),
-      () => {
-        const status = code.local("i32");
-        code.store("i64", cpu, address, CPU.address);
-        code.store("i64", cpu, old, CPU.data);
-        code.store("i64", cpu, v, CPU.bounce);
-        code.call(imports.lockedStore, [ip, i32.const(size / 8)], status);
-        code.brIf(resume, i32.eq(status, i32.const(1)));
-        code.brIf(top, status);
-      },
-      () => {
-        const found = code.local("i64");
-        code.compareExchange(EXCHANGES[size], pointer, old, v, found);
-        code.brIf(top, i64.ne(found, old));
-      },
-    );
+    const finish = this.#facts.locked ? compareExchange : writeModified;
+    finish(this.#access, translated, value, operand.size);
   }
 
   readSelector(_operand: Operand): Expr {
@@ -214,7 +210,8 @@ export class InterpStage implements Emitter {
     return operand.address === 64 ? sum : unsigned(sum, 32);
   }
 
-  linear(operand: Operand, _access?: Access, _bytes?: number): Expr {
+  /** Where a segment has a base or bounds, an address record went before, and the offset is CPU.ea. */
+  linear(operand: Operand): Expr {
     return this.offset(operand);
   }
 
@@ -252,37 +249,23 @@ export class InterpStage implements Emitter {
   // --- memory
 
   load(linear: Expr, size: Size): Expr {
-    return this.let(LOADS[size](this.#translate(linear, size, 0)));
+    return load(this.#accessAt(linear, size), linear, size);
   }
 
   store(linear: Expr, value: Expr, size: Size): void {
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const address = code.let(linear);
-    const v = code.let(value);
-    const entry = this.#entry(address);
-    code.if(
-      this.#hit(entry, address, size, TLB.write),
-      () => code.store(STORES[size], this.#pointer(entry, address, TLB.write), v),
-      () => {
-        const status = code.local("i32");
-        code.store("i64", cpu, address, CPU.address);
-        code.store("i64", cpu, v, CPU.bounce);
-        code.call(imports.storeMiss, [ip, i32.const(size / 8)], status);
-        code.brIf(resume, status);
-      },
-    );
+    store(this.#accessAt(linear, size), linear, value, size);
   }
 
   prepare(linear: Expr, size: Size): void {
-    this.#translate(linear, size, RMW);
+    prepare(this.#access, linear, size);
   }
 
-  sourceAddress(offset: Expr): Expr {
-    return this.#segmented(offset, i64.load(this.#slot("base")));
+  sourceAddress(offset: Expr, bytes: number): Expr {
+    return this.#stringAddress(offset, "base", bytes, "read");
   }
 
-  destinationAddress(offset: Expr): Expr {
-    return this.#segmented(offset, i64.load(this.#slot("index")));
+  destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
+    return this.#stringAddress(offset, "index", bytes, access);
   }
 
   // --- stack
@@ -290,22 +273,28 @@ export class InterpStage implements Emitter {
   push(value: Expr, size: Size): void {
     const v = this.let(value);
     const sp = this.let(this.#stackPointer(i64.sub(this.gpr(GPR.rsp), i64.const(size / 8))));
-    this.store(this.stackAddress(sp), v, size);
-    this.setGpr(GPR.rsp, sp);
+    this.store(this.stackAddress(sp, size / 8, "write"), v, size);
+    this.setStackPointer(sp);
   }
 
   top(size: Size): Expr {
-    return this.load(this.stackAddress(this.#stackPointer(this.gpr(GPR.rsp))), size);
+    return this.load(this.stackAddress(this.#stackPointer(this.gpr(GPR.rsp)), size / 8, "read"), size);
   }
 
   release(size: Size, extra?: Expr): void {
     const moved = i64.add(this.gpr(GPR.rsp), i64.const(size / 8));
-    this.setGpr(GPR.rsp, this.#stackPointer(extra ? i64.add(moved, extra) : moved));
+    this.setStackPointer(extra ? i64.add(moved, extra) : moved);
   }
 
-  stackAddress(offset: Expr): Expr {
-    if (this.stackSize === 64) return offset;
-    return unsigned(i64.add(offset, i64.load(this.#frame.cpu, CPU.segBase + SEG.ss * 8)), 32);
+  stackAddress(offset: Expr, bytes: number, access: Access): Expr {
+    if (this.#facts.segmented) return stackSegmentAddress(this.#check, offset, bytes, access);
+    if (this.stackSize === 64) this.#stack.add(offset);
+    return offset;
+  }
+
+  setStackPointer(value: Expr): void {
+    if (this.stackSize === 16) this.setGpr(GPR.rsp, value, 16);
+    else this.setGpr(GPR.rsp, this.#stackPointer(value));
   }
 
   #stackPointer(value: Expr): Expr {
@@ -327,22 +316,21 @@ export class InterpStage implements Emitter {
   jumpIf(condition: Expr, target: Operand): void {
     const { code, ip, top } = this.#frame;
     code.if(condition, () => this.#take(target));
-    // Behind a branch lies its link record.
-    code.set(ip, i32.add(ip, i32.const(2 * RECORD.size)));
+    // Behind a branch that is not computed lies its link record.
+    const records = target.kind === "target" && target.computed ? 1 : 2;
+    code.set(ip, i32.add(ip, i32.const(records * RECORD.size)));
     code.br(top);
   }
 
   jumpTo(rip: Expr): void {
     const { code, cpu, ip, leave, top, imports } = this.#frame;
     const to = code.let(rip);
-    // Jump cache: tag RIP, u32 record, u32 page offset. Index: the low bits, mixed with the page number.
-    const mixed = i64.toI32(i64.xor(to, i64.shru(to, i64.const(12))));
-    const entry = code.let(i32.add(cpu, i32.shl(i32.and(mixed, i32.const(0xfff)), i32.const(4))));
-    code.if(
-      i64.eq(i64.load(entry, ZONE.jumpCache), to),
-      () => {
-        code.set(ip, i32.load(entry, ZONE.jumpCache + 8));
-        code.store("i64", cpu, i64.sub(to, i64.load32u(entry, ZONE.jumpCache + 12)), CPU.ripBase);
+    jumpCache(
+      code,
+      cpu,
+      to,
+      (record) => {
+        code.set(ip, record);
         this.#checkPending();
         code.br(top);
       },
@@ -353,6 +341,24 @@ export class InterpStage implements Emitter {
         code.br(leave);
       },
     );
+  }
+
+  checkTarget(target: Operand | Expr, when?: Expr): void {
+    const rip = target.kind === "target" ? this.#targetRip(target) : (target as Expr);
+    // No target: it can be gone to. Flat code with a stack variant of its own may go anywhere.
+    if (rip === undefined || (this.stackSize === 32 && !this.#facts.segmented)) return;
+    const to = this.let(rip);
+    const wrong = this.size === 64 ? notCanonical(to) : beyondCode(this.#frame.cpu, to);
+    this.#code.if(when ? i32.and(when, wrong) : wrong, () => this.raise(GP));
+  }
+
+  /** RIP that a relative branch goes to, if it may be one that cannot be gone to. */
+  #targetRip(target: Operand & { readonly kind: "target" }): Expr | undefined {
+    const { ip, cpu } = this.#frame;
+    if (target.computed) return unsigned(i64.add(this.nextRip(), i64.load32s(ip, RECORD.disp)), this.size);
+    if (!target.cross || this.size !== 64) return undefined;
+    // The page that it lies in tells.
+    return i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm));
   }
 
   fence(): void {
@@ -368,8 +374,12 @@ export class InterpStage implements Emitter {
   }
 
   raise(vector: number): void {
+    this.#raise(i32.const(vector));
+  }
+
+  #raise(vector: Expr): void {
     const { code, ip, imports, resume } = this.#frame;
-    code.call(imports.raise, [ip, i32.const(vector)]);
+    code.call(imports.raise, [ip, vector]);
     code.br(resume);
   }
 
@@ -397,8 +407,12 @@ export class InterpStage implements Emitter {
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
     const { code, cpu, ip } = this.#frame;
-    const sum = wide ? i64.load(ip, RECORD.wide) : this.offset({ kind: "mem", size: 8, address: 64 });
-    const linear = i64.add(unsigned(sum, size), i64.load(this.#slot("dst")));
+    const sum = wide
+      ? i64.add(i64.load(ip, RECORD.wide), i64.load(this.#slot("base")))
+      : this.offset({ kind: "mem", size: 8, address: 64 });
+    const offset = this.let(unsigned(sum, size));
+    if (!long) checkRecord(this.#check, offset);
+    const linear = i64.add(offset, i64.load(this.#slot("dst")));
     code.store("i64", cpu, long ? linear : unsigned(linear, 32), CPU.ea);
     this.next();
   }
@@ -419,47 +433,33 @@ export class InterpStage implements Emitter {
     else this.#code.store(STORES[size], address, value, offset);
   }
 
-  #segmented(offset: Expr, base: Expr): Expr {
-    const sum = i64.add(offset, base);
-    return this.addressSize === 64 ? sum : unsigned(sum, 32);
+  #stringAddress(offset: Expr, field: "base" | "index", bytes: number, access: Access): Expr {
+    if (this.#facts.segmented) return segmentAddress(this.#check, offset, this.#byte(field), bytes, access);
+    return i64.add(offset, i64.load(this.#slot(field)));
   }
 
-  #entry(address: Expr): Expr {
-    const index = i32.and(i64.toI32(i64.shru(address, i64.const(8))), i32.const((TLB.entries - 1) * TLB.entrySize));
-    return this.#code.let(i32.add(i32.load(this.#frame.cpu, CPU.tlbBase), index));
-  }
-
-  /** The tag equals the page of the access's last byte: an access that crosses pages misses by itself. */
-  #hit(entry: Expr, address: Expr, size: Size, table: number): Expr {
-    const last = size === 8 ? address : i64.add(address, i64.const(size / 8 - 1));
-    return i64.eq(i64.load(entry, table + TLB.tag), i64.and(last, i64.const(-4096)));
-  }
-
-  #pointer(entry: Expr, address: Expr, table: number): Expr {
-    return i32.add(i64.toI32(address), i32.load(entry, table + TLB.addend));
-  }
-
-  /** Where in linear memory the bytes lie; for RMW they may be written there, write() sees to the rest. */
-  #translate(linear: Expr, size: Size, access: number): Expr {
-    const { code, cpu, ip, imports, resume } = this.#frame;
-    const table = access === RMW ? TLB.write : 0;
-    const address = code.let(linear);
-    const entry = this.#entry(address);
-    const pointer = code.local("i32");
-    code.if(
-      this.#hit(entry, address, size, table),
-      () => code.set(pointer, this.#pointer(entry, address, table)),
-      () => {
-        code.store("i64", cpu, address, CPU.address);
-        code.call(imports.miss, [ip, i32.const(access | (size / 8))], pointer);
-        code.brIf(resume, i32.eqz(pointer));
+  /** The access to `linear`; one to the stack looks whether the address is canonical before it is found not to be. */
+  #accessAt(linear: Expr, size: Size): AccessStage {
+    if (!this.#stack.has(linear)) return this.#access;
+    const access = this.#access;
+    return {
+      ...access,
+      call: (func, args, result) => {
+        const address = i64.load(access.cpu, CPU.address);
+        const last = i64.add(address, i64.const(size / 8 - 1));
+        this.#code.if(i32.or(notCanonical(address), notCanonical(last)), () => this.raise(SS));
+        access.call(func, args, result);
       },
-    );
-    return pointer;
+    };
   }
 
   #take(target: Operand): void {
     if (target.kind !== "target") throw new Error("a relative branch needs a target");
+    if (target.computed) {
+      this.checkTarget(target);
+      this.jumpTo(this.#targetRip(target)!);
+      return;
+    }
     const { code, cpu, ip, top } = this.#frame;
     if (target.cross) {
       const base = i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm));
@@ -470,12 +470,10 @@ export class InterpStage implements Emitter {
     code.br(top);
   }
 
-  /** Atomic loads, so that the optimiser never folds two looks at a word that other threads write. */
   #checkPending(): void {
     const { code, cpu, budget, leave } = this.#frame;
     code.set(budget, i32.sub(budget, i32.const(1)));
-    const wanted = i32.or(i32.atomicLoad(cpu, CPU.pending), i32.atomicLoad(cpu, ZONE.kick - ZONE.cpu));
-    code.brIf(leave, i32.or(wanted, i32.eqz(budget)));
+    code.brIf(leave, i32.or(wanted(cpu), i32.eqz(budget)));
   }
 }
 

@@ -9,10 +9,12 @@
 
 import { KVM_GUESTDBG } from "../../shared/ioctls.ts";
 import { CR4, EFER } from "../cpu/control.ts";
+import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import { ATTRIBUTE } from "../cpu/segment.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
+import { type DebugExit, EngineExit } from "./host.ts";
 
 /** Values of CPU.shadow: what holds interrupts off for an instruction. MOV SS and POP SS hold off #DB, too. */
 export const SHADOW = { sti: 1, movSs: 2 } as const;
@@ -40,8 +42,14 @@ export function watchesData(dr7: number, de: boolean): boolean {
   return false;
 }
 
+/** Delivers #DB through the IDT. `length`: of INT1. */
+type Deliver = (code: number, source: "fault" | "trap", length: number) => void;
+
 export class DebugUnit {
   readonly #state: VcpuState;
+  readonly #deliver: Deliver;
+  /** After EngineExit.DEBUG. */
+  detail: DebugExit = { exception: 0, pc: 0n, dr6: 0n, dr7: 0n };
   /** Breakpoints in force, as bits by number. */
   #execution = 0;
   #ports = 0;
@@ -50,8 +58,35 @@ export class DebugUnit {
   /** Port breakpoints that the instruction under way has met. */
   #met = 0;
 
-  constructor(state: VcpuState) {
+  constructor(state: VcpuState, deliver: Deliver) {
     this.#state = state;
+    this.#deliver = deliver;
+  }
+
+  /** #DB at CPU.rip: to whoever debugs from outside, or through the IDT. `bits`: of DR6. */
+  raise(bits: number, source: "fault" | "trap", length = 0): void {
+    const state = this.#state;
+    if (this.outside) {
+      this.leave(VECTOR.DB, bits);
+      return;
+    }
+    state.set(CPU.dr + 6 * 8, state.get(CPU.dr + 6 * 8) | bits);
+    this.#deliver(0, source, length);
+    state.set(CPU.dr + 7 * 8, state.get(CPU.dr + 7 * 8) & ~DR7.GD);
+  }
+
+  /** Leaves for whoever debugs from outside, at CPU.rip. */
+  leave(exception: number, bits: number): void {
+    const { lo, hi } = this.linearRip();
+    const pc = (BigInt(hi) << 32n) | BigInt(lo);
+    this.detail = { exception, pc, dr6: BigInt((DR6.ones | bits) >>> 0), dr7: BigInt(this.dr7) };
+    this.#state.set(CPU.exit, EngineExit.DEBUG);
+  }
+
+  /** Holds interrupts off for the instruction at CPU.rip. */
+  shadow(kind: (typeof SHADOW)[keyof typeof SHADOW]): void {
+    this.#state.set(CPU.shadow, kind);
+    this.#state.copy64(CPU.shadowRip, CPU.rip);
   }
 
   /** Somebody outside debugs the guest: #DB is his. */

@@ -115,6 +115,12 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       return writeControl(m, 0, next >>> 0, 0) ? NEXT : fault(ip, VECTOR.GP);
     },
 
+    enter(ip, frame, level) {
+      m.current = ip;
+      const unit = m.frames;
+      return unit.enter(frame >>> 19, frame & 0xffff, level) ? NEXT : fault(ip, unit.faultVector, unit.faultCode);
+    },
+
     invlpg(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
       m.memory.flushPage(state.get(CPU.data));

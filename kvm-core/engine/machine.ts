@@ -4,13 +4,14 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { MODE, updateMode } from "../cpu/control.ts";
+import { canonicalHigh } from "../cpu/address.ts";
+import { updateMode } from "../cpu/control.ts";
 import { DescriptorTables } from "../cpu/descriptor.ts";
 import { ExceptionUnit } from "../cpu/exception.ts";
 import { Fault, VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import type { Source } from "../cpu/interrupt-gate.ts";
-import { CPU, SEG } from "../cpu/state.ts";
+import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
@@ -19,20 +20,18 @@ import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
-import { ACCESS } from "../mmu/walk.ts";
-import { DebugUnit, DR6, DR7, type SHADOW } from "./debug.ts";
+import { DebugUnit } from "./debug.ts";
+import { EnterUnit } from "./enter.ts";
 import { FarReturn } from "./far/far-return.ts";
 import { FarTransfer } from "./far/far-transfer.ts";
 import { SegmentUnit } from "./far/segments.ts";
+import { FetchUnit } from "./fetch.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
 import { Recorder } from "./recorder.ts";
 import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
-
-const FETCH_ENTRIES = 64;
-const MAX_LENGTH = 15;
 
 export abstract class Machine implements Engine {
   readonly state: VcpuState;
@@ -48,7 +47,10 @@ export abstract class Machine implements Engine {
   readonly far: FarTransfer;
   readonly returns: FarReturn;
   readonly debug: DebugUnit;
+  readonly step: Step;
+  readonly frames: EnterUnit;
   readonly decoder = new Decoder(opcodeMap());
+  readonly fetch: FetchUnit;
   readonly recorder: Recorder;
   readonly #exceptions: ExceptionUnit;
   readonly #run: (ip: number, cpu: number) => number;
@@ -56,17 +58,11 @@ export abstract class Machine implements Engine {
   /** Record of the instruction that called into TypeScript: where RIP is if the host throws. */
   current = 0;
   errorDetail = "";
-  debugDetail: DebugExit = { exception: 0, pc: 0n, dr6: 0n, dr7: 0n };
   #deliveryExit = 0;
-  readonly #step: Step;
-  // Translations of fetches: linear page -> guest-physical page.
-  readonly #fetchLo = new Uint32Array(FETCH_ENTRIES).fill(1);
-  readonly #fetchHi = new Uint32Array(FETCH_ENTRIES);
-  readonly #fetchGpa = new Uint32Array(FETCH_ENTRIES);
-  /** Bytes of an instruction that crosses a page. */
-  readonly #bytes = new Uint8Array(2 * MAX_LENGTH + 2);
-  /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
-  protected secondPage = -1;
+  // The code segment that records by RIP belong to.
+  #codeBase = 0;
+  #codeLimit = 0;
+  #codeMode = -1;
 
   constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost) {
     this.state = new VcpuState(memory, zone);
@@ -80,8 +76,10 @@ export abstract class Machine implements Engine {
     this.segments = new SegmentUnit(this.state, this.fault, tables);
     this.far = new FarTransfer(this.state, this.system, this.fault, tables, this.task, this.segments);
     this.returns = new FarReturn(this.state, this.system, this.fault, tables, this.segments);
-    this.debug = new DebugUnit(this.state);
-    this.#step = new Step(this.state);
+    this.debug = new DebugUnit(this.state, (code, source, length) => this.deliver(VECTOR.DB, code, source, length));
+    this.step = new Step(this.state, this.debug);
+    this.frames = new EnterUnit(this.state, this.memory);
+    this.fetch = new FetchUnit(this.state, this.memory, host, this.decoder);
     this.recorder = new Recorder(this.state.u32, this.decoder);
     this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task);
     this.#buffer = zone + ZONE.buffer;
@@ -143,7 +141,7 @@ export abstract class Machine implements Engine {
     state.set(CPU.exit, 0);
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
-    this.#step.cancel();
+    this.step.cancel();
     this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (ip === 0 || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
@@ -171,6 +169,10 @@ export abstract class Machine implements Engine {
     return state.get(CPU.shadow) === 0 || !state.same64(CPU.shadowRip, CPU.rip);
   }
 
+  get debugDetail(): DebugExit {
+    return this.debug.detail;
+  }
+
   interruptWindow(wanted: boolean): void {
     this.state.set(CPU.window, wanted ? 1 : 0);
   }
@@ -189,15 +191,9 @@ export abstract class Machine implements Engine {
 
   /** The decode mode or CS base changed: what an RIP leads to. */
   modeChanged(): void {
-    this.#fetchLo.fill(1);
+    this.fetch.forget();
     this.state.set(CPU.resumeRecord, 0);
     this.forgetAddresses();
-  }
-
-  /** Holds interrupts off for the instruction at CPU.rip. */
-  shadow(kind: (typeof SHADOW)[keyof typeof SHADOW]): void {
-    this.state.set(CPU.shadow, kind);
-    this.state.copy64(CPU.shadowRip, CPU.rip);
   }
 
   // --- RIP
@@ -219,8 +215,7 @@ export abstract class Machine implements Engine {
   sync(ip: number, extra = 0): void {
     const { state } = this;
     const lo = state.get(CPU.ripBase) + this.offsetOf(ip) + extra;
-    const long = (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    state.set64(CPU.rip, lo, long ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
+    state.set64(CPU.rip, lo, this.fetch.isLong ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
   }
 
   /** CPU.rip = RIP of the instruction that follows. */
@@ -242,16 +237,10 @@ export abstract class Machine implements Engine {
    */
   deliver(vector: number, code: number, source: Source, length = 0): void {
     const { state } = this;
-    this.#step.interrupted = true;
-    const mode = state.get(CPU.mode);
-    const base = state.get(CPU.segBase + SEG.cs * 8);
+    this.step.interrupted = true;
     const outcome = this.#exceptions.deliver(vector, code, source, length);
-    if (vector === VECTOR.DB && source !== "software" && source !== "interrupt") {
-      state.set(CPU.dr + 7 * 8, state.get(CPU.dr + 7 * 8) & ~DR7.GD);
-    }
     if (outcome === "shutdown") state.set(CPU.exit, EngineExit.SHUTDOWN);
     else if (outcome === "unbuilt") this.internalError(`not implemented: ${this.fault.unbuilt} (vector ${vector})`);
-    else if (mode !== state.get(CPU.mode) || base !== state.get(CPU.segBase + SEG.cs * 8)) this.modeChanged();
   }
 
   internalError(what: string): void {
@@ -267,35 +256,11 @@ export abstract class Machine implements Engine {
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
   }
 
-  /** #DB at CPU.rip: to whoever debugs from outside, or through the IDT. `bits`: of DR6; `length`: of INT1. */
-  debugException(bits: number, source: "fault" | "trap", length = 0): void {
-    const { state } = this;
-    if (this.debug.outside) {
-      this.debugExit(VECTOR.DB, bits);
-      return;
-    }
-    state.set(CPU.dr + 6 * 8, state.get(CPU.dr + 6 * 8) | bits);
-    this.deliver(VECTOR.DB, 0, source, length);
-  }
-
-  /** Leaves for whoever debugs from outside, at CPU.rip. */
-  debugExit(exception: number, bits: number): void {
-    const { lo, hi } = this.debug.linearRip();
-    const pc = (BigInt(hi) << 32n) | BigInt(lo);
-    this.debugDetail = { exception, pc, dr6: BigInt((DR6.ones | bits) >>> 0), dr7: BigInt(this.debug.dr7) };
-    this.state.set(CPU.exit, EngineExit.DEBUG);
-  }
-
   /** The debug registers may have changed. True if instructions have to run another way from here on. */
   debugChanged(): boolean {
     const moved = this.debug.refresh();
     if (moved) this.forgetBlocks();
     return moved || this.debug.alone;
-  }
-
-  /** IRET has loaded RFLAGS: an RF that it brought is for the next instruction. */
-  flagsLoaded(): void {
-    this.#step.flagsLoaded = true;
   }
 
   // --- finding records
@@ -309,6 +274,7 @@ export abstract class Machine implements Engine {
       if (state.get(CPU.exit) !== 0) return 0;
       // Deliveries that fault at their handlers may go on for ever.
       if (!first && this.#leaves()) return 0;
+      this.#watchCode();
       const wanted = state.get(CPU.window) !== 0;
       if (wanted && this.interruptible()) {
         state.set(CPU.exit, EngineExit.INTR);
@@ -316,9 +282,9 @@ export abstract class Machine implements Engine {
       }
       const inShadow = state.get(CPU.shadow) !== 0 && state.same64(CPU.shadowRip, CPU.rip);
       const bits = debug.atInstruction();
-      if (bits !== 0 && !this.#step.holdsDebug()) {
+      if (bits !== 0 && !this.step.holdsDebug()) {
         // A fault, but one whose image of RFLAGS has RF clear.
-        this.debugException(bits, "trap");
+        debug.raise(bits, "trap");
         continue;
       }
       if (debug.alone || (wanted && inShadow)) {
@@ -328,7 +294,7 @@ export abstract class Machine implements Engine {
       }
       const gpa = this.fetchPage(0);
       if (gpa >= 0) {
-        const ip = this.recordAt(gpa);
+        const ip = this.fetch.isWhole(gpa) ? this.recordAt(gpa) : this.stepRecord();
         if (ip !== 0) return ip;
       }
     }
@@ -336,36 +302,30 @@ export abstract class Machine implements Engine {
 
   /** The record of an instruction that runs alone; 0 after its fetch faulted. */
   #stepAlone(): number {
-    this.#step.begin();
+    this.step.begin();
     const ip = this.stepRecord();
-    if (ip === 0) this.#stepped(false);
+    if (ip === 0) this.step.end(false);
     return ip;
   }
 
-  /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered or CPU.exit was set. */
-  protected fetchPage(extra: number): number {
+  /** What an RIP leads to, and how far it may go, is the code segment's: whoever changed it, records by RIP are forgotten. */
+  #watchCode(): void {
     const { state } = this;
-    const long = (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    const sum = state.get(CPU.rip) + (long ? 0 : state.get(CPU.segBase + SEG.cs * 8)) + extra;
-    const lo = sum >>> 0;
-    const hi = long ? (state.high(CPU.rip) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0;
-    const page = (lo & ~0xfff) >>> 0;
-    const slot = (lo >>> 12) & (FETCH_ENTRIES - 1);
-    if (this.#fetchLo[slot] === page && this.#fetchHi[slot] === hi) return this.#fetchGpa[slot]! + (lo & 0xfff);
-    if (!this.memory.translate(lo, hi, ACCESS.fetch | this.memory.userBit)) {
-      this.deliver(this.memory.faultVector, this.memory.faultCode, "fault");
-      return -1;
-    }
-    if (this.memory.ram === 0) {
-      this.internalError(
-        `not implemented: instruction fetch outside RAM (guest-physical 0x${this.memory.gpa.toString(16)})`,
-      );
-      return -1;
-    }
-    this.#fetchLo[slot] = page;
-    this.#fetchHi[slot] = hi;
-    this.#fetchGpa[slot] = (this.memory.gpa - (lo & 0xfff)) >>> 0;
-    return this.memory.gpa;
+    const base = state.get(CPU.segBase + SEG.cs * 8);
+    const limit = state.get(CPU.limit + SEG.cs * 4);
+    const mode = state.get(CPU.mode);
+    if (base === this.#codeBase && limit === this.#codeLimit && mode === this.#codeMode) return;
+    this.#codeBase = base;
+    this.#codeLimit = limit;
+    this.#codeMode = mode;
+    this.modeChanged();
+  }
+
+  /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered. */
+  protected fetchPage(extra: number): number {
+    const gpa = this.fetch.page(extra);
+    if (gpa < 0) this.deliver(this.fetch.faultVector, this.fetch.faultCode, "fault");
+    return gpa;
   }
 
   /** CPU.ripBase for an instruction at CPU.rip whose linear address has this page offset. */
@@ -376,29 +336,11 @@ export abstract class Machine implements Engine {
     state.set64(CPU.ripBase, rip - pageOffset, (state.high(CPU.rip) - borrow) >>> 0);
   }
 
-  /** Decodes the bytes at `gpa` up to the end of their page; returns a Decoded. */
-  protected decodeInPage(gpa: number): number {
-    const { state } = this;
-    const at = this.memory.walker.ram(gpa);
-    return this.decoder.decode(state.u8, at, at + 4096 - (gpa & 0xfff), state.get(CPU.mode));
-  }
-
-  /** Decodes the instruction at CPU.rip, whose bytes begin at `gpa`; returns a Decoded, never `short`; or -1 after the
-   *  fetch of its second page faulted. */
+  /** Decodes the instruction at CPU.rip, whose bytes begin at `gpa`: a Decoded, or -1 after a fault was delivered. */
   protected fetchInstruction(gpa: number): number {
-    const { state, decoder } = this;
-    const rest = 4096 - (gpa & 0xfff);
-    this.secondPage = -1;
-    const result = this.decodeInPage(gpa);
-    if (result !== Decoded.short) return result;
-    const second = this.fetchPage(rest);
-    if (second < 0) return -1;
-    this.secondPage = second;
-    const at = this.memory.walker.ram(gpa);
-    this.#bytes.set(state.u8.subarray(at, at + rest));
-    const from = this.memory.walker.ram(second);
-    this.#bytes.set(state.u8.subarray(from, from + MAX_LENGTH), rest);
-    return decoder.decode(this.#bytes, 0, rest + MAX_LENGTH, state.get(CPU.mode));
+    const result = this.fetch.instruction(gpa);
+    if (result < 0) this.deliver(this.fetch.faultVector, this.fetch.faultCode, "fault");
+    return result;
   }
 
   /** Writes the record of what fetchInstruction() gave; returns the address behind. */
@@ -445,8 +387,8 @@ export abstract class Machine implements Engine {
   #left(ip: number): number {
     const { state } = this;
     this.sync(ip);
-    if (this.#step.active) {
-      this.#stepped(this.inBuffer(ip) && (state.u32[ip >>> 2]! & 0xffff) !== MICRO.link);
+    if (this.step.active) {
+      this.step.end(this.inBuffer(ip) && (state.u32[ip >>> 2]! & 0xffff) !== MICRO.link);
       return this.#next();
     }
     if (!this.wantsOut() && !(state.get(CPU.window) !== 0 && this.interruptible())) return ip;
@@ -454,24 +396,6 @@ export abstract class Machine implements Engine {
     state.set(CPU.resumeRecord, ip);
     state.set(CPU.exit, EngineExit.INTR);
     return 0;
-  }
-
-  /**
-   * The instruction that ran alone has ended at CPU.rip, or an event has been delivered in its place. `repeating`: a
-   * string instruction has done one iteration and goes on. Traps come here: before interrupts, and before the next instruction.
-   */
-  #stepped(repeating: boolean): void {
-    const { state, debug } = this;
-    const trap = this.#step.end(repeating);
-    const bits = debug.takeMet() | (trap ? DR6.BS : 0);
-    const exit = state.get(CPU.exit);
-    if (exit !== 0 && exit !== EngineExit.HLT) return;
-    if (bits !== 0) {
-      // A trap also wakes from HLT.
-      state.set(CPU.exit, 0);
-      if (repeating) state.set(CPU.eflags, state.get(CPU.eflags) | RFLAGS.RF);
-      this.debugException(bits, "trap");
-    } else if (exit === 0 && debug.stepsOutside) this.debugExit(VECTOR.DB, DR6.BS);
   }
 
   /** Behind an instruction that ended in TypeScript. */
@@ -482,34 +406,61 @@ export abstract class Machine implements Engine {
 
   #linkRecord(ip: number): number {
     this.sync(ip);
-    if (!this.inBuffer(ip)) return this.linked(ip);
-    if (this.#step.active) this.#stepped(false);
+    if (!this.#missesCode(ip) && !this.inBuffer(ip)) return this.linked(ip);
+    if (this.step.active) this.step.end(false);
     return this.#next();
   }
 
+  /** The branch before the link record at `ip` leads to where there is no address: #GP at the branch. */
+  #missesCode(ip: number): boolean {
+    const { state } = this;
+    if (!this.fetch.isLong || canonicalHigh(state.high(CPU.rip))) return false;
+    const branch = ip - RECORD.size;
+    const instruction = this.decoder.map.cases[state.u32[branch >>> 2]! & 0xffff];
+    if (!instruction?.operands.some(({ kind }) => kind === "target")) return false;
+    this.raise(branch, VECTOR.GP, 0);
+    return true;
+  }
+
   #lookup(): number {
-    if (!this.#step.active) return this.#leaves() ? 0 : this.lookup();
-    this.#stepped(false);
+    if (!this.step.active) return this.#leaves() ? 0 : this.lookup();
+    this.step.end(false);
     return this.#next();
   }
 
   #resume(): number {
-    if (this.#step.active) this.#stepped(false);
+    if (this.step.active) this.step.end(false);
     return this.#next();
   }
 
   #miss(ip: number, access: number): number {
     this.current = ip;
     const pointer = this.memory.miss(access & 0xff, access > 0xff);
-    if (pointer === 0) this.raise(ip, this.memory.faultVector, this.memory.faultCode);
+    if (pointer === 0) this.#raiseMemory(ip);
     return pointer;
   }
 
   #storeMiss(ip: number, size: number): number {
     this.current = ip;
     if (this.memory.write(size)) return 0;
-    this.raise(ip, this.memory.faultVector, this.memory.faultCode);
+    this.#raiseMemory(ip);
     return 1;
+  }
+
+  /** The access at CPU.address failed. An address that is not canonical, in the stack segment: #SS (SDM volume 3, 6.15). */
+  #raiseMemory(ip: number): void {
+    const { faultVector, faultCode } = this.memory;
+    this.raise(ip, faultVector === VECTOR.GP && this.#isStackOperand(ip) ? VECTOR.SS : faultVector, faultCode);
+  }
+
+  /** Is the operand of the record at `ip` addressed by RSP or RBP, and by no segment of its own? */
+  #isStackOperand(ip: number): boolean {
+    const { u8 } = this.state;
+    const made = u8[ip + RECORD.base] === CPU.ea;
+    const at = made ? ip - RECORD.size : ip;
+    const segment = u8[at + (made ? RECORD.dst : RECORD.index)]!;
+    if (segment >= CPU.segBase + SEG.fs * 8 && segment <= CPU.segBase + SEG.gs * 8) return false;
+    return u8[at + RECORD.base] === CPU.gpr + GPR.rsp * 8 || u8[at + RECORD.base] === CPU.gpr + GPR.rbp * 8;
   }
 
   #lockedStore(ip: number, size: number): number {
@@ -529,12 +480,8 @@ export abstract class Machine implements Engine {
     this.sync(ip);
     const gpa = this.fetchPage(0);
     if (gpa < 0 || this.fetchInstruction(gpa) < 0) return;
-    const { decoder, state } = this;
-    const name =
-      decoder.unbuilt === "" ? `${decoder.row.insn.mnemonic} (16-bit branch or far displacement)` : decoder.unbuilt;
-    const at = this.memory.walker.ram(gpa);
-    const bytes = [...state.u8.subarray(at, at + Math.min(decoder.length, 4096 - (gpa & 0xfff)))];
-    this.internalError(`not implemented: ${bytes.map((b) => b.toString(16).padStart(2, "0")).join(" ")} ${name}`);
+    const bytes = Array.from(this.fetch.lastBytes(), (b) => b.toString(16).padStart(2, "0"));
+    this.internalError(`not implemented: ${bytes.join(" ")} ${this.decoder.unbuilt}`);
   }
 
   #trace(result: number, pageOffset: number): void {

@@ -17,17 +17,7 @@ interface Unbuilt {
 }
 
 const ROWS: readonly Unbuilt[] = [
-  { map: 0, from: 0x27, to: 0x27, name: "daa", i64: true },
-  { map: 0, from: 0x2f, to: 0x2f, name: "das", i64: true },
-  { map: 0, from: 0x37, to: 0x37, name: "aaa", i64: true },
-  { map: 0, from: 0x3f, to: 0x3f, name: "aas", i64: true },
-  { map: 0, from: 0x62, to: 0x62, name: "bound or EVEX" },
-  { map: 0, from: 0xd7, to: 0xd7, name: "xlat" },
   { map: 0, from: 0x9b, to: 0x9b, name: "wait" },
-  { map: 0, from: 0xc4, to: 0xc5, name: "VEX" },
-  { map: 0, from: 0xc8, to: 0xc8, name: "enter" },
-  { map: 0, from: 0xd4, to: 0xd4, name: "aam", i64: true },
-  { map: 0, from: 0xd5, to: 0xd5, name: "aad", i64: true },
   { map: 0, from: 0xd8, to: 0xdf, name: "x87" },
   { map: 1, from: 0x01, to: 0x01, name: "group 7", regs: [0, 1, 2, 3, 7] },
   { map: 1, from: 0x05, to: 0x05, name: "syscall" },

@@ -8,7 +8,7 @@
  */
 
 import { RFLAGS } from "../../cpu/flags.ts";
-import { CPU, SEG } from "../../cpu/state.ts";
+import { CPU } from "../../cpu/state.ts";
 import type { Machine } from "../machine.ts";
 
 export const NEXT = 0;
@@ -57,15 +57,9 @@ export class HelperContext {
     return (this.machine.state.get(CPU.eflags) & RFLAGS.VM) !== 0;
   }
 
-  /** Runs what may change CS, SS or a privilege level; false is a fault. The outcome for the engine is in the state. */
+  /** Runs what may change CS, SS or the privilege level; false is a fault. */
   transfer(ip: number, act: () => boolean): number {
-    const { machine } = this;
-    const { state } = machine;
-    machine.current = ip;
-    const mode = state.get(CPU.mode);
-    const base = state.get(CPU.segBase + SEG.cs * 8);
-    if (!act()) return this.failed(ip);
-    if (mode !== state.get(CPU.mode) || base !== state.get(CPU.segBase + SEG.cs * 8)) machine.modeChanged();
-    return RESUME;
+    this.machine.current = ip;
+    return act() ? RESUME : this.failed(ip);
   }
 }

@@ -23,7 +23,7 @@ export function debugHelpers(c: HelperContext): Record<"readDr" | "writeDr" | "i
     if (!(state.get(CPU.dr + 7 * 8) & DR7.GD)) return NEXT;
     m.current = ip;
     m.sync(ip);
-    m.debugException(DR6.BD, "fault");
+    m.debug.raise(DR6.BD, "fault");
     return RESUME;
   };
 
@@ -52,7 +52,7 @@ export function debugHelpers(c: HelperContext): Record<"readDr" | "writeDr" | "i
     int1(ip) {
       m.current = ip;
       m.syncNext(ip);
-      m.debugException(0, "trap", state.u32[(ip + 4) >>> 2]! >>> 24);
+      m.debug.raise(0, "trap", state.u32[(ip + 4) >>> 2]! >>> 24);
       return RESUME;
     },
   };

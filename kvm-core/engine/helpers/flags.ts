@@ -31,7 +31,7 @@ export function flagHelpers(c: HelperContext): Record<"cli" | "sti" | "pushf" | 
       if (before & RFLAGS.IF) return NEXT;
       state.set(CPU.eflags, before | RFLAGS.IF);
       m.syncNext(ip);
-      m.shadow(SHADOW.sti);
+      m.debug.shadow(SHADOW.sti);
       return state.get(CPU.window) === 0 ? NEXT : RESUME;
     },
 

@@ -66,7 +66,7 @@ export function segmentHelpers(c: HelperContext): Record<Name, Helper> {
       const status = load(ip, segment, selector);
       if (status === NEXT && segment === SEG.ss) {
         m.syncNext(ip);
-        m.shadow(SHADOW.movSs);
+        m.debug.shadow(SHADOW.movSs);
       }
       return status;
     },

@@ -19,7 +19,7 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
       m.current = ip;
       if (vector === VECTOR.BP && sensitive === 0 && m.debug.takesInt3) {
         m.sync(ip);
-        m.debugExit(VECTOR.BP, 0);
+        m.debug.leave(VECTOR.BP, 0);
         return RESUME;
       }
       // The return address is behind the instruction; a fault on the way there is reported at it.
@@ -31,7 +31,7 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
     iret(ip, size) {
       return c.transfer(ip, () => {
         if (!m.returns.interruptReturn(size)) return false;
-        m.flagsLoaded();
+        m.step.flagsLoaded = true;
         return true;
       });
     },

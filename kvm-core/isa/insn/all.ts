@@ -6,6 +6,7 @@
 
 import type { Insn } from "../insn.ts";
 import { ARITH } from "./arith.ts";
+import { BCD } from "./bcd.ts";
 import { BIT } from "./bit.ts";
 import { CONTROL } from "./control.ts";
 import { FLAGOPS } from "./flagops.ts";
@@ -24,6 +25,7 @@ export const INSNS: readonly Insn[] = [
   ...LOGIC,
   ...SHIFT,
   ...MULDIV,
+  ...BCD,
   ...BIT,
   ...MOVE,
   ...STACK,

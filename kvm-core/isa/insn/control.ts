@@ -1,26 +1,28 @@
 /**
  * Control flow: jumps, calls, returns, loops, software interrupts.
- * Document: SDM volume 2, JMP Jcc CALL RET LOOP JCXZ INT INTO INT1 IRET UD.
+ * Document: SDM volume 2, JMP Jcc CALL RET LOOP JCXZ BOUND INT INTO INT1 IRET UD.
  * Left out: nothing.
  */
 
 import { GPR } from "../../cpu/state.ts";
-import { CONDITIONS, condition, overflow, unsigned } from "../../emit/flags.ts";
+import { CONDITIONS, condition, overflow, signed, unsigned } from "../../emit/flags.ts";
 import { type Expr, i32, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
 const BP = 3;
 const OF = 4;
+const BR = 5;
 const UD = 6;
 const hex = (n: number): string => n.toString(16).toUpperCase();
 
 const loop = (mnemonic: string, opcode: string, holds: (zero: Expr) => Expr): Insn =>
   insn(mnemonic, {
     forms: [`${opcode} cb Jb f64`],
-    string: true,
+    counts: true,
     exec(e, target) {
       const count = e.let(unsigned(i64.sub(e.gpr(GPR.rcx), i64.const(1)), e.addressSize));
       const again = e.let(i32.and(holds(condition(e, 4)), i64.ne(count, i64.const(0))));
+      e.checkTarget(target!, again);
       e.setGpr(GPR.rcx, count, e.addressSize);
       e.jumpIf(again, target!);
     },
@@ -28,7 +30,15 @@ const loop = (mnemonic: string, opcode: string, holds: (zero: Expr) => Expr): In
 
 export const CONTROL: readonly Insn[] = [
   insn("jmp", { forms: ["E9 cz Jz f64", "EB cb Jb f64"], ends: true, exec: (e, target) => e.jump(target!) }),
-  insn("jmp", { forms: ["FF /4 Ev f64"], ends: true, exec: (e, target) => e.jumpTo(e.read(target!)) }),
+  insn("jmp", {
+    forms: ["FF /4 Ev f64"],
+    ends: true,
+    exec(e, target) {
+      const to = e.let(e.read(target!));
+      e.checkTarget(to);
+      e.jumpTo(to);
+    },
+  }),
   ...CONDITIONS.map((name, cc) =>
     insn(`j${name}`, {
       forms: [`7${hex(cc)} cb Jb f64`, `0F 8${hex(cc)} cz Jz f64`],
@@ -40,6 +50,7 @@ export const CONTROL: readonly Insn[] = [
     stack: true,
     ends: true,
     exec(e, target) {
+      e.checkTarget(target!);
       e.push(e.nextRip(), e.size);
       e.jump(target!);
     },
@@ -50,6 +61,7 @@ export const CONTROL: readonly Insn[] = [
     ends: true,
     exec(e, target) {
       const to = e.let(e.read(target!));
+      e.checkTarget(to);
       e.push(e.nextRip(), e.size);
       e.jumpTo(to);
     },
@@ -60,6 +72,7 @@ export const CONTROL: readonly Insn[] = [
     ends: true,
     exec(e, extra) {
       const to = e.top(e.size);
+      e.checkTarget(to);
       if (extra) e.release(e.size, e.read(extra));
       else e.release(e.size);
       e.jumpTo(to);
@@ -70,8 +83,19 @@ export const CONTROL: readonly Insn[] = [
   loop("loop", "E2", () => i32.const(1)),
   insn("jcxz", {
     forms: ["E3 cb Jb f64"],
-    string: true,
+    counts: true,
     exec: (e, target) => e.jumpIf(i64.eqz(e.gpr(GPR.rcx, e.addressSize)), target!),
+  }),
+  insn("bound", {
+    forms: ["62 /r Gv,Ma i64"],
+    exec(e, index, bounds) {
+      const bytes = e.size / 8;
+      const at = e.let(e.linear(bounds!, "read", bytes * 2));
+      const lower = signed(e.load(at, e.size), e.size);
+      const upper = signed(e.load(i64.add(at, i64.const(bytes)), e.size), e.size);
+      const i = e.let(e.readSigned(index!));
+      e.if(i32.or(i64.lts(i, lower), i64.gts(i, upper)), () => e.raise(BR));
+    },
   }),
   insn("ljmp", {
     forms: ["EA cp Ap i64"],
@@ -92,7 +116,6 @@ export const CONTROL: readonly Insn[] = [
   }),
   insn("lcall", {
     forms: ["9A cp Ap i64"],
-    stack: true,
     ends: true,
     exec(e, target) {
       e.setData(unsigned(e.read(target!), e.size));
@@ -101,7 +124,6 @@ export const CONTROL: readonly Insn[] = [
   }),
   insn("lcall", {
     forms: ["FF /3 Mp"],
-    stack: true,
     ends: true,
     exec(e, target) {
       const at = e.let(e.linear(target!, "read", e.size / 8 + 2));
@@ -111,7 +133,6 @@ export const CONTROL: readonly Insn[] = [
   }),
   insn("lret", {
     forms: ["CB sized", "CA iw Iw sized"],
-    stack: true,
     ends: true,
     exec(e, extra) {
       e.helper("farRet", i32.const(e.size / 8), extra ? i64.toI32(e.read(extra)) : i32.const(0));
@@ -120,7 +141,6 @@ export const CONTROL: readonly Insn[] = [
   insn("iret", {
     forms: ["CF sized"],
     names: ["iretw", "iretd", "iretq"],
-    stack: true,
     ends: true,
     exec: (e) => e.helper("iret", i32.const(e.size / 8)),
   }),
