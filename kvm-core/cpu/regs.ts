@@ -34,7 +34,10 @@ export function setRegs(memory: WebAssembly.Memory, zone: number, regs: KvmRegs)
     view.setBigUint64(zone + CPU.gpr + GPR[name] * 8, BigInt.asUintN(64, regs[name]), true);
   }
   view.setBigUint64(zone + CPU.rip, BigInt.asUintN(64, regs.rip), true);
-  writeFlags(new Uint32Array(memory.buffer), zone, Number(BigInt.asUintN(32, regs.rflags)));
+  const u32 = new Uint32Array(memory.buffer);
+  writeFlags(u32, zone, Number(BigInt.asUintN(32, regs.rflags)));
+  // RFLAGS.VM decides what segments mean.
+  updateMode(u32, zone);
   view.setUint32(zone + CPU.shadow, 0, true);
   view.setUint32(zone + CPU.resumeRecord, 0, true);
 }
