@@ -98,7 +98,8 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const exact = new Map<number, number>();
   const modrm = new Uint8Array(1024);
   const cases: (Case | undefined)[] = new Array(MICRO_COUNT).fill(undefined);
-  const caseNumbers = new Map<string, number>();
+  // By instruction: "mov" is the mnemonic of several, whose forms must not meet.
+  const caseNumbers = new Map<Insn, Map<string, number>>();
   const all = insns.flatMap((insn) => insn.parsed.map((form) => ({ insn, form })));
   // A mandatory prefix is the more specific claim and overrides; a whole ModRM byte the most specific.
   const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : form.prefix !== 0 ? 1 : 0);
@@ -107,7 +108,9 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
     const row: Row = { insn, form, cases: new Uint16Array(VARIANTS) };
     const number = rows.push(row) - 1;
     claim(row, number, rows, cells, exact, modrm);
-    addCases(row, cases, caseNumbers);
+    const numbers = caseNumbers.get(insn) ?? new Map<string, number>();
+    caseNumbers.set(insn, numbers);
+    addCases(row, cases, numbers);
   }
   // Asked for where a segment has to be checked, so most of a guest's cases never are.
   const accesses: OperandAccess[] = [];
