@@ -224,7 +224,7 @@ function kindsOf({ insn, form }: Row): KindFacts[] {
 /** Is there such a variant of the form? */
 function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindFacts, branch: number): boolean {
   if (form.sized) {
-    if (size === 64 ? mode === "legacy" : mode === "long" && form.f64) return false;
+    if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
     if (size === 32 && mode === "long" && form.d64) return false;
   }
   if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;
