@@ -234,6 +234,21 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(machine.u32(REAL_STACK + 0xffe) & 0xffff).toBe(0x1234);
       expect(machine.u32(0x1_0100) & 0xffff).toBe(0x1234);
     });
+
+    it("is entered by RFLAGS.VM alone, as KVM_SET_REGS does it", () => {
+      const machine = userMachine(engine);
+      const vm = (selector: number) => ({ ...real(selector), dpl: 3 });
+      // Read only, in protected mode.
+      setSegments(machine, { cs: { ...vm(0x1000), type: 11 }, ds: { ...vm(0x2000), type: 1 }, ss: vm(0x4000) });
+      machine.write(0x1_0000, assemble16("1: jmp 1b; mov [si], ax; hlt"));
+      machine.set({ rip: 0n, rflags: 2n, rsi: 0x10n, rax: 0x77n, rsp: 0x1000n });
+      machine.pend();
+      expect(machine.engine.run()).toBe(EngineExit.INTR);
+      machine.unpend();
+      machine.set({ rip: 2n, rflags: 0x2_0002n });
+      machine.engine.run();
+      expect(machine.u32(0x2_0010) & 0xffff).toBe(0x77);
+    });
   });
 
   describe("RIPs that are not canonical", () => {
