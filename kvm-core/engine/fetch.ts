@@ -16,6 +16,7 @@ import type { EngineHost } from "./host.ts";
 
 /** Bytes of the longest instruction. */
 export const MAX_LENGTH = 15;
+/** Cached translations of each privilege: what a supervisor may fetch tells nothing of a user. */
 const ENTRIES = 64;
 
 export class FetchUnit {
@@ -24,9 +25,9 @@ export class FetchUnit {
   readonly #host: EngineHost;
   readonly #decoder: Decoder;
   // Translations: linear page -> guest-physical page.
-  readonly #lo = new Uint32Array(ENTRIES).fill(1);
-  readonly #hi = new Uint32Array(ENTRIES);
-  readonly #gpa = new Float64Array(ENTRIES);
+  readonly #lo = new Uint32Array(2 * ENTRIES).fill(1);
+  readonly #hi = new Uint32Array(2 * ENTRIES);
+  readonly #gpa = new Float64Array(2 * ENTRIES);
   /** Bytes of an instruction that crosses a page, or that is not in RAM. */
   readonly #bytes = new Uint8Array(MAX_LENGTH);
   /** Where the last instruction's bytes are: in these, from here. */
@@ -77,10 +78,11 @@ export class FetchUnit {
     const hi = long ? (state.high(CPU.rip) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0;
     const offset = lo & (PAGE_SIZE - 1);
     const page = (lo - offset) >>> 0;
-    const slot = (lo >>> 12) & (ENTRIES - 1);
-    if (this.#lo[slot] === page && this.#hi[slot] === hi) return this.#gpa[slot]! + offset;
     const memory = this.#memory;
-    if (!memory.translate(lo, hi, ACCESS.fetch | memory.userBit)) {
+    const user = memory.userBit;
+    const slot = ((lo >>> 12) & (ENTRIES - 1)) + (user === 0 ? 0 : ENTRIES);
+    if (this.#lo[slot] === page && this.#hi[slot] === hi) return this.#gpa[slot]! + offset;
+    if (!memory.translate(lo, hi, ACCESS.fetch | user)) {
       return this.#fault(memory.faultVector, memory.faultCode);
     }
     this.#lo[slot] = page;

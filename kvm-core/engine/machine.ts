@@ -4,7 +4,7 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { canonicalHigh } from "../cpu/address.ts";
+import { canonicalHigh, sumHigh } from "../cpu/address.ts";
 import { updateMode } from "../cpu/control.ts";
 import { DescriptorTables } from "../cpu/descriptor.ts";
 import { ExceptionUnit } from "../cpu/exception.ts";
@@ -418,6 +418,10 @@ export abstract class Machine implements Engine {
     const branch = ip - RECORD.size;
     const instruction = this.decoder.map.cases[state.u32[branch >>> 2]! & 0xffff];
     if (!instruction?.operands.some(({ kind }) => kind === "target")) return false;
+    // RIP goes back to the branch's page.
+    const distance = state.u32[(branch + RECORD.imm) >>> 2]! | 0;
+    const lo = state.get(CPU.ripBase);
+    state.set64(CPU.ripBase, lo - distance, sumHigh(lo, state.high(CPU.ripBase), -distance));
     this.raise(branch, VECTOR.GP, 0);
     return true;
   }

@@ -227,7 +227,7 @@ function kindsOf({ insn, form }: Row): KindFacts[] {
 /** Is there such a variant of the form? */
 function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindFacts, branch: number): boolean {
   if (form.sized) {
-    if (size === 64 ? mode === "legacy" : mode === "long" && form.f64) return false;
+    if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
     if (size === 32 && mode === "long" && form.d64) return false;
   }
   if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;
@@ -261,7 +261,7 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
         const key = caseName(insn, facts, operands);
         let number = numbers.get(key);
         if (number === undefined) {
-          number = cases.push({ name: key, insn, facts, operands }) - 1;
+          number = cases.push({ name: `${key} of ${form.text}`, insn, facts, operands }) - 1;
           numbers.set(key, number);
         }
         // An unsized form means the same whatever the operand size is.

@@ -1,339 +1,268 @@
 /**
- * Segment loads and what LLDT, LTR, SLDT, STR, VERR, VERW, LAR, LSL and ARPL do, with the fault of every check.
- * Document: SDM volume 2, the instructions of the names; volume 3, 3.4 and 5.6.
- * Left out: accesses through segments: bounds of operands; real and virtual-8086 mode: virtual.test.ts.
+ * Segment bounds and types: every kind of segment, access and size, at both ends of the bounds.
+ * Document: SDM volume 3, 5.3 (limit checking), 5.4 (type checking), 3.4.5.1 (types).
+ * Left out: what loading a segment register checks.
  */
 
 import { describe, expect, it } from "vitest";
-import { EngineExit } from "../../../kvm-core/engine/engine.ts";
-import { ENGINES, GDT, type Mode } from "../support/machine.ts";
-import { CODE, descriptor, gate, HANDLER, RingMachine, SEL, TSS, TYPE } from "../support/rings.ts";
+import type { KvmSegment } from "../../../shared/ioctls.ts";
+import { assemble, assembleAll } from "../support/asm.ts";
+import { ENGINES, type TestMachine } from "../support/machine.ts";
+import { code, data, runToFault, setSegments, USER_CODE, userMachine } from "../support/segments.ts";
 
-const [UD, NP, SS, GP] = [6, 11, 12, 13];
-const ZF = 0x40;
-const POINTER = 0x13_0000;
-/** With the selector in AX; results in ECX; [rBX] is POINTER. */
-const I = {
-  movEs: [0x8e, 0xc0],
-  movSs: [0x8e, 0xd0],
-  movDs: [0x8e, 0xd8],
-  movFs: [0x8e, 0xe0],
-  movGs: [0x8e, 0xe8],
-  movCs: [0x8e, 0xc8],
-  lds: [0xc5, 0x0b],
-  les: [0xc4, 0x0b],
-  lss: [0x0f, 0xb2, 0x0b],
-  lfs: [0x0f, 0xb4, 0x0b],
-  lgs: [0x0f, 0xb5, 0x0b],
-  lldt: [0x0f, 0x00, 0xd0],
-  ltr: [0x0f, 0x00, 0xd8],
-  sldt: [0x0f, 0x00, 0xc1],
-  str: [0x0f, 0x00, 0xc9],
-  sldtMemory: [0x0f, 0x00, 0x03],
-  verr: [0x0f, 0x00, 0xe0],
-  verw: [0x0f, 0x00, 0xe8],
-  lar: [0x0f, 0x02, 0xc8],
-  lsl: [0x0f, 0x03, 0xc8],
-  lar16: [0x66, 0x0f, 0x02, 0xc8],
-  arpl: [0x63, 0xc1],
-} as const;
+const BASE = 0x30_0000;
+const user = { base: BigInt(BASE), dpl: 3, selector: 0x2b } as const;
 
-function machineAt(engine: (typeof ENGINES)[number], mode: Mode, cpl: number): RingMachine {
-  const machine = new RingMachine(engine, mode);
-  for (let v = 0; v < 32; v++) machine.vector(v, gate(SEL.code[0], HANDLER + v * 16, 14));
-  machine.runAt(cpl);
-  machine.set({ rflags: 2n, rbx: BigInt(POINTER), rcx: 0x1122_3344n });
-  return machine;
+/** A segment, and the offsets that it has; reads and writes of it are allowed or not. */
+interface Kind {
+  readonly segment: KvmSegment;
+  readonly low: number;
+  readonly high: number;
+  readonly read: boolean;
+  readonly write: boolean;
+}
+const KINDS: Readonly<Record<string, Kind>> = {
+  "read and written": { segment: data({ ...user, limit: 0x1fff }), low: 0, high: 0x1fff, read: true, write: true },
+  "read only": { segment: data({ ...user, type: 1, limit: 0x1fff }), low: 0, high: 0x1fff, read: true, write: false },
+  "4 GiB with a base": {
+    segment: data({ ...user, limit: 0xffff_efff, g: 1, db: 1 }),
+    low: 0,
+    high: 0xffff_efff,
+    read: true,
+    write: true,
+  },
+  "expand-down, 32-bit": {
+    segment: data({ ...user, type: 7, limit: 0xfff, db: 1 }),
+    low: 0x1000,
+    high: 0xffff_ffff,
+    read: true,
+    write: true,
+  },
+  "expand-down, 16-bit": {
+    segment: data({ ...user, type: 7, limit: 0xfff }),
+    low: 0x1000,
+    high: 0xffff,
+    read: true,
+    write: true,
+  },
+  "expand-down, read only": {
+    segment: data({ ...user, type: 5, limit: 0xfff }),
+    low: 0x1000,
+    high: 0xffff,
+    read: true,
+    write: false,
+  },
+  "one byte": { segment: data({ ...user, limit: 0 }), low: 0, high: 0, read: true, write: true },
+  "code, readable": { segment: code({ ...user, limit: 0x1fff }), low: 0, high: 0x1fff, read: true, write: false },
+  "code, execute only": {
+    segment: code({ ...user, type: 9, limit: 0x1fff }),
+    low: 0,
+    high: 0x1fff,
+    read: false,
+    write: false,
+  },
+  null: {
+    segment: data({ dpl: 3, selector: 0, limit: 0, unusable: 1, present: 0, type: 0, s: 0 }),
+    low: 0,
+    high: 0,
+    read: false,
+    write: false,
+  },
+};
+
+const REGISTERS: Readonly<Record<number, readonly [name: string, register: string]>> = {
+  1: ["byte", "cl"],
+  2: ["word", "cx"],
+  4: ["dword", "ecx"],
+};
+/** Bytes of the access, whether it writes, and the instruction. */
+type Access = readonly [bytes: number, write: boolean, text: (memory: string) => string];
+const ACCESSES: readonly Access[] = [
+  ...[1, 2, 4].flatMap((bytes): Access[] => {
+    const [name, register] = REGISTERS[bytes]!;
+    return [
+      [bytes, false, (m) => `mov ${register}, ${name} ptr ${m}`],
+      [bytes, false, (m) => `cmp ${name} ptr ${m}, ${register}`],
+      [bytes, true, (m) => `mov ${name} ptr ${m}, ${register}`],
+      [bytes, true, (m) => `add ${name} ptr ${m}, ${register}`],
+      [bytes, true, (m) => `xchg ${name} ptr ${m}, ${register}`],
+    ];
+  }),
+  [8, true, (m) => `cmpxchg8b qword ptr ${m}`],
+  [8, false, (m) => `bound edi, qword ptr ${m}`],
+  [6, false, (m) => `les edi, fword ptr ${m}`],
+  [6, true, (m) => `sidt ${m}`],
+  [1, false, (m) => `movzx edx, byte ptr ${m}`],
+  [1, true, (m) => `setc byte ptr ${m}`],
+  [4, false, (m) => `imul edx, dword ptr ${m}, 3`],
+  [2, false, (m) => `bt word ptr ${m}, 3`],
+  [4, true, (m) => `lock bts dword ptr ${m}, 3`],
+  [4, true, (m) => `pop dword ptr ${m}`],
+  [4, false, (m) => `push dword ptr ${m}`],
+];
+/** How the segment is named, and the operand that names it. */
+const NAMES = [
+  ["ds", "[esi]"],
+  ["es", "es:[esi]"],
+  ["fs", "fs:[esi]"],
+  ["gs", "gs:[esi+edi]"],
+  ["ss", "[ebp]"],
+] as const;
+const CODES = new Map(
+  NAMES.map(([name, memory]) => {
+    return [
+      name,
+      assembleAll(
+        ACCESSES.map(([, , text]) => `${text(memory)}; ud2`),
+        32,
+      ),
+    ];
+  }),
+);
+
+/** Offsets at both ends, and whether an access of `bytes` bytes there is inside. */
+function ends({ low, high }: Kind, bytes: number): (readonly [offset: number, inside: boolean])[] {
+  const last = high - bytes + 1;
+  const rows: (readonly [number, boolean])[] = [[low, last >= low]];
+  if (last >= low) rows.push([last, true]);
+  if (low > 0) rows.push([low - 1, false], [0, false]);
+  if (last + 1 >= low && last + 1 <= 0xffff_ffff) rows.push([last + 1, false]);
+  if (high < 0xffff_ffff) rows.push([high + 1, false], [0xffff_ffff, false]);
+  return rows;
 }
 
-const run = (machine: RingMachine, name: keyof typeof I, selector: number): number => {
-  machine.set({ rax: BigInt(0x7777_0000 | selector) });
-  machine.setU32(POINTER, 0x5566_7788);
-  machine.write(POINTER + 4, [selector & 0xff, selector >> 8]);
-  return machine.step(Uint8Array.from(I[name]));
-};
-const outcome = (machine: RingMachine): number[] => {
-  const rip = Number(machine.regs.rip);
-  if (rip < HANDLER) return [];
-  const vector = (rip - HANDLER) / 16;
-  return vector === UD ? [vector] : [vector, machine.slots(machine.mode === 64 ? 8 : 4, 1)[0]!];
-};
+/** Data that an access of the memory at an offset would change. */
+function fill(machine: TestMachine, offset: number): void {
+  const at = (BASE + offset) % 0x1_0000_0000;
+  if (at < 0xff_ff00) machine.write(at, new Array(16).fill(0));
+}
 
 describe.each(ENGINES)("%s", (engine) => {
-  describe("MOV Sreg", () => {
-    it.each([
-      [0, SEL.data[0]],
-      [0, SEL.data[3] & ~3],
-      [0, SEL.data[3]],
-      [3, SEL.data[3]],
-      [3, SEL.data[3] & ~3],
-      [3, SEL.conforming],
-      [0, SEL.code[0]],
-      [0, SEL.readOnly],
-      [0, SEL.expandDown],
-      [0, SEL.local],
-      [3, 3],
-      [3, 0],
-    ])("level %i, selector %i", (cpl, selector) => {
-      for (const mode of [32, 64] as const) {
-        for (const [name, register] of [
-          ["movDs", "ds"],
-          ["movEs", "es"],
-          ["movFs", "fs"],
-          ["movGs", "gs"],
-        ] as const) {
-          const machine = machineAt(engine, mode, cpl);
-          run(machine, name, selector);
-          expect(outcome(machine)).toEqual([]);
-          const loaded = machine.sregs[register];
-          if (selector < 4) expect(loaded).toMatchObject({ selector, unusable: 1 });
-          else expect(loaded).toEqual(machine.segmentOf(selector));
+  const machine = userMachine(engine);
+  let free = USER_CODE;
+  /** Puts code where none was before; returns its address. */
+  const place = (bytes: Uint8Array): number => {
+    const at = free;
+    machine.write(at, bytes);
+    free += 64;
+    return at;
+  };
+
+  describe.each(NAMES)("%s", (name) => {
+    it.each(Object.keys(KINDS))("%s", (kindName) => {
+      const kind = KINDS[kindName]!;
+      ACCESSES.forEach(([bytes, write, text], i) => {
+        const at = place(CODES.get(name)![i]!);
+        for (const [offset, inside] of ends(kind, bytes)) {
+          // POP and PUSH with the segment under test as the stack are the stack's business.
+          if (name === "ss" && /^p(op|ush)/.test(text(""))) continue;
+          const allowed = inside && (write ? kind.write : kind.read);
+          const what = `${text(kindName)} at ${offset.toString(16)}`;
+          setSegments(machine, { [name]: kind.segment });
+          machine.set({ rsp: 0x18_0000n, rdi: 0n, rcx: 0n, rax: 0n, rdx: 0n, rbx: 0n });
+          machine.set({ rsi: BigInt(offset), rbp: BigInt(offset) });
+          fill(machine, offset);
+          const caught = runToFault(machine, at);
+          if (allowed) expect(caught.vector, what).toBe(-1);
+          else
+            expect(caught, what).toMatchObject({ vector: name === "ss" ? 12 : 13, code: 0, rip: at, rsp: 0x18_0000 });
         }
-      }
-    });
-
-    it.each([
-      ["beyond the GDT", 0, 0x1000, GP, 0x1000],
-      ["beyond the LDT", 0, 0x107, GP, 0x104],
-      ["an inner level", 3, SEL.data[0], GP, SEL.data[0]],
-      ["RPL above DPL", 0, SEL.data[0] | 3, GP, SEL.data[0]],
-      ["code that cannot be read", 0, SEL.executeOnly, GP, SEL.executeOnly],
-      ["a system segment", 0, SEL.ldt, GP, SEL.ldt],
-      ["absent", 0, SEL.absentData, NP, SEL.absentData],
-    ])("fault: %s", (_what, cpl, selector, vector, error) => {
-      for (const mode of [32, 64] as const) {
-        const machine = machineAt(engine, mode, cpl);
-        run(machine, "movDs", selector);
-        expect(outcome(machine)).toEqual([vector, error]);
-        expect(machine.sregs.ds.selector).toBe(SEL.data[cpl]);
-      }
-    });
-
-    it("marks the segment accessed", () => {
-      const machine = machineAt(engine, 32, 0);
-      machine.describe(SEL.gate, descriptor({ type: TYPE.data - 1, base: 0x1_0000, limit: 0x12345 }));
-      run(machine, "movDs", SEL.gate);
-      expect(machine.u64(GDT + SEL.gate)).toBe(descriptor({ type: TYPE.data, base: 0x1_0000, limit: 0x12345 }));
-      expect(machine.sregs.ds).toMatchObject({ base: 0x1_0000n, limit: 0x12345, type: TYPE.data });
-    });
-
-    it("CS is #UD", () => {
-      const machine = machineAt(engine, 32, 0);
-      run(machine, "movCs", SEL.code[0]);
-      expect(outcome(machine)).toEqual([UD]);
-    });
-
-    it.each([
-      ["null", 0, 0, GP, 0],
-      ["null, at level 3", 3, 3, GP, 0],
-      ["RPL", 0, SEL.data[0] | 1, GP, SEL.data[0]],
-      ["DPL", 0, SEL.data[3] & ~3, GP, SEL.data[3] & ~3],
-      ["read-only", 0, SEL.readOnly, GP, SEL.readOnly],
-      ["code", 0, SEL.code[0], GP, SEL.code[0]],
-      ["absent", 0, SEL.absentData, SS, SEL.absentData],
-    ])("fault of SS: %s", (_what, cpl, selector, vector, error) => {
-      const machine = machineAt(engine, 32, cpl);
-      run(machine, "movSs", selector);
-      expect(outcome(machine)).toEqual([vector, error]);
-      expect(machine.sregs.ss.selector).toBe(SEL.data[0]);
-    });
-
-    it("a null SS, in 64-bit mode below level 3 and with RPL = CPL", () => {
-      const machine = machineAt(engine, 64, 0);
-      run(machine, "movSs", 0);
-      expect(machine.sregs.ss).toMatchObject({ selector: 0, unusable: 1, dpl: 0 });
-      for (const [cpl, selector] of [
-        [0, 1],
-        [3, 3],
-      ] as const) {
-        const other = machineAt(engine, 64, cpl);
-        run(other, "movSs", selector);
-        expect(outcome(other)).toEqual([GP, 0]);
-      }
+      });
     });
   });
 
-  it.each(["lds", "les", "lss", "lfs", "lgs"] as const)("%s loads offset and selector", (name) => {
-    const machine = machineAt(engine, 32, 0);
-    run(machine, name, SEL.data[0]);
-    expect(machine.regs.rcx).toBe(0x5566_7788n);
-    expect(machine.sregs[name.slice(1) as "ds"]).toEqual(machine.segmentOf(SEL.data[0]));
-    // A selector that cannot be loaded leaves the register.
-    const faulty = machineAt(engine, 32, 0);
-    run(faulty, name, 0x1000);
-    expect([...outcome(faulty), Number(faulty.regs.rcx)]).toEqual([GP, 0x1000, 0x1122_3344]);
+  it("checks no address that is not used", () => {
+    setSegments(machine, { ds: KINDS["null"]!.segment });
+    const text = "lea eax, [esi+8]; nop dword ptr [esi]; lea bx, [si+8]; ud2";
+    machine.set({ rsi: 0x1_fffcn });
+    expect(runToFault(machine, place(assemble(text, 32))).vector).toBe(-1);
+    expect(machine.regs).toMatchObject({ rax: 0x2_0004n });
+    expect(machine.regs.rbx & 0xffffn).toBe(4n);
   });
 
-  describe("LLDT and LTR", () => {
-    const SPACE = 0xffff_8000_0000_0000n;
+  it("wraps 16-bit addresses before it checks them", () => {
+    setSegments(machine, { ds: KINDS["read and written"]!.segment });
+    const at = place(assemble("mov ax, [bx+si+2]; mov cx, [bx+si+0x1ffe]; mov dx, [bx+si+0x2001]; ud2", 32));
+    machine.setU32(BASE, 0x7777_5566);
+    machine.setU32(BASE + 0x1ffc, 0x8899_0000);
+    // bx + si is 0x1fffe, in 16 bits 0xfffe.
+    machine.set({ rbx: 0x1_ffffn, rsi: 0x2_ffffn, rax: 0n, rcx: 0n });
+    expect(runToFault(machine, at)).toMatchObject({ vector: 13, rip: at + 11 });
+    expect(machine.regs).toMatchObject({ rax: 0x5566n, rcx: 0n });
+  });
 
-    it("load from 8 bytes, in IA-32e mode from 16", () => {
-      for (const mode of [32, 64] as const) {
-        const machine = machineAt(engine, mode, 0);
-        const upper = mode === 64 ? SPACE >> 32n : 0n;
-        machine.describe(SEL.gate, descriptor({ type: 2, s: 0, base: 0x12_3450, limit: 0x77, db: 0 }), upper);
-        run(machine, "lldt", SEL.gate);
-        const base = (mode === 64 ? SPACE : 0n) | 0x12_3450n;
-        expect(machine.sregs.ldt).toMatchObject({ selector: SEL.gate, base, limit: 0x77, type: 2, unusable: 0 });
-        machine.describe(SEL.other, descriptor({ type: 9, s: 0, base: 0x12_3450, limit: 0x67, db: 0 }), upper);
-        machine.set({ rip: BigInt(CODE) });
-        run(machine, "ltr", SEL.other);
-        expect(machine.sregs.tr).toMatchObject({ selector: SEL.other, base, limit: 0x67, type: 11 });
-        expect(machine.segmentOf(SEL.other).type).toBe(11);
-        machine.set({ rip: BigInt(CODE) });
-        run(machine, "sldt", 0);
-        expect(machine.regs.rcx).toBe(BigInt(SEL.gate));
-        machine.set({ rip: BigInt(CODE) });
-        run(machine, "str", 0);
-        expect(machine.regs.rcx).toBe(BigInt(SEL.other));
-        machine.set({ rip: BigInt(CODE) });
-        run(machine, "sldtMemory", 0);
-        expect(machine.u32(POINTER)).toBe(0x5566_0000 | SEL.gate);
-      }
-    });
+  it("checks the word that a bit string's bit is in", () => {
+    setSegments(machine, { ds: KINDS["read and written"]!.segment });
+    const texts = ["bt dword ptr [esi], eax; ud2", "bts dword ptr [esi], eax; ud2", "bts word ptr [si], ax; ud2"];
+    const codes = assembleAll(texts, 32).map(place);
+    /** instruction, esi, bit, faults. */
+    const rows = [
+      [0, 0x1ffc, 31, false],
+      [0, 0x1ffc, 32, true],
+      [0, 0x2ffc, -0x8000, false],
+      [0, 0, -1, true],
+      [1, 0x1ff8, 63, false],
+      [1, 0x1ff9, 63, true],
+      [2, 0x1ffe, 15, false],
+      [2, 0x1ffe, 16, true],
+      [2, 0xffff_fffe, 31, false],
+    ] as const;
+    for (const [which, esi, bit, faults] of rows) {
+      machine.set({ rsi: BigInt(esi >>> 0), rax: BigInt(bit >>> 0) });
+      setSegments(machine, { ds: KINDS["read and written"]!.segment });
+      expect(runToFault(machine, codes[which]!).vector, `${texts[which]} ${esi} ${bit}`).toBe(faults ? 13 : -1);
+    }
+  });
 
-    it("a null LDT makes selectors of it fault", () => {
-      const machine = machineAt(engine, 32, 0);
-      run(machine, "lldt", 0);
-      expect(machine.sregs.ldt).toMatchObject({ selector: 0, unusable: 1 });
-      machine.set({ rip: BigInt(CODE) });
-      run(machine, "movDs", SEL.local);
-      expect(outcome(machine)).toEqual([GP, SEL.local & ~3]);
-    });
-
-    type Row = readonly ["lldt" | "ltr", string, number, number, number, bigint?];
-    const ROWS: readonly Row[] = [
-      ["lldt", "of the LDT", SEL.local, GP, SEL.local],
-      ["lldt", "a TSS", SEL.tss, GP, SEL.tss],
-      ["lldt", "data", SEL.data[0], GP, SEL.data[0]],
-      ["lldt", "beyond", 0x1000, GP, 0x1000],
-      ["lldt", "absent", SEL.gate, NP, SEL.gate, descriptor({ type: 2, s: 0, present: 0 })],
-      ["ltr", "null", 0, GP, 0],
-      ["ltr", "of the LDT", SEL.local, GP, SEL.local],
-      ["ltr", "busy", SEL.tss, GP, SEL.tss],
-      ["ltr", "an LDT", SEL.ldt, GP, SEL.ldt],
-      ["ltr", "absent", SEL.gate, NP, SEL.gate, descriptor({ type: 9, s: 0, present: 0 })],
+  it("checks strings in their own segments, in the middle of a repetition too", () => {
+    const texts = [
+      "rep movsb; ud2",
+      "rep stosd; ud2",
+      "rep lodsw; ud2",
+      "repe cmpsb; ud2",
+      "repne scasw; ud2",
+      "addr16 rep movsb; ud2",
+      "xlat; ud2",
+      "std; rep movsd; ud2",
     ];
-    it.each(ROWS.map(([a, b, c, d, e, f]) => [a, b, c, d, e, f] as const))(
-      "%s, fault: %s",
-      (name, _what, selector, vector, error, low) => {
-        for (const mode of [32, 64] as const) {
-          const machine = machineAt(engine, mode, 0);
-          if (low !== undefined) machine.describe(SEL.gate, low, 0n);
-          run(machine, name, selector);
-          expect(outcome(machine)).toEqual([vector, error]);
-        }
-      },
-    );
-
-    it("are of level 0, and a 16-bit TSS is of legacy mode", () => {
-      for (const name of ["lldt", "ltr"] as const) {
-        const machine = machineAt(engine, 32, 3);
-        run(machine, name, 0);
-        expect(outcome(machine)).toEqual([GP, 0]);
-      }
-      for (const [mode, expected] of [
-        [32, []],
-        [64, [GP, SEL.gate]],
-      ] as const) {
-        const machine = machineAt(engine, mode, 0);
-        machine.describe(SEL.gate, descriptor({ type: 1, s: 0, base: TSS, limit: 43, db: 0 }), 0n);
-        run(machine, "ltr", SEL.gate);
-        expect(outcome(machine)).toEqual(expected);
-      }
-    });
-
-    it("a stack of the loaded TSS is used", () => {
-      const machine = machineAt(engine, 32, 0);
-      machine.describe(SEL.gate, descriptor({ type: 9, s: 0, base: 0x14_0000, limit: 0x67, db: 0 }));
-      run(machine, "ltr", SEL.gate);
-      machine.runAt(3);
-      machine.setU32(0x14_0004, 0x15_0000);
-      machine.setU32(0x14_0008, SEL.data[0]);
-      machine.step(Uint8Array.of(0x0f, 0x0b));
-      expect(outcome(machine)).toEqual([UD]);
-      expect(machine.regs.rsp).toBe(BigInt(0x15_0000 - 20));
-    });
+    const codes = assembleAll(texts, 32).map(place);
+    const inside = KINDS["read and written"]!.segment;
+    /** instruction, segments, esi, edi, ecx; vector, and esi, edi, ecx after it. */
+    const rows = [
+      [0, { ds: inside, es: inside }, 0x1000, 0x1ffe, 4, 13, [0x1002, 0x2000, 2]],
+      [0, { ds: inside, es: inside }, 0x1ffd, 0x10, 4, 13, [0x2000, 0x13, 1]],
+      [0, { ds: inside, es: inside }, 0x1ffc, 0x10, 4, -1, [0x2000, 0x14, 0]],
+      [0, { ds: inside, es: KINDS["read only"]!.segment }, 0, 0, 1, 13, [0, 0, 1]],
+      [0, { ds: KINDS["code, execute only"]!.segment, es: inside }, 0, 0, 1, 13, [0, 0, 1]],
+      // A count of zero accesses nothing.
+      [0, { ds: KINDS["null"]!.segment, es: KINDS["null"]!.segment }, 0, 0, 0, -1, [0, 0, 0]],
+      [1, { es: inside }, 0, 0x1ff6, 4, 13, [0, 0x1ffe, 2]],
+      [2, { ds: inside }, 0x1ffe, 0, 2, 13, [0x2000, 0, 1]],
+      [3, { ds: inside, es: inside }, 0x1000, 0x1fff, 2, 13, [0x1001, 0x2000, 1]],
+      [4, { es: inside }, 0, 0x1ffe, 2, -1, [0, 0x2000, 1]],
+      [5, { ds: inside, es: inside }, 0x1_0000, 0x1_1fff, 2, 13, [0x1_0001, 0x1_2000, 1]],
+      [6, { ds: inside }, 0, 0, 0, -1, [0, 0, 0]],
+      [7, { ds: inside, es: inside }, 0x1ffc, 4, 3, 13, [0x1ff4, 0xffff_fffc, 1]],
+    ] as const;
+    for (const [which, segments, esi, edi, ecx, vector, after] of rows) {
+      machine.write(BASE, new Array(0x2000).fill(0));
+      setSegments(machine, segments);
+      machine.set({ rsi: BigInt(esi), rdi: BigInt(edi), rcx: BigInt(ecx), rax: 0n, rbx: 0x1fffn });
+      const what = `${texts[which]} ${esi} ${edi} ${ecx}`;
+      expect(runToFault(machine, codes[which]!).vector, what).toBe(vector);
+      const { rsi, rdi, rcx } = machine.regs;
+      expect([rsi, rdi, rcx].map(Number), what).toEqual(after);
+    }
   });
 
-  describe("what a selector allows", () => {
-    /** selector, level, VERR, VERW, LAR (-1: not), LSL. */
-    const ROWS: readonly (readonly [string, number, number, boolean, boolean, number, number])[] = [
-      ["data", SEL.data[0], 0, true, true, 0xc0_9300, 0xffff_ffff],
-      ["data of level 3", SEL.data[3], 3, true, true, 0xc0_f300, 0xffff_ffff],
-      ["an inner level", SEL.data[0], 3, false, false, -1, -1],
-      ["RPL above DPL", SEL.data[0] | 1, 0, false, false, -1, -1],
-      ["read-only", SEL.readOnly, 0, true, false, 0xc0_9100, 0xffff_ffff],
-      ["16-bit", SEL.data16, 0, true, true, 0x00_9300, 0xffff],
-      ["execute-only", SEL.executeOnly, 0, false, false, 0xc0_9900, 0xffff_ffff],
-      ["conforming, at any level", SEL.conforming | 3, 3, true, false, 0xc0_9f00, 0xffff_ffff],
-      ["absent", SEL.absentData, 0, true, true, 0xc0_1300, 0xffff_ffff],
-      ["null", 0, 0, false, false, -1, -1],
-      ["beyond the GDT", 0x1000, 0, false, false, -1, -1],
-      ["an LDT", SEL.ldt, 0, false, false, 0x00_8200, 0xff],
-      ["a TSS", SEL.tss, 0, false, false, 0x00_8b00, 0x2fff],
-    ];
-    it.each(ROWS)("%s", (_name, selector, cpl, read, write, rights, limit) => {
-      const check = (name: "verr" | "verw" | "lar" | "lsl", allowed: boolean, result: number): void => {
-        const machine = machineAt(engine, 32, cpl);
-        machine.set({ rflags: allowed ? 2n : 0x42n });
-        run(machine, name, selector);
-        expect(outcome(machine)).toEqual([]);
-        expect(Number(machine.regs.rflags) & ZF, name).toBe(allowed ? ZF : 0);
-        expect(Number(machine.regs.rcx), name).toBe(result);
-      };
-      check("verr", read, 0x1122_3344);
-      check("verw", write, 0x1122_3344);
-      check("lar", rights >= 0, rights < 0 ? 0x1122_3344 : rights);
-      check("lsl", limit >= 0, limit < 0 ? 0x1122_3344 : limit);
-    });
-
-    it.each([
-      [4, true, false, false],
-      [5, true, false, false],
-      [12, true, false, true],
-      [1, true, true, false],
-      [14, false, false, false],
-    ])("system type %i", (type, lar, lsl, larLong) => {
-      for (const [mode, name, allowed] of [
-        [32, "lar", lar],
-        [32, "lsl", lsl],
-        [64, "lar", larLong],
-        [64, "lsl", false],
-      ] as const) {
-        const machine = machineAt(engine, mode, 0);
-        machine.describe(SEL.gate, descriptor({ type, s: 0 }), 0n);
-        run(machine, name, SEL.gate);
-        expect(Number(machine.regs.rflags) & ZF, `${name} ${mode}`).toBe(allowed ? ZF : 0);
-      }
-    });
-
-    it("LAR of 16 bits leaves the upper half", () => {
-      const machine = machineAt(engine, 32, 0);
-      run(machine, "lar16", SEL.data[0]);
-      expect(machine.regs.rcx).toBe(0x1122_9300n);
-    });
-
-    it("ARPL raises RPL", () => {
-      for (const [dst, src, result, zero] of [
-        [0x10, 3, 0x13, ZF],
-        [0x13, 1, 0x13, 0],
-        [0x11, 1, 0x11, 0],
-      ] as const) {
-        const machine = machineAt(engine, 32, 3);
-        machine.set({ rcx: BigInt(0x5555_0000 | dst) });
-        run(machine, "arpl", src);
-        expect(Number(machine.regs.rcx)).toBe(0x5555_0000 | result);
-        expect(Number(machine.regs.rflags) & ZF).toBe(zero);
-      }
-    });
-  });
-
-  it("LGDT in 64-bit mode refuses a base that is not canonical", () => {
-    const machine = machineAt(engine, 64, 0);
-    machine.write(POINTER, [0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x80]);
-    expect(machine.step(Uint8Array.of(0x0f, 0x01, 0x13))).toBe(EngineExit.DEBUG);
-    expect(outcome(machine)).toEqual([GP, 0]);
-    expect(machine.sregs.gdt.base).toBe(BigInt(GDT));
+  it("writes nothing where an instruction's second operand faults", () => {
+    const inside = KINDS["read and written"]!.segment;
+    setSegments(machine, { ds: inside, es: inside });
+    const at = place(assemble("xadd dword ptr [esi], ebx; ud2", 32));
+    machine.setU32(BASE + 0x1ffc, 0x1234_5678);
+    machine.set({ rsi: 0x1ffdn, rbx: 5n });
+    expect(runToFault(machine, at)).toMatchObject({ vector: 13, rip: at });
+    expect(machine.u32(BASE + 0x1ffc)).toBe(0x1234_5678);
+    expect(machine.regs.rbx).toBe(5n);
   });
 });
