@@ -47,6 +47,11 @@ export const RUN_RESULT = {
   suberror: "u32",
   /** One line for a person: which instruction, which state. */
   detail: "string",
+  /** KVM_EXIT_DEBUG, struct kvm_debug_exit_arch: 1 or 3; the linear address; DR6 of this event; the DR7 in force. */
+  exception: "u32",
+  pc: "u64",
+  dr6: "u64",
+  dr7: "u64",
   if_flag: "u8",
   ready_for_interrupt_injection: "u8",
 } as const satisfies Fields;
@@ -63,6 +68,10 @@ export function runResult(reason: ExitReason, fields: Partial<RunResult> = {}): 
     data: new Uint8Array(0),
     suberror: 0,
     detail: "",
+    exception: 0,
+    pc: 0n,
+    dr6: 0n,
+    dr7: 0n,
     if_flag: 0,
     ready_for_interrupt_injection: 0,
     ...fields,

@@ -216,6 +216,14 @@ export const IOCTLS = {
   KVM_GET_CPUID2: { nr: 0x91, on: "vcpu", needs: "owner", arg: {}, ret: { entries: CPUID_ENTRIES } },
   KVM_GET_MP_STATE: { nr: 0x98, on: "vcpu", needs: "owner", arg: {}, ret: { mp_state: "u32" } },
   KVM_SET_MP_STATE: { nr: 0x99, on: "vcpu", needs: "owner", arg: { mp_state: "u32" }, ret: {} },
+  /** struct kvm_guest_debug: KVM_GUESTDBG_* and, with USE_HW_BP, the debug registers that then are in force. */
+  KVM_SET_GUEST_DEBUG: {
+    nr: 0x9b,
+    on: "vcpu",
+    needs: "owner",
+    arg: { control: "u32", debugreg: { list: "u64", max: 8 } },
+    ret: {},
+  },
   /** A read-only descriptor of the vCPU's statistics (stats-page.ts), to be fetched by hello. */
   KVM_GET_STATS_FD: { nr: 0xce, on: "vm", needs: "viewer", arg: { id: "u32" }, ret: { memfd: DESCRIPTOR } },
 
@@ -361,6 +369,9 @@ export const KVM_IOEVENTFD_FLAG_PIO = 2;
 export const KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
 /** KVM_IRQFD flags. */
 export const KVM_IRQFD_FLAG_DEASSIGN = 1;
+/** KVM_GUESTDBG_*: what of struct kvm_guest_debug's control is built. */
+export const KVM_GUESTDBG = { ENABLE: 1, SINGLESTEP: 2, USE_SW_BP: 0x1_0000, USE_HW_BP: 0x2_0000 } as const;
+export const KVM_GUESTDBG_ALL = Object.values(KVM_GUESTDBG).reduce((all, bit) => all | bit, 0);
 /** KVM_MP_STATE_* */
 export const KVM_MP_STATE = { RUNNABLE: 0, UNINITIALIZED: 1, HALTED: 3 } as const;
 
@@ -377,6 +388,7 @@ export const CAPABILITIES = {
   KVM_CAP_NR_MEMSLOTS: { nr: 10, value: 64 },
   KVM_CAP_MP_STATE: { nr: 14, value: 1 },
   KVM_CAP_COALESCED_MMIO: { nr: 15, value: 1 },
+  KVM_CAP_SET_GUEST_DEBUG: { nr: 23, value: 1 },
   KVM_CAP_IRQFD: { nr: 32, value: 1 },
   KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
   KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
@@ -384,6 +396,7 @@ export const CAPABILITIES = {
   KVM_CAP_MAX_VCPU_ID: { nr: 128, value: 8 },
   KVM_CAP_IMMEDIATE_EXIT: { nr: 136, value: 1 },
   KVM_CAP_COALESCED_PIO: { nr: 162, value: 1 },
+  KVM_CAP_SET_GUEST_DEBUG2: { nr: 195, value: KVM_GUESTDBG_ALL },
   KVM_CAP_BINARY_STATS_FD: { nr: 203, value: 0 },
   SPLITVM_CAP_PAGE_MODE: { nr: 0x10000, value: 1 },
   SPLITVM_CAP_REGIONS: { nr: 0x10001, value: 256 },

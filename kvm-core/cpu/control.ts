@@ -5,6 +5,7 @@
  */
 
 import { ACCESS } from "./access.ts";
+import { isFlat, openBounds, segmentBounds } from "./bounds.ts";
 import { RFLAGS } from "./flags.ts";
 import { ATTRIBUTE } from "./segment.ts";
 import { CPU, SEG } from "./state.ts";
@@ -47,8 +48,13 @@ export const PHYSICAL_BITS = 40;
 /** CR3 bits 11..0 while CR4.PCIDE is set. */
 export const PCID_MASK = 0xfff;
 
-/** The decode mode: what besides the bytes decides what an instruction means. Four bits, part of a block's key. */
+/**
+ * The decode mode: what besides the bytes decides what an instruction means. Four bits, part of a block's key.
+ * flat: ES CS SS DS begin at 0, take 4 GiB, and the data segments may be read and written: no access needs a check.
+ */
 export const MODE = { code16: 0, code32: 1, code64: 2, codeSize: 3, stack32: 4, flat: 8 } as const;
+
+const FLAT_SEGMENTS = [SEG.es, SEG.cs, SEG.ss, SEG.ds] as const;
 
 /** A value that MOV CR0 may set: no reserved combination (SDM volume 3, 2.5). */
 export function validCr0(lo: number, hi: number): boolean {
@@ -81,21 +87,28 @@ export function usesPdptes(cr0: number, cr4: number, efer: number): boolean {
   return (cr0 & CR0.PG) !== 0 && (cr4 & CR4.PAE) !== 0 && (efer & EFER.LMA) === 0;
 }
 
-/** Recomputes CPU.mode, CPU.cpl, CPU.dataAccess and CPU.tlbBase: segments, control registers, EFER or AC changed. */
+/**
+ * Recomputes CPU.mode, CPU.cpl, CPU.bounds, CPU.dataAccess and CPU.tlbBase after segments, control registers, EFER or
+ * RFLAGS.VM or AC changed.
+ */
 export function updateMode(u32: Uint32Array, zone: number): void {
   const cpu = zone + ZONE.cpu;
   const cs = u32[(cpu + CPU.attributes + SEG.cs * 4) >>> 2]!;
   const ss = u32[(cpu + CPU.attributes + SEG.ss * 4) >>> 2]!;
   const long = (u32[(cpu + CPU.efer) >>> 2]! & EFER.LMA) !== 0;
-  const cpl = (ss & ATTRIBUTE.dpl) >>> 5;
+  const protectedMode = (u32[(cpu + CPU.cr0) >>> 2]! & CR0.PE) !== 0;
+  const virtual8086 = (u32[(cpu + CPU.eflags) >>> 2]! & RFLAGS.VM) !== 0;
+  const cpl = virtual8086 ? 3 : protectedMode ? (ss & ATTRIBUTE.dpl) >>> 5 : 0;
   let mode: number;
   if (long && cs & ATTRIBUTE.l) {
+    // The bounds are open already if the code before was 64-bit code.
+    if ((u32[(cpu + CPU.mode) >>> 2]! & MODE.codeSize) !== MODE.code64) openBounds(u32, cpu);
     mode = MODE.code64 | MODE.stack32 | MODE.flat;
   } else {
+    segmentBounds(u32, cpu, !protectedMode || virtual8086);
     mode = cs & ATTRIBUTE.db ? MODE.code32 : MODE.code16;
     if (ss & ATTRIBUTE.db) mode |= MODE.stack32;
-    const base = (segment: number): number => u32[(cpu + CPU.segBase + segment * 8) >>> 2]!;
-    if (base(SEG.ds) === 0 && base(SEG.es) === 0 && base(SEG.ss) === 0 && base(SEG.cs) === 0) mode |= MODE.flat;
+    if (FLAT_SEGMENTS.every((segment) => isFlat(u32, cpu, segment))) mode |= MODE.flat;
   }
   u32[(cpu + CPU.mode) >>> 2] = mode;
   u32[(cpu + CPU.cpl) >>> 2] = cpl;

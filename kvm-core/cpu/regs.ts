@@ -6,7 +6,7 @@
 
 import type { KvmRegs, KvmSregs } from "../../shared/ioctls.ts";
 import { CR0, CR4, EFER, PHYSICAL_BITS, updateMode, validCr0, validCr4, validPcide } from "./control.ts";
-import { readFlags, writeFlags } from "./flags.ts";
+import { RFLAGS, readFlags, writeFlags } from "./flags.ts";
 import { readSegment, writeSegment } from "./segment.ts";
 import { CPU, GPR, SEG } from "./state.ts";
 
@@ -34,7 +34,10 @@ export function setRegs(memory: WebAssembly.Memory, zone: number, regs: KvmRegs)
     view.setBigUint64(zone + CPU.gpr + GPR[name] * 8, BigInt.asUintN(64, regs[name]), true);
   }
   view.setBigUint64(zone + CPU.rip, BigInt.asUintN(64, regs.rip), true);
-  writeFlags(new Uint32Array(memory.buffer), zone, Number(BigInt.asUintN(32, regs.rflags)));
+  const flags = Number(BigInt.asUintN(32, regs.rflags));
+  // Virtual-8086 mode has operand rules of its own: the engine takes up the mode before it runs.
+  if ((view.getUint32(zone + CPU.eflags, true) ^ flags) & RFLAGS.VM) view.setUint32(zone + CPU.stale, 1, true);
+  writeFlags(new Uint32Array(memory.buffer), zone, flags);
   updateMode(new Uint32Array(memory.buffer), zone);
   view.setUint32(zone + CPU.shadow, 0, true);
   view.setUint32(zone + CPU.resumeRecord, 0, true);

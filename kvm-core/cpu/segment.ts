@@ -1,7 +1,7 @@
 /**
  * Segment registers: attributes as the hidden part holds them, and descriptors taken apart.
  * Document: SDM volume 3, 3.4.3 and 3.4.5.
- * Left out: loading through the GDT, which needs guest memory: engine/far.ts.
+ * Left out: loading through the GDT, which needs guest memory: engine/far/segments.ts.
  */
 
 import type { KvmSegment } from "../../shared/ioctls.ts";

@@ -71,7 +71,7 @@ export const CPU = layout({
   tlbPcid: ["u32", TLB_SETS],
   // --- interrupts
   cpl: "u32",
-  /** Non-zero: interrupts are held off while RIP is shadowRip (STI, MOV SS, POP SS). */
+  /** Non-zero: interrupts are held off while RIP is shadowRip, by STI (1) or by MOV SS and POP SS (2), which hold off #DB, too. */
   shadow: "u32",
   shadowRip: "u64",
   /** Non-zero: leave as soon as an interrupt could be taken. */
@@ -87,6 +87,8 @@ export const CPU = layout({
   limit: ["u32", 8],
   /** Descriptor bits 40..55 in bits 0..15, bit 16 unusable; see segment.ts. */
   attributes: ["u32", 8],
+  /** Offsets that may be accessed, rows of bounds.ts: made by updateMode() from limits and attributes. */
+  bounds: ["u64", 26],
   trBase: "u64",
   ldtBase: "u64",
   gdtBase: "u64",
@@ -101,6 +103,9 @@ export const CPU = layout({
   cr8: "u64",
   efer: "u64",
   dr: ["u64", 8],
+  /** KVM_SET_GUEST_DEBUG: KVM_GUESTDBG_* bits and the debug registers of whoever debugs from outside. */
+  guestDebug: "u32",
+  guestDr: ["u64", 8],
   interruptBitmap: ["u64", 4],
   /** Rows of msr.ts, one u64 each. */
   msrs: ["u64", 64],

@@ -23,13 +23,16 @@ export type Operand =
   /** A register that the form itself names. */
   | { readonly kind: "implied"; readonly size: Size; readonly register: number }
   | { readonly kind: "mem"; readonly size: Size; readonly address: 32 | 64 }
-  /** Memory at a linear address that exec computed: see at(). */
-  | { readonly kind: "at"; readonly size: Size; readonly linear: Expr }
+  /** Memory at a linear address that exec computed, in the segment of the memory operand `of`: see at(). */
+  | { readonly kind: "at"; readonly size: Size; readonly linear: Expr; readonly of: Operand }
   /** A number, not a register: of a segment, control or debug register. */
   | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }
-  /** A relative branch target. `cross`: it lies in another page. */
-  | { readonly kind: "target"; readonly size: Size; readonly cross: boolean }
-  /** ptr16:16 or ptr16:32. */
+  /**
+   * A relative branch target. `cross`: it lies in another page. `computed`: RIP has to be truncated or checked, so the
+   * branch goes by RIP, as an indirect one does.
+   */
+  | { readonly kind: "target"; readonly size: Size; readonly cross: boolean; readonly computed: boolean }
+  /** ptr16:16 or ptr16:32: offset and selector. Also the two immediates of ENTER. */
   | { readonly kind: "far"; readonly size: Size };
 
 /** What an instruction may ask of TypeScript: rare, long or stateful work. One method each in engine/helpers.ts. */
@@ -47,16 +50,29 @@ export const HELPERS = [
   "iret",
   "in",
   "out",
+  "ioPermission",
   "readCr",
   "writeCr",
   "readDr",
   "writeDr",
   "readSreg",
   "writeSreg",
+  "loadPointer",
+  "enter",
   "table",
   "loadTable",
+  "protectedMode",
+  "lldt",
+  "ltr",
+  "lar",
+  "lsl",
+  "verify",
+  "smsw",
+  "lmsw",
   "farJump",
+  "farCall",
   "farRet",
+  "int1",
   "invlpg",
   "invpcid",
   "swapgs",
@@ -93,9 +109,9 @@ export interface Emitter {
    * instruction is executed again. Law 1 makes that right for every exec.
    */
   write(operand: Operand, value: Expr): void;
-  /** An operand at a linear address, for those that compute their own (BTS Ev,Gv). */
-  at(linear: Expr, size: Size): Operand;
-  /** The selector of a far pointer in the instruction. */
+  /** An operand at a linear address, for those that compute their own from the memory operand `of` (BTS Ev,Gv). */
+  at(linear: Expr, size: Size, of: Operand): Operand;
+  /** The selector of a far pointer in the instruction; the second immediate of ENTER. */
   readSelector(operand: Operand): Expr;
   /** The offset that a memory operand computes, without its segment (LEA). */
   offset(operand: Operand): Expr;
@@ -127,9 +143,12 @@ export interface Emitter {
   store(linear: Expr, value: Expr, size: Size): void;
   /** Faults now where a store() would, and does nothing else. */
   prepare(linear: Expr, size: Size): void;
-  /** String instructions: linear address of an offset in the source segment, or in ES. */
-  sourceAddress(offset: Expr): Expr;
-  destinationAddress(offset: Expr): Expr;
+  /**
+   * String instructions: linear address of an offset in the source segment, or in ES, which is checked for an access of
+   * `bytes` bytes. The source is read.
+   */
+  sourceAddress(offset: Expr, bytes: number): Expr;
+  destinationAddress(offset: Expr, bytes: number, access: Access): Expr;
 
   /** The stack of the form's stack size. push() writes memory, then RSP. */
   push(value: Expr, size: Size): void;
@@ -137,8 +156,10 @@ export interface Emitter {
   top(size: Size): Expr;
   release(size: Size, extra?: Expr): void;
   readonly stackSize: 16 | 32 | 64;
-  /** Linear address of a stack offset. */
-  stackAddress(offset: Expr): Expr;
+  /** Linear address of a stack offset, which is checked for an access of `bytes` bytes. */
+  stackAddress(offset: Expr, bytes: number, access: Access): Expr;
+  /** Sets SP, ESP or RSP, whichever the stack size says; of a 16-bit stack the upper half of ESP stays. */
+  setStackPointer(value: Expr): void;
 
   /** RIP of the instruction that follows. */
   nextRip(): Expr;
@@ -147,6 +168,11 @@ export interface Emitter {
   jumpIf(condition: Expr, target: Operand): void;
   /** Ends the instruction by going to an RIP. */
   jumpTo(rip: Expr): void;
+  /**
+   * Faults now if a near branch there cannot be made: beyond the limit of CS, or in 64-bit mode to an RIP that is not
+   * canonical. `when`: only if the branch is taken. jump() and jumpIf() see to it themselves; who writes before them asks first.
+   */
+  checkTarget(target: Operand | Expr, when?: Expr): void;
   /** Orders all accesses before it against all after it, as MFENCE does. */
   fence(): void;
   /** Executes the instruction again if `condition`: one iteration of a string instruction has been done. */

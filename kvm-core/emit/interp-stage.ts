@@ -1,12 +1,12 @@
 /**
  * The interpreter's stage of the Emitter: operands are fields of the record at $ip.
  * Document: architecture.md sections 5 and 6 (record, TLB lookup, pending word).
- * Left out: segment limits. The `ordered` mode: no case loads one address twice, and none goes on into another without a
+ * Left out: the `ordered` mode: no case loads one address twice, and none goes on into another without a
  * branch that V8's optimiser cannot see through.
  */
 
 import { RFLAGS } from "../cpu/flags.ts";
-import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, TAKEN, wanted } from "./boundary.ts";
@@ -27,6 +27,15 @@ import {
   writeModified,
 } from "./memory-access.ts";
 import { RECORD } from "./record.ts";
+import {
+  type CheckStage,
+  checkRecord,
+  checkTarget,
+  derivedAddress,
+  segmentAddress,
+  stackSegmentAddress,
+} from "./segment.ts";
+import { push, release, setStackPointer, stackAccess, top } from "./stack.ts";
 
 /** What every case of the generated function shares. */
 export interface Frame {
@@ -53,6 +62,8 @@ export interface FormFacts {
   readonly size: Size;
   readonly addressSize: 16 | 32 | 64;
   readonly stackSize: 16 | 32 | 64;
+  /** The stack segment, or those of a string instruction, may have a base, and are checked. */
+  readonly segmented: boolean;
   readonly repeat: "none" | "rep" | "repne";
   /** LOCK, or XCHG with memory: the write after modify() is a compare-and-exchange. */
   readonly locked: boolean;
@@ -66,6 +77,9 @@ export class InterpStage implements Emitter {
   readonly #translated = new Map<Operand, Modified>();
   readonly #target: boolean;
   readonly #access: AccessStage;
+  readonly #check: CheckStage;
+  /** Addresses that stackAddress() gave in 64-bit mode: those that are not canonical raise #SS, not #GP. */
+  readonly #stack = new Set<Expr>();
 
   constructor(frame: Frame, facts: FormFacts, operands: readonly Operand[]) {
     this.#frame = frame;
@@ -84,6 +98,7 @@ export class InterpStage implements Emitter {
       restartIf: (condition) => code.brIf(top, condition),
       storedSlowly() {},
     };
+    this.#check = { code, cpu, ip, raise: (vector) => this.#raise(vector) };
   }
 
   get size(): Size {
@@ -127,9 +142,9 @@ export class InterpStage implements Emitter {
       case "implied":
         return this.gpr(operand.register, operand.size);
       case "mem":
-        return this.load(this.linear(operand, "read", operand.size / 8), operand.size);
+        return this.load(this.linear(operand), operand.size);
       case "at":
-        return this.load(operand.linear, operand.size);
+        return this.load(this.#derived(operand, "read"), operand.size);
       case "index":
         return i32.toI64u(this.#byte(operand.field));
       case "far":
@@ -151,13 +166,18 @@ export class InterpStage implements Emitter {
     return modified.old;
   }
 
-  at(linear: Expr, size: Size): Operand {
-    return { kind: "at", size, linear: this.let(linear) };
+  at(linear: Expr, size: Size, of: Operand): Operand {
+    return { kind: "at", size, linear: this.let(linear), of };
+  }
+
+  #derived({ linear, size, of }: Operand & { readonly kind: "at" }, access: Access): Expr {
+    const isLong = of.kind === "mem" && of.address === 64;
+    return isLong ? linear : derivedAddress(this.#check, linear, size / 8, access);
   }
 
   #modified(operand: Operand): Expr | undefined {
-    if (operand.kind === "at") return operand.linear;
-    return operand.kind === "mem" ? this.linear(operand, "modify", operand.size / 8) : undefined;
+    if (operand.kind === "at") return this.#derived(operand, "modify");
+    return operand.kind === "mem" ? this.linear(operand) : undefined;
   }
 
   write(operand: Operand, value: Expr): void {
@@ -167,8 +187,8 @@ export class InterpStage implements Emitter {
     }
     const translated = this.#translated.get(operand);
     if (translated === undefined) {
-      if (operand.kind === "mem") this.store(this.linear(operand, "write", operand.size / 8), value, operand.size);
-      else if (operand.kind === "at") this.store(operand.linear, value, operand.size);
+      if (operand.kind === "mem") this.store(this.linear(operand), value, operand.size);
+      else if (operand.kind === "at") this.store(this.#derived(operand, "write"), value, operand.size);
       else throw new Error(`write to an operand of kind ${operand.kind}`);
       return;
     }
@@ -189,7 +209,8 @@ export class InterpStage implements Emitter {
     return operand.address === 64 ? sum : unsigned(sum, 32);
   }
 
-  linear(operand: Operand, _access?: Access, _bytes?: number): Expr {
+  /** Where a segment has a base or bounds, an address record went before, and the offset is CPU.ea. */
+  linear(operand: Operand): Expr {
     return this.offset(operand);
   }
 
@@ -231,50 +252,44 @@ export class InterpStage implements Emitter {
   // --- memory
 
   load(linear: Expr, size: Size): Expr {
-    return load(this.#access, linear, size);
+    return load(this.#accessAt(linear, size), linear, size);
   }
 
   store(linear: Expr, value: Expr, size: Size): void {
-    store(this.#access, linear, value, size);
+    store(this.#accessAt(linear, size), linear, value, size);
   }
 
   prepare(linear: Expr, size: Size): void {
     prepare(this.#access, linear, size);
   }
 
-  sourceAddress(offset: Expr): Expr {
-    return this.#segmented(offset, i64.load(this.#slot("base")));
+  sourceAddress(offset: Expr, bytes: number): Expr {
+    return this.#stringAddress(offset, "base", bytes, "read");
   }
 
-  destinationAddress(offset: Expr): Expr {
-    return this.#segmented(offset, i64.load(this.#slot("index")));
+  destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
+    return this.#stringAddress(offset, "index", bytes, access);
   }
 
   // --- stack
 
   push(value: Expr, size: Size): void {
-    const v = this.let(value);
-    const sp = this.let(this.#stackPointer(i64.sub(this.gpr(GPR.rsp), i64.const(size / 8))));
-    this.store(this.stackAddress(sp), v, size);
-    this.setGpr(GPR.rsp, sp);
+    push(this, value, size);
   }
-
   top(size: Size): Expr {
-    return this.load(this.stackAddress(this.#stackPointer(this.gpr(GPR.rsp))), size);
+    return top(this, size);
   }
-
   release(size: Size, extra?: Expr): void {
-    const moved = i64.add(this.gpr(GPR.rsp), i64.const(size / 8));
-    this.setGpr(GPR.rsp, this.#stackPointer(extra ? i64.add(moved, extra) : moved));
+    release(this, size, extra);
+  }
+  setStackPointer(value: Expr): void {
+    setStackPointer(this, value);
   }
 
-  stackAddress(offset: Expr): Expr {
-    if (this.stackSize === 64) return offset;
-    return unsigned(i64.add(offset, i64.load(this.#frame.cpu, CPU.segBase + SEG.ss * 8)), 32);
-  }
-
-  #stackPointer(value: Expr): Expr {
-    return unsigned(value, this.stackSize);
+  stackAddress(offset: Expr, bytes: number, access: Access): Expr {
+    if (this.#facts.segmented) return stackSegmentAddress(this.#check, offset, bytes, access);
+    if (this.stackSize === 64) this.#stack.add(offset);
+    return offset;
   }
 
   // --- control
@@ -292,8 +307,9 @@ export class InterpStage implements Emitter {
   jumpIf(condition: Expr, target: Operand): void {
     const { code, ip, top } = this.#frame;
     code.if(condition, () => this.#take(target));
-    // Behind a branch lies its link record.
-    code.set(ip, i32.add(ip, i32.const(2 * RECORD.size)));
+    // Behind a branch that is not computed lies its link record.
+    const records = target.kind === "target" && target.computed ? 1 : 2;
+    code.set(ip, i32.add(ip, i32.const(records * RECORD.size)));
     code.br(top);
   }
 
@@ -318,6 +334,22 @@ export class InterpStage implements Emitter {
     );
   }
 
+  checkTarget(target: Operand | Expr, when?: Expr): void {
+    const rip = target.kind === "target" ? this.#targetRip(target) : (target as Expr);
+    // No target: it can be gone to. Flat code with a stack variant of its own may go anywhere.
+    if (rip === undefined || (this.stackSize === 32 && !this.#facts.segmented)) return;
+    checkTarget(this.#check, this.size, rip, when);
+  }
+
+  /** RIP that a relative branch goes to, if it may be one that cannot be gone to. */
+  #targetRip(target: Operand & { readonly kind: "target" }): Expr | undefined {
+    const { ip, cpu } = this.#frame;
+    if (target.computed) return unsigned(i64.add(this.nextRip(), i64.load32s(ip, RECORD.disp)), this.size);
+    if (!target.cross || this.size !== 64) return undefined;
+    // The page that it lies in tells.
+    return i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm));
+  }
+
   fence(): void {
     this.#code.fence();
   }
@@ -331,8 +363,12 @@ export class InterpStage implements Emitter {
   }
 
   raise(vector: number): void {
+    this.#raise(i32.const(vector));
+  }
+
+  #raise(vector: Expr): void {
     const { code, ip, imports, resume } = this.#frame;
-    code.call(imports.raise, [ip, i32.const(vector)]);
+    code.call(imports.raise, [ip, vector]);
     code.br(resume);
   }
 
@@ -360,8 +396,12 @@ export class InterpStage implements Emitter {
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
     const { code, cpu, ip } = this.#frame;
-    const sum = wide ? i64.load(ip, RECORD.wide) : this.offset({ kind: "mem", size: 8, address: 64 });
-    const linear = i64.add(unsigned(sum, size), i64.load(this.#slot("dst")));
+    const sum = wide
+      ? i64.add(i64.load(ip, RECORD.wide), i64.load(this.#slot("base")))
+      : this.offset({ kind: "mem", size: 8, address: 64 });
+    const offset = this.let(unsigned(sum, size));
+    if (!long) checkRecord(this.#check, offset);
+    const linear = i64.add(offset, i64.load(this.#slot("dst")));
     code.store("i64", cpu, long ? linear : unsigned(linear, 32), CPU.ea);
     this.next();
   }
@@ -382,13 +422,23 @@ export class InterpStage implements Emitter {
     else this.#code.store(STORES[size], address, value, offset);
   }
 
-  #segmented(offset: Expr, base: Expr): Expr {
-    const sum = i64.add(offset, base);
-    return this.addressSize === 64 ? sum : unsigned(sum, 32);
+  #stringAddress(offset: Expr, field: "base" | "index", bytes: number, access: Access): Expr {
+    if (this.#facts.segmented) return segmentAddress(this.#check, offset, this.#byte(field), bytes, access);
+    return i64.add(offset, i64.load(this.#slot(field)));
+  }
+
+  /** The access to `linear`; one to the stack looks whether the address is canonical before it is found not to be. */
+  #accessAt(linear: Expr, size: Size): AccessStage {
+    return this.#stack.has(linear) ? stackAccess(this.#access, this.#check, size) : this.#access;
   }
 
   #take(target: Operand): void {
     if (target.kind !== "target") throw new Error("a relative branch needs a target");
+    if (target.computed) {
+      this.checkTarget(target);
+      this.jumpTo(this.#targetRip(target)!);
+      return;
+    }
     const { code, cpu, ip, top } = this.#frame;
     if (target.cross) {
       const base = i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm));

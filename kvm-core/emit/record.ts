@@ -23,7 +23,10 @@ export const RECORD = {
   imm: 12,
   /** i64: an immediate of 64 bits, in place of displacement and immediate. */
   wide: 8,
-  /** u16: forms with a relative target: page offset of the next instruction, in place of dst and src. */
+  /**
+   * u16: forms with a relative target: page offset of the next instruction, in place of dst and src. A computed target
+   * has its distance from there in `disp`.
+   */
   next: 2,
 } as const;
 
@@ -41,6 +44,13 @@ export const HEAD = {
 } as const;
 export const NO_SECOND_PAGE = 1;
 
+/**
+ * Fields of an address record: `dst` is the slot of the segment's base, `base`, `index`, `scale` and `disp` are as in
+ * other records, and outside 64-bit mode:
+ *   src  u8: row of CPU.bounds that the access is checked against (cpu/bounds.ts)
+ *   imm  u32: bytes of the access less one
+ */
+
 /** Cases that are no instruction, in front of all others. */
 export const MICRO = {
   /** Never executed: see HEAD. */
@@ -53,13 +63,13 @@ export const MICRO = {
   fault: 3,
   /** Leave with INTERNAL_ERROR: the recorder has the text. */
   unbuilt: 4,
-  /** CPU.ea = linear address of base + index << scale + disp in the segment whose base is at `dst`; then the next record. */
+  /** CPU.ea = linear address of base + index << scale + disp in the segment, which is checked; then the next record. */
   ea16: 5,
   ea32: 6,
-  /** In 64-bit mode, where the segment base has 64 bits. */
+  /** In 64-bit mode, where the segment base has 64 bits and there is nothing to check. */
   ea32long: 7,
   ea64: 8,
-  /** CPU.ea = `wide` + segment base: moffs with 64-bit addresses. */
+  /** CPU.ea = `wide` + base + segment base: displacements of more than 32 bits. */
   eaWide: 9,
   /** The block goes on at record `disp`, in a page `imm` bytes further: no branch of the guest's, so no look at `pending`. */
   go: 10,

@@ -9,7 +9,7 @@
  */
 
 import { RFLAGS } from "../cpu/flags.ts";
-import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, TAKEN, wanted } from "./boundary.ts";
@@ -29,6 +29,8 @@ import {
   writeModified,
 } from "./memory-access.ts";
 import { MICRO, RECORD } from "./record.ts";
+import { type CheckStage, checkTarget, derivedAddress, segmentAddress, stackSegmentAddress } from "./segment.ts";
+import { push, release, setStackPointer, stackAccess, top } from "./stack.ts";
 import type { StateWords } from "./state-words.ts";
 
 /** What the instructions of one block share. */
@@ -77,6 +79,9 @@ export class TranslateStage implements Emitter {
   readonly #insn: Instruction;
   readonly #ip: Expr;
   readonly #access: AccessStage;
+  readonly #check: CheckStage;
+  /** Addresses that stackAddress() gave in 64-bit mode: those that are not canonical raise #SS, not #GP. */
+  readonly #stack = new Set<Expr>();
   /** Where write() finds a memory operand that modify() translated. */
   readonly #translated = new Map<Operand, Modified>();
   /** Head of the loop around an instruction that may be executed again. */
@@ -105,6 +110,16 @@ export class TranslateStage implements Emitter {
       resumeIf: (condition) => code.if(condition, () => code.return(i32.const(0))),
       restartIf: (condition) => code.brIf(this.#loopHead(), condition),
       storedSlowly: () => this.#lookForChange(),
+    };
+    this.#check = {
+      code,
+      cpu,
+      ip: this.#ip,
+      raise: (vector) => {
+        words.nested(() => words.spill());
+        code.call(imports.raise, [this.#ip, vector]);
+        code.return(i32.const(0));
+      },
     };
   }
 
@@ -169,9 +184,9 @@ export class TranslateStage implements Emitter {
       case "implied":
         return this.gpr(operand.register, operand.size);
       case "mem":
-        return this.load(this.linear(operand, "read", operand.size / 8), operand.size);
+        return this.load(this.linear(operand), operand.size);
       case "at":
-        return this.load(operand.linear, operand.size);
+        return this.load(this.#derived(operand, "read"), operand.size);
       case "index":
         return i64.const(operand.field === "dst" ? dst : src);
       case "far":
@@ -187,14 +202,14 @@ export class TranslateStage implements Emitter {
 
   modify(operand: Operand): Expr {
     if (operand.kind !== "mem" && operand.kind !== "at") return this.read(operand);
-    const linear = operand.kind === "at" ? operand.linear : this.linear(operand, "modify", operand.size / 8);
+    const linear = operand.kind === "at" ? this.#derived(operand, "modify") : this.linear(operand);
     const modified = modify(this.#access, linear, operand.size);
     this.#translated.set(operand, modified);
     return modified.old;
   }
 
-  at(linear: Expr, size: Size): Operand {
-    return { kind: "at", size, linear: this.let(linear) };
+  at(linear: Expr, size: Size, of: Operand): Operand {
+    return { kind: "at", size, linear: this.let(linear), of };
   }
 
   write(operand: Operand, value: Expr): void {
@@ -205,8 +220,8 @@ export class TranslateStage implements Emitter {
     } else if (operand.kind === "reg") {
       this.#writeSlot(operand.field === "dst" ? this.#insn.dst : this.#insn.src, value, operand.size);
     } else if (operand.kind === "mem") {
-      this.store(this.linear(operand, "write", operand.size / 8), value, operand.size);
-    } else if (operand.kind === "at") this.store(operand.linear, value, operand.size);
+      this.store(this.linear(operand), value, operand.size);
+    } else if (operand.kind === "at") this.store(this.#derived(operand, "write"), value, operand.size);
     else throw new Error(`write to an operand of kind ${operand.kind}`);
   }
 
@@ -226,7 +241,7 @@ export class TranslateStage implements Emitter {
     return operand.address === 64 ? sum : unsigned(sum, 32);
   }
 
-  linear(operand: Operand, _access?: Access, _bytes?: number): Expr {
+  linear(operand: Operand): Expr {
     return this.offset(operand);
   }
 
@@ -268,43 +283,41 @@ export class TranslateStage implements Emitter {
   // --- memory
 
   load(linear: Expr, size: Size): Expr {
-    return load(this.#access, linear, size);
+    return load(this.#accessAt(linear, size), linear, size);
   }
   store(linear: Expr, value: Expr, size: Size): void {
-    store(this.#access, linear, value, size);
+    store(this.#accessAt(linear, size), linear, value, size);
   }
   prepare(linear: Expr, size: Size): void {
     prepare(this.#access, linear, size);
   }
 
-  sourceAddress(offset: Expr): Expr {
-    return this.#segmented(offset, this.#insn.base);
+  sourceAddress(offset: Expr, bytes: number): Expr {
+    return this.#stringAddress(offset, this.#insn.base, bytes, "read");
   }
-  destinationAddress(offset: Expr): Expr {
-    return this.#segmented(offset, this.#insn.index);
+  destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
+    return this.#stringAddress(offset, this.#insn.index, bytes, access);
   }
 
   // --- stack
 
   push(value: Expr, size: Size): void {
-    const v = this.let(value);
-    const sp = this.let(this.#stackPointer(i64.sub(this.gpr(GPR.rsp), i64.const(size / 8))));
-    this.store(this.stackAddress(sp), v, size);
-    this.setGpr(GPR.rsp, sp);
+    push(this, value, size);
   }
   top(size: Size): Expr {
-    return this.load(this.stackAddress(this.#stackPointer(this.gpr(GPR.rsp))), size);
+    return top(this, size);
   }
   release(size: Size, extra?: Expr): void {
-    const moved = i64.add(this.gpr(GPR.rsp), i64.const(size / 8));
-    this.setGpr(GPR.rsp, this.#stackPointer(extra ? i64.add(moved, extra) : moved));
+    release(this, size, extra);
   }
-  stackAddress(offset: Expr): Expr {
-    if (this.stackSize === 64) return offset;
-    return unsigned(i64.add(offset, this.#words.read(CPU.segBase + SEG.ss * 8)), 32);
+  setStackPointer(value: Expr): void {
+    setStackPointer(this, value);
   }
-  #stackPointer(value: Expr): Expr {
-    return unsigned(value, this.stackSize);
+
+  stackAddress(offset: Expr, bytes: number, access: Access): Expr {
+    if (this.#facts.segmented) return stackSegmentAddress(this.#check, offset, bytes, access);
+    if (this.stackSize === 64) this.#stack.add(offset);
+    return offset;
   }
 
   // --- control
@@ -315,6 +328,11 @@ export class TranslateStage implements Emitter {
 
   jump(target: Operand): void {
     if (target.kind !== "target") throw new Error("a relative branch needs a target");
+    if (target.computed) {
+      this.checkTarget(target);
+      this.jumpTo(this.#targetRip(target)!);
+      return;
+    }
     if (target.cross) {
       const base = i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.imm));
       this.#code.store("i64", this.#frame.cpu, base, CPU.ripBase);
@@ -324,6 +342,21 @@ export class TranslateStage implements Emitter {
 
   jumpIf(condition: Expr, target: Operand): void {
     this.if(condition, () => this.jump(target));
+  }
+
+  checkTarget(target: Operand | Expr, when?: Expr): void {
+    const rip = target.kind === "target" ? this.#targetRip(target) : (target as Expr);
+    // As in the interpreter: flat code with a stack variant of its own may go anywhere.
+    if (rip === undefined || (this.stackSize === 32 && !this.#facts.segmented)) return;
+    checkTarget(this.#check, this.size, rip, when);
+  }
+
+  /** RIP that a relative branch goes to, if it may be one that cannot be gone to. */
+  #targetRip(target: Operand & { readonly kind: "target" }): Expr | undefined {
+    if (target.computed) return unsigned(i64.add(this.nextRip(), i64.const(this.#insn.disp)), this.size);
+    if (!target.cross || this.size !== 64) return undefined;
+    // The page that it lies in tells.
+    return i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.imm));
   }
 
   jumpTo(rip: Expr): void {
@@ -428,10 +461,19 @@ export class TranslateStage implements Emitter {
     this.#words.write(offset, i64.or(rest, i64.shl(unsigned(value, size), i64.const(shift))));
   }
 
-  #segmented(offset: Expr, slot: number): Expr {
-    if (slot === CPU.zero && this.addressSize === 64) return offset;
-    const sum = i64.add(offset, this.#slot(slot));
-    return this.addressSize === 64 ? sum : unsigned(sum, 32);
+  #stringAddress(offset: Expr, slot: number, bytes: number, access: Access): Expr {
+    if (this.#facts.segmented) return segmentAddress(this.#check, offset, i32.const(slot), bytes, access);
+    return slot === CPU.zero ? offset : i64.add(offset, this.#slot(slot));
+  }
+
+  /** The access to `linear`; one to the stack looks whether the address is canonical before it is found not to be. */
+  #accessAt(linear: Expr, size: Size): AccessStage {
+    return this.#stack.has(linear) ? stackAccess(this.#access, this.#check, size) : this.#access;
+  }
+
+  #derived({ linear, size, of }: Operand & { readonly kind: "at" }, access: Access): Expr {
+    const isLong = of.kind === "mem" && of.address === 64;
+    return isLong ? linear : derivedAddress(this.#check, linear, size / 8, access);
   }
 }
 

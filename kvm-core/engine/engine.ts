@@ -13,7 +13,7 @@ import { WasmEngine } from "./wasm.ts";
 export type EngineName = "interp" | "patch" | "wasm";
 
 export { resetVcpu } from "../cpu/reset.ts";
-export { type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
+export { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 export { compileInterpreter } from "./interpreter.ts";
 export { DEFAULT_TRANSLATION, type TranslationOptions } from "./translator.ts";
 

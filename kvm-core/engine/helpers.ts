@@ -1,10 +1,8 @@
 /**
- * Helpers: what instructions ask of TypeScript, one function each, the same in all engines.
+ * Helpers: what instructions ask of TypeScript, one function each, the same in all engines. Those of control registers,
+ * MSRs and the processor as a whole are here, the other families in helpers/.
  * Document: SDM volume 2, the instructions of the names; volume 3, 2.5 (control registers), 4.10.4 (what flushes TLBs).
- * Left out: debug registers act on nothing; the I/O permission bitmap; what ends in internalError() by name.
- *
- * A helper gets (record, a, b) and returns 0 to go on behind the instruction's call, or 1: CPU.rip says where to go on,
- * or CPU.exit that run() is over.
+ * Left out: what ends in internalError() by name.
  */
 
 import {
@@ -22,63 +20,36 @@ import {
   validPcide,
 } from "../cpu/control.ts";
 import { findCpuid } from "../cpu/cpuid.ts";
-import { popFlags, VECTOR } from "../cpu/exception.ts";
+import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import type { HelperName } from "../emit/emitter.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
-import type { Transfer } from "./far.ts";
+import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";
+import { debugHelpers } from "./helpers/debug.ts";
+import { flagHelpers } from "./helpers/flags.ts";
+import { ioHelpers } from "./helpers/io.ts";
+import { segmentHelpers } from "./helpers/segments.ts";
+import { transferHelpers } from "./helpers/transfers.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
 
-const NEXT = 0;
-const RESUME = 1;
-type Helper = (ip: number, a: number, b: number) => number;
-
 export function helperImports(m: Machine): Record<HelperName, Helper> {
-  const { state, far, host } = m;
-
-  const fault = (ip: number, vector: number, code = 0): number => {
-    m.raise(ip, vector, code);
-    return RESUME;
-  };
-  const unbuilt = (ip: number, what: string): number => {
-    m.sync(ip);
-    m.internalError(`not implemented: ${what}`);
-    return RESUME;
-  };
-  const privileged = (): boolean => state.get(CPU.cpl) === 0;
-  const leave = (ip: number, exit: number): number => {
-    m.syncNext(ip);
-    state.set(CPU.exit, exit);
-    return RESUME;
-  };
-  /** IF may have become set: if somebody waits for that, look before the next instruction. */
-  const afterFlags = (ip: number): number => {
-    if (state.get(CPU.window) === 0 || !(state.get(CPU.eflags) & RFLAGS.IF)) return NEXT;
-    m.syncNext(ip);
-    return RESUME;
-  };
-  const singleStep = (ip: number): number | undefined =>
-    state.get(CPU.eflags) & RFLAGS.TF ? unbuilt(ip, "single step (RFLAGS.TF)") : undefined;
-  const transfer = (ip: number, mode: number, base: number, result: Transfer): number => {
-    if (result === "fault") return fault(ip, far.faultVector, far.faultCode);
-    if (result === "unbuilt") return unbuilt(ip, far.unbuilt);
-    if (mode !== state.get(CPU.mode) || base !== state.get(CPU.segBase + SEG.cs * 8)) m.modeChanged();
-    return RESUME;
-  };
-  const farTransfer = (ip: number, act: () => Transfer): number => {
-    m.current = ip;
-    m.sync(ip);
-    return transfer(ip, state.get(CPU.mode), state.get(CPU.segBase + SEG.cs * 8), act());
-  };
-  const ioAllowed = (): boolean => state.get(CPU.cpl) <= (state.get(CPU.eflags) & RFLAGS.IOPL) >>> 12;
-
+  const { state } = m;
+  const c = new HelperContext(m);
+  const fault = (ip: number, vector: number, code = 0): number => c.fault(ip, vector, code);
+  const privileged = (): boolean => c.cpl === 0;
   const memory = m.memoryObject;
   const { zone } = state;
 
   return {
+    ...flagHelpers(c),
+    ...ioHelpers(c),
+    ...debugHelpers(c),
+    ...segmentHelpers(c),
+    ...transferHelpers(c),
+
     cpuid() {
       const at = findCpuid(state.u32, zone, state.gpr(GPR.rax), state.gpr(GPR.rcx)) >>> 2;
       const word = (i: number): number => (at === 0 ? 0 : state.u32[at + i]!);
@@ -128,63 +99,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     hlt(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
       state.set(CPU.shadow, 0);
-      return leave(ip, EngineExit.HLT);
-    },
-
-    cli(ip) {
-      if (!ioAllowed()) return fault(ip, VECTOR.GP);
-      state.set(CPU.eflags, state.get(CPU.eflags) & ~RFLAGS.IF);
-      return NEXT;
-    },
-
-    sti(ip) {
-      if (!ioAllowed()) return fault(ip, VECTOR.GP);
-      const before = state.get(CPU.eflags);
-      if (before & RFLAGS.IF) return NEXT;
-      state.set(CPU.eflags, before | RFLAGS.IF);
-      m.syncNext(ip);
-      state.set(CPU.shadow, 1);
-      state.copy64(CPU.shadowRip, CPU.rip);
-      return state.get(CPU.window) === 0 ? NEXT : RESUME;
-    },
-
-    pushf() {
-      // The image never has RF or VM set (SDM volume 2, PUSHF).
-      state.set64(CPU.data, readFlags(state.u32, zone) & ~(RFLAGS.RF | RFLAGS.VM), 0);
-      return NEXT;
-    },
-
-    popf(ip, size) {
-      popFlags(state, state.get(CPU.data), size, false);
-      return singleStep(ip) ?? afterFlags(ip);
-    },
-
-    int(ip, vector) {
-      // The return address is behind the instruction; a fault on the way there is reported at it.
-      m.current = ip;
-      m.syncNext(ip);
-      m.deliver(vector, 0, "software", state.u32[(ip + 4) >>> 2]! >>> 24);
-      return RESUME;
-    },
-
-    iret(ip, size) {
-      const result = farTransfer(ip, () => far.interruptReturn(size));
-      return singleStep(ip) ?? result;
-    },
-
-    in(ip, port, size) {
-      if (!ioAllowed()) return unbuilt(ip, "I/O permission bitmap");
-      m.current = ip;
-      state.set64(CPU.data, host.portIn(port & 0xffff, size as 1 | 2 | 4), 0);
-      return NEXT;
-    },
-
-    out(ip, port, size) {
-      if (!ioAllowed()) return unbuilt(ip, "I/O permission bitmap");
-      m.current = ip;
-      const value = state.get(CPU.data);
-      host.portOut(port & 0xffff, size as 1 | 2 | 4, size === 4 ? value : value & ((1 << (size * 8)) - 1));
-      return NEXT;
+      return c.leave(ip, EngineExit.HLT);
     },
 
     readCr(ip, register) {
@@ -200,82 +115,25 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       return writeControl(m, register, lo, hi) ? NEXT : fault(ip, VECTOR.GP);
     },
 
-    readDr(ip, register) {
+    /** CR0's lower half: any privilege level may read it. */
+    smsw() {
+      state.copy64(CPU.data, CPU.cr0);
+      return NEXT;
+    },
+
+    /** MP, EM and TS, and PE, which it can set only. */
+    lmsw(ip, value) {
       if (!privileged()) return fault(ip, VECTOR.GP);
-      state.copy64(CPU.data, debugField(register));
-      return NEXT;
+      const old = state.get(CPU.cr0);
+      const next = (old & ~LMSW_BITS) | (value & LMSW_BITS) | (old & CR0.PE);
+      return writeControl(m, 0, next >>> 0, 0) ? NEXT : fault(ip, VECTOR.GP);
     },
 
-    writeDr(ip, register) {
-      if (!privileged()) return fault(ip, VECTOR.GP);
-      const value = state.get(CPU.data);
-      if (state.high(CPU.data) !== 0 && register >= 4) return fault(ip, VECTOR.GP);
-      const isControl = register === 5 || register === 7;
-      if (isControl && value & 0xff) return unbuilt(ip, "hardware breakpoints");
-      const fixed = isControl ? value | 0x400 : register === 4 || register === 6 ? value | 0xffff_0ff0 : value;
-      state.set64(debugField(register), fixed, state.high(CPU.data));
-      return NEXT;
-    },
-
-    readSreg(_ip, segment) {
-      state.set64(CPU.data, state.get(CPU.selector + segment * 4), 0);
-      return NEXT;
-    },
-
-    writeSreg(ip, segment, selector) {
-      if (segment === SEG.cs) return fault(ip, VECTOR.UD);
-      const mode = state.get(CPU.mode);
+    enter(ip, frame, level) {
       m.current = ip;
-      const result = far.loadData(segment, selector & 0xffff);
-      if (result === "fault") return fault(ip, far.faultVector, far.faultCode);
-      if (result === "unbuilt") return unbuilt(ip, far.unbuilt);
-      if (mode !== state.get(CPU.mode)) m.modeChanged();
-      if (segment === SEG.ss) {
-        m.syncNext(ip);
-        state.set(CPU.shadow, 1);
-        state.copy64(CPU.shadowRip, CPU.rip);
-      }
-      return NEXT;
+      const unit = m.frames;
+      return unit.enter(frame >>> 19, frame & 0xffff, level) ? NEXT : fault(ip, unit.faultVector, unit.faultCode);
     },
-
-    table(ip, which) {
-      m.current = ip;
-      const base = which === 0 ? CPU.gdtBase : CPU.idtBase;
-      const limit = state.get(which === 0 ? CPU.gdtLimit : CPU.idtLimit);
-      const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
-      const long = (state.get(CPU.mode) & 3) === 2;
-      // 10 bytes in 64-bit mode, 6 otherwise, checked as one access.
-      state.set64(
-        CPU.bounce,
-        ((limit & 0xffff) | (state.get(base) << 16)) >>> 0,
-        ((state.get(base) >>> 16) | (state.high(base) << 16)) >>> 0,
-      );
-      state.set64(CPU.bounce + 8, state.high(base) >>> 16, 0);
-      if (m.memory.writeBytes(lo, hi, long ? 10 : 6, m.memory.dataAccess)) return NEXT;
-      return fault(ip, m.memory.faultVector, m.memory.faultCode);
-    },
-
-    loadTable(ip, which, size) {
-      if (!privileged()) return fault(ip, VECTOR.GP);
-      m.current = ip;
-      const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
-      const long = (state.get(CPU.mode) & 3) === 2;
-      if (!m.memory.readBytes(lo, hi, long ? 10 : 6, m.memory.dataAccess))
-        return fault(ip, m.memory.faultVector, m.memory.faultCode);
-      const [w0, w1, w2] = [state.get(CPU.bounce), state.high(CPU.bounce), state.get(CPU.bounce + 8)];
-      let base = ((w0 >>> 16) | (w1 << 16)) >>> 0;
-      if (size === 16) base &= 0xff_ffff;
-      state.set64(which === 0 ? CPU.gdtBase : CPU.idtBase, base, long ? ((w1 >>> 16) | (w2 << 16)) >>> 0 : 0);
-      state.set(which === 0 ? CPU.gdtLimit : CPU.idtLimit, w0 & 0xffff);
-      return NEXT;
-    },
-
-    farJump(ip, selector) {
-      const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
-      return farTransfer(ip, () => far.loadCode(selector & 0xffff, lo, hi, false));
-    },
-
-    farRet: (ip, size, extra) => farTransfer(ip, () => far.farReturn(size, extra)),
 
     invlpg(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
@@ -343,10 +201,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
 
 const CONTROL: Readonly<Record<number, number>> = { 0: CPU.cr0, 2: CPU.cr2, 3: CPU.cr3, 4: CPU.cr4, 8: CPU.cr8 };
 
-/** DR4 and DR5 are aliases of DR6 and DR7 while CR4.DE is clear. */
-function debugField(register: number): number {
-  return CPU.dr + (register === 4 || register === 5 ? register + 2 : register) * 8;
-}
+const LMSW_BITS = CR0.PE | CR0.MP | CR0.EM | CR0.TS;
 
 /** INVPCID with the descriptor in CPU.bounce: PCID, then linear address. False for #GP. */
 function invalidatePcid({ state, memory }: Machine, type: number): boolean {

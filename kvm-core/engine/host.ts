@@ -36,7 +36,18 @@ export const EngineExit = {
   SHUTDOWN: 3,
   /** Something that is not built; errorDetail names it. RIP is at the instruction. */
   INTERNAL_ERROR: 4,
+  /** A breakpoint or a step of whoever debugs from outside; debugDetail says which. */
+  DEBUG: 5,
 } as const;
+
+/** struct kvm_debug_exit_arch. */
+export interface DebugExit {
+  readonly exception: number;
+  /** Linear address of the instruction. */
+  readonly pc: bigint;
+  readonly dr6: bigint;
+  readonly dr7: bigint;
+}
 
 export interface Engine {
   /** Runs guest code until something for the vCPU thread happens; returns an EngineExit. RIP and flags are then exact. */
@@ -56,4 +67,6 @@ export interface Engine {
   readonly current: number;
   /** After INTERNAL_ERROR: e.g. "not implemented: 0f a2 cpuid at 0x1000". */
   readonly errorDetail: string;
+  /** After DEBUG. */
+  readonly debugDetail: DebugExit;
 }

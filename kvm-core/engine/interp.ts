@@ -26,4 +26,6 @@ export class InterpEngine extends Machine {
   protected pageWritten(_gpa: number, _size: number, _flags: number): void {}
 
   protected forgetAddresses(): void {}
+
+  protected forgetBlocks(): void {}
 }

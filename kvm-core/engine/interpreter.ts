@@ -126,7 +126,7 @@ function microCases(frame: Frame, imported: Record<keyof typeof IMPORTS, number>
   const address = (size: 16 | 32 | 64, wide: boolean, long: boolean) => (): void => {
     new InterpStage(
       frame,
-      { size: 32, addressSize: 64, stackSize: 64, repeat: "none", locked: false },
+      { size: 32, addressSize: 64, stackSize: 64, segmented: false, repeat: "none", locked: false },
       [],
     ).addressRecord(size, wide, long);
   };

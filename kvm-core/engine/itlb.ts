@@ -4,7 +4,7 @@
  * Left out: PCIDs and global pages: a load of CR3 empties it, since the records that were found through it go as well.
  */
 
-import { TLB_PAGE } from "../cpu/zones.ts";
+import { PAGE_SIZE, TLB_PAGE } from "../cpu/zones.ts";
 
 const ENTRIES = 64;
 /** A mark per linear page that code was fetched from, by the page's low bits; and one per GiB with large pages. */
@@ -16,7 +16,8 @@ const gibOf = (lo: number, hi: number): number => ((lo >>> 30) | (hi << 2)) & (G
 export class Itlb {
   readonly #lo = new Uint32Array(2 * ENTRIES).fill(1);
   readonly #hi = new Uint32Array(2 * ENTRIES);
-  readonly #gpa = new Uint32Array(2 * ENTRIES);
+  /** Doubles: devices may lie above 4 GiB, and code in them. */
+  readonly #gpa = new Float64Array(2 * ENTRIES);
   readonly #pages = new Uint8Array(MARKS);
   readonly #gibs = new Uint8Array(GIB_MARKS);
   /** Supervisor code was fetched from a user-mode page: links made there may lead where CPL 3 must not go. */
@@ -33,7 +34,7 @@ export class Itlb {
     const slot = slotOf(lo, user);
     this.#lo[slot] = lo & -4096;
     this.#hi[slot] = hi;
-    this.#gpa[slot] = gpa & -4096;
+    this.#gpa[slot] = gpa - (gpa % PAGE_SIZE);
     this.#pages[(lo >>> 12) & (MARKS - 1)] = 1;
     if (page & TLB_PAGE.large) this.#gibs[gibOf(lo, hi)] = 1;
     if (!user && page & TLB_PAGE.user) this.sharedCode = true;

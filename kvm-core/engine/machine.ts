@@ -1,14 +1,19 @@
 /**
- * What both engines share: the run loop, RIP of a record, exceptions, interrupt window and shadow, leaving.
- * Document: architecture.md section 5; SDM volume 3, 6.8.3 (interrupt shadow).
+ * What both engines share: the run loop, RIP of a record, exceptions, interrupt window and shadow, single step, leaving.
+ * Document: architecture.md section 5; SDM volume 3, 6.8.3 (interrupt shadow), table 6-2 (priorities between instructions).
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { ACCESS, PROBE, RMW } from "../cpu/access.ts";
-import { CR0, MODE, updateMode, usesPdptes } from "../cpu/control.ts";
-import { ExceptionUnit, type Source } from "../cpu/exception.ts";
+import { PROBE, RMW } from "../cpu/access.ts";
+import { canonicalHigh, sumHigh } from "../cpu/address.ts";
+import { updateMode, usesPdptes } from "../cpu/control.ts";
+import { DescriptorTables } from "../cpu/descriptor.ts";
+import { ExceptionUnit } from "../cpu/exception.ts";
+import { Fault, VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
-import { CPU, SEG } from "../cpu/state.ts";
+import type { Source } from "../cpu/interrupt-gate.ts";
+import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP, TLB_ALL_CLASSES, ZONE } from "../cpu/zones.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
@@ -17,19 +22,18 @@ import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit, type MmuExports } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
-import { FarUnit } from "./far.ts";
+import { DebugUnit } from "./debug.ts";
+import { EnterUnit } from "./enter.ts";
+import { FarReturn } from "./far/far-return.ts";
+import { FarTransfer } from "./far/far-transfer.ts";
+import { SegmentUnit } from "./far/segments.ts";
+import { FetchUnit } from "./fetch.ts";
 import { helperImports } from "./helpers.ts";
-import { type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
+import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
-import { Itlb } from "./itlb.ts";
 import { Recorder } from "./recorder.ts";
+import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
-
-/** Bit of CPU.pending that the engine sets itself, to leave after one instruction (interrupt shadow). */
-const STEP = 0x8000_0000 | 0;
-const MAX_LENGTH = 15;
-const UD = 6;
-const GP = 13;
 
 export abstract class Machine implements Engine {
   readonly state: VcpuState;
@@ -39,8 +43,16 @@ export abstract class Machine implements Engine {
   readonly memory: GuestMemoryUnit;
   readonly locked: LockedUnit;
   readonly system: SystemAccess;
-  readonly far: FarUnit;
+  readonly fault = new Fault();
+  readonly task: TaskState;
+  readonly segments: SegmentUnit;
+  readonly far: FarTransfer;
+  readonly returns: FarReturn;
+  readonly debug: DebugUnit;
+  readonly step: Step;
+  readonly frames: EnterUnit;
   readonly decoder = new Decoder(opcodeMap());
+  readonly fetch: FetchUnit;
   readonly recorder: Recorder;
   readonly ports: PortHelpers;
   readonly #exceptions: ExceptionUnit;
@@ -50,11 +62,10 @@ export abstract class Machine implements Engine {
   current = 0;
   errorDetail = "";
   #deliveryExit = 0;
-  readonly #itlb = new Itlb();
-  /** Bytes of an instruction that crosses a page. */
-  readonly #bytes = new Uint8Array(2 * MAX_LENGTH + 2);
-  /** After fetchInstruction(): guest-physical page of the second part, if the instruction crosses a page; else -1. */
-  protected secondPage = -1;
+  // The code segment that records by RIP belong to.
+  #codeBase = 0;
+  #codeLimit = 0;
+  #codeMode = -1;
 
   /** What generated code imports: the interpreter, and what is translated. */
   protected readonly environment: Readonly<Record<string, unknown>>;
@@ -69,9 +80,17 @@ export abstract class Machine implements Engine {
     this.memory = new GuestMemoryUnit(this.state, host, (gpa, size, flags) => this.pageWritten(gpa, size, flags));
     this.locked = new LockedUnit(this.state, this.memory);
     this.system = new SystemAccess(this.state, this.memory);
-    this.far = new FarUnit(this.state, this.system);
+    const tables = new DescriptorTables(this.state, this.system, this.fault);
+    this.task = new TaskState(this.state, this.system, this.fault, tables);
+    this.segments = new SegmentUnit(this.state, this.fault, tables);
+    this.far = new FarTransfer(this.state, this.system, this.fault, tables, this.task, this.segments);
+    this.returns = new FarReturn(this.state, this.system, this.fault, tables, this.segments);
+    this.debug = new DebugUnit(this.state, (code, source, length) => this.deliver(VECTOR.DB, code, source, length));
+    this.step = new Step(this.state, this.debug);
+    this.frames = new EnterUnit(this.state, this.memory);
+    this.fetch = new FetchUnit(this.state, this.memory, host, this.decoder);
     this.recorder = new Recorder(this.state.u32, this.decoder);
-    this.#exceptions = new ExceptionUnit(this.state, this.system);
+    this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task);
     this.#buffer = zone + ZONE.buffer;
     const helpers = helperImports(this);
     this.ports = { in: helpers.in, out: helpers.out };
@@ -125,6 +144,8 @@ export abstract class Machine implements Engine {
   }
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
+  /** Where blocks must end changed: forget them. */
+  protected abstract forgetBlocks(): void;
 
   /** Empties the jump cache by a new generation; when they have all been used, by a fill. */
   protected forgetJumps(): void {
@@ -155,6 +176,9 @@ export abstract class Machine implements Engine {
     }
     state.set(CPU.exit, 0);
     this.errorDetail = "";
+    // A host that threw has left an instruction in the middle.
+    this.step.cancel();
+    this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (ip === 0 || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
     state.set(CPU.resumeRecord, 0);
@@ -165,7 +189,7 @@ export abstract class Machine implements Engine {
       }
       while (ip !== 0) {
         ip = this.#run(ip, state.zone);
-        if (ip !== 0 && this.#left(ip)) break;
+        if (ip !== 0) ip = this.#left(ip);
       }
     } catch (error) {
       // A host callback threw: RIP is still at the instruction that called.
@@ -179,6 +203,10 @@ export abstract class Machine implements Engine {
     const { state } = this;
     if (!(state.get(CPU.eflags) & RFLAGS.IF)) return false;
     return state.get(CPU.shadow) === 0 || !state.same64(CPU.shadowRip, CPU.rip);
+  }
+
+  get debugDetail(): DebugExit {
+    return this.debug.detail;
   }
 
   interruptWindow(wanted: boolean): void {
@@ -199,14 +227,14 @@ export abstract class Machine implements Engine {
 
   /** The decode mode or CS base changed: what an RIP leads to. */
   modeChanged(): void {
-    this.#itlb.flush();
+    this.fetch.itlb.flush();
     this.state.set(CPU.resumeRecord, 0);
     this.forgetAddresses();
   }
 
   /** INVLPG: most pages that a kernel takes away never held code, and the records may stay. */
   pageInvalidated(lo: number, hi: number): void {
-    if (this.#itlb.covers(lo, hi)) this.modeChanged();
+    if (this.fetch.itlb.covers(lo, hi)) this.modeChanged();
   }
 
   // --- RIP
@@ -228,8 +256,7 @@ export abstract class Machine implements Engine {
   sync(ip: number, extra = 0): void {
     const { state } = this;
     const lo = state.get(CPU.ripBase) + this.offsetOf(ip) + extra;
-    const long = (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    state.set64(CPU.rip, lo, long ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
+    state.set64(CPU.rip, lo, this.fetch.isLong ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
   }
 
   /** CPU.rip = RIP of the instruction that follows. */
@@ -251,13 +278,10 @@ export abstract class Machine implements Engine {
    */
   deliver(vector: number, code: number, source: Source, length = 0): void {
     const { state } = this;
-    const mode = state.get(CPU.mode);
-    const base = state.get(CPU.segBase + SEG.cs * 8);
+    this.step.interrupted = true;
     const outcome = this.#exceptions.deliver(vector, code, source, length);
     if (outcome === "shutdown") state.set(CPU.exit, EngineExit.SHUTDOWN);
-    else if (outcome === "unbuilt")
-      this.internalError(`not implemented: ${this.#exceptions.unbuilt} (vector ${vector})`);
-    else if (mode !== state.get(CPU.mode) || base !== state.get(CPU.segBase + SEG.cs * 8)) this.modeChanged();
+    else if (outcome === "unbuilt") this.internalError(`not implemented: ${this.fault.unbuilt} (vector ${vector})`);
   }
 
   internalError(what: string): void {
@@ -273,38 +297,46 @@ export abstract class Machine implements Engine {
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
   }
 
+  /** The debug registers may have changed. True if instructions have to run another way from here on. */
+  debugChanged(): boolean {
+    const moved = this.debug.refresh();
+    if (moved) this.forgetBlocks();
+    return moved || this.debug.alone;
+  }
+
   // --- finding records
 
   /** The record for CPU.rip; 0 after CPU.exit was set. Faults of the fetch are delivered here. */
   enter(): number {
-    const { state } = this;
+    const { state, debug } = this;
     // CPU.rip is exact from here on: if the host throws, it stays as it is.
     this.current = 0;
-    for (;;) {
+    for (let first = true; ; first = false) {
       if (state.get(CPU.exit) !== 0) return 0;
+      // Deliveries that fault at their handlers may go on for ever.
+      if (!first && this.#leaves()) return 0;
+      this.#watchCode();
       if ((state.get(CPU.cpl) === 3) !== ((state.get(ZONE.jumpGeneration) & JUMP.user) !== 0)) this.#privilegeChanged();
-      if (!(state.get(CPU.cr0) & CR0.PE)) {
-        this.internalError("not implemented: real mode");
+      const wanted = state.get(CPU.window) !== 0;
+      if (wanted && this.interruptible()) {
+        state.set(CPU.exit, EngineExit.INTR);
         return 0;
       }
-      if (state.get(CPU.window) !== 0) {
-        if (this.interruptible()) {
-          state.set(CPU.exit, EngineExit.INTR);
-          return 0;
-        }
-        // In the shadow of an STI: one instruction, then look again.
-        if (state.get(CPU.shadow) !== 0 && state.same64(CPU.shadowRip, CPU.rip)) {
-          const ip = this.stepRecord();
-          if (ip !== 0) {
-            Atomics.or(state.i32, (state.zone + CPU.pending) >>> 2, STEP);
-            return ip;
-          }
-          continue;
-        }
+      const inShadow = state.get(CPU.shadow) !== 0 && state.same64(CPU.shadowRip, CPU.rip);
+      const bits = debug.atInstruction();
+      if (bits !== 0 && !this.step.holdsDebug()) {
+        // A fault, but one whose image of RFLAGS has RF clear.
+        debug.raise(bits, "trap");
+        continue;
+      }
+      if (debug.alone || (wanted && inShadow)) {
+        const ip = this.#stepAlone();
+        if (ip !== 0) return ip;
+        continue;
       }
       const gpa = this.fetchPage(0);
       if (gpa >= 0) {
-        const ip = this.recordAt(gpa);
+        const ip = this.fetch.isWhole(gpa) ? this.recordAt(gpa) : this.stepRecord();
         if (ip !== 0) return ip;
       }
     }
@@ -313,32 +345,35 @@ export abstract class Machine implements Engine {
   /** CPL became 3, or ceased to be: what the one may execute the other may not, so each has jump cache entries of its own. */
   #privilegeChanged(): void {
     this.state.set(ZONE.jumpGeneration, this.state.get(ZONE.jumpGeneration) ^ JUMP.user);
-    if (this.#itlb.sharedCode) this.modeChanged();
+    if (this.fetch.itlb.sharedCode) this.modeChanged();
   }
 
-  /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered or CPU.exit was set. */
-  protected fetchPage(extra: number): number {
+  /** The record of an instruction that runs alone; 0 after its fetch faulted. */
+  #stepAlone(): number {
+    this.step.begin();
+    const ip = this.stepRecord();
+    if (ip === 0) this.step.end(false);
+    return ip;
+  }
+
+  /** What an RIP leads to, and how far it may go, is the code segment's: whoever changed it, records by RIP are forgotten. */
+  #watchCode(): void {
     const { state } = this;
-    const long = (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
-    const sum = state.get(CPU.rip) + (long ? 0 : state.get(CPU.segBase + SEG.cs * 8)) + extra;
-    const lo = sum >>> 0;
-    const hi = long ? (state.high(CPU.rip) + (sum > 0xffff_ffff ? 1 : 0)) >>> 0 : 0;
-    const access = this.memory.fetchAccess;
-    const user = (access & ACCESS.user) !== 0;
-    const known = this.#itlb.find(lo, hi, user);
-    if (known >= 0) return known;
-    if (!this.memory.translate(lo, hi, access)) {
-      this.deliver(this.memory.faultVector, this.memory.faultCode, "fault");
-      return -1;
-    }
-    if (this.memory.ram === 0) {
-      this.internalError(
-        `not implemented: instruction fetch outside RAM (guest-physical 0x${this.memory.gpa.toString(16)})`,
-      );
-      return -1;
-    }
-    this.#itlb.enter(lo, hi, user, this.memory.gpa, state.get(CPU.walkPage));
-    return this.memory.gpa;
+    const base = state.get(CPU.segBase + SEG.cs * 8);
+    const limit = state.get(CPU.limit + SEG.cs * 4);
+    const mode = state.get(CPU.mode);
+    if (base === this.#codeBase && limit === this.#codeLimit && mode === this.#codeMode) return;
+    this.#codeBase = base;
+    this.#codeLimit = limit;
+    this.#codeMode = mode;
+    this.modeChanged();
+  }
+
+  /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered. */
+  protected fetchPage(extra: number): number {
+    const gpa = this.fetch.page(extra);
+    if (gpa < 0) this.deliver(this.fetch.faultVector, this.fetch.faultCode, "fault");
+    return gpa;
   }
 
   /** CPU.ripBase for an instruction at CPU.rip whose linear address has this page offset. */
@@ -349,37 +384,19 @@ export abstract class Machine implements Engine {
     state.set64(CPU.ripBase, rip - pageOffset, (state.high(CPU.rip) - borrow) >>> 0);
   }
 
-  /** Decodes the bytes at `gpa` up to the end of their page; returns a Decoded. */
-  protected decodeInPage(gpa: number): number {
-    const { state } = this;
-    const at = this.memory.ramAt(gpa);
-    return this.decoder.decode(state.u8, at, at + 4096 - (gpa & 0xfff), state.get(CPU.mode));
-  }
-
-  /** Decodes the instruction at CPU.rip, whose bytes begin at `gpa`; returns a Decoded, never `short`; or -1 after the
-   *  fetch of its second page faulted. */
+  /** Decodes the instruction at CPU.rip, whose bytes begin at `gpa`: a Decoded, or -1 after a fault was delivered. */
   protected fetchInstruction(gpa: number): number {
-    const { state, decoder } = this;
-    const rest = 4096 - (gpa & 0xfff);
-    this.secondPage = -1;
-    const result = this.decodeInPage(gpa);
-    if (result !== Decoded.short) return result;
-    const second = this.fetchPage(rest);
-    if (second < 0) return -1;
-    this.secondPage = second;
-    const at = this.memory.ramAt(gpa);
-    this.#bytes.set(state.u8.subarray(at, at + rest));
-    const from = this.memory.ramAt(second);
-    this.#bytes.set(state.u8.subarray(from, from + MAX_LENGTH), rest);
-    return decoder.decode(this.#bytes, 0, rest + MAX_LENGTH, state.get(CPU.mode));
+    const result = this.fetch.instruction(gpa);
+    if (result < 0) this.deliver(this.fetch.faultVector, this.fetch.faultCode, "fault");
+    return result;
   }
 
   /** Writes the record of what fetchInstruction() gave; returns the address behind. */
   protected writeRecord(at: number, result: number, pageOffset: number): number {
     if (this.state.get(CPU.traceMask) & 1) this.#trace(result, pageOffset);
     if (result === Decoded.ok) return this.recorder.record(at, pageOffset);
-    if (result === Decoded.undefined) return this.recorder.fault(at, UD, 0);
-    if (result === Decoded.tooLong) return this.recorder.fault(at, GP, 0);
+    if (result === Decoded.undefined) return this.recorder.fault(at, VECTOR.UD, 0);
+    if (result === Decoded.tooLong) return this.recorder.fault(at, VECTOR.GP, 0);
     return this.recorder.unbuilt(at);
   }
 
@@ -407,53 +424,65 @@ export abstract class Machine implements Engine {
     return (Atomics.load(i32, (zone + CPU.pending) >>> 2) | Atomics.load(i32, (zone + ZONE.kick) >>> 2)) !== 0;
   }
 
-  /** Generated code left at a taken branch, with `ip` to go on. Returns true if run() is over. */
-  #left(ip: number): boolean {
-    const { state } = this;
-    this.#stepped();
-    this.sync(ip);
-    if (!this.wantsOut() && !(state.get(CPU.window) !== 0 && this.interruptible())) return false;
-    state.set(CPU.shadow, 0);
-    state.copy64(CPU.resumeRip, CPU.rip);
-    state.set(CPU.resumeRecord, ip);
-    state.set(CPU.exit, EngineExit.INTR);
+  /** Ends run() if `pending` or the kick word ask for it. */
+  #leaves(): boolean {
+    if (!this.wantsOut()) return false;
+    this.state.set(CPU.exit, EngineExit.INTR);
     return true;
   }
 
-  /** The instruction in an interrupt shadow is done. */
-  #stepped(): void {
+  /** Generated code left at a taken branch, with `ip` to go on, or between two iterations. Returns where to go on, or 0. */
+  #left(ip: number): number {
     const { state } = this;
-    const before = Atomics.and(state.i32, (state.zone + CPU.pending) >>> 2, ~STEP);
-    if (before & STEP) state.set(CPU.shadow, 0);
-  }
-
-  #linkRecord(ip: number): number {
-    if (this.inBuffer(ip)) {
-      this.#stepped();
-      this.sync(ip);
-      if (this.wantsOut()) {
-        this.state.set(CPU.shadow, 0);
-        this.state.set(CPU.exit, EngineExit.INTR);
-        return 0;
-      }
-      return this.enter();
-    }
     this.sync(ip);
-    return this.linked(ip);
-  }
-
-  #lookup(): number {
-    const { state } = this;
-    this.#stepped();
-    if (!this.wantsOut()) return this.lookup();
-    state.set(CPU.shadow, 0);
+    if (this.step.active) {
+      this.step.end(this.inBuffer(ip) && (state.u32[ip >>> 2]! & 0xffff) !== MICRO.link);
+      return this.#next();
+    }
+    if (!this.wantsOut() && !(state.get(CPU.window) !== 0 && this.interruptible())) return ip;
+    state.copy64(CPU.resumeRip, CPU.rip);
+    state.set(CPU.resumeRecord, ip);
     state.set(CPU.exit, EngineExit.INTR);
     return 0;
   }
 
-  #resume(): number {
-    this.#stepped();
+  /** Behind an instruction that ended in TypeScript. */
+  #next(): number {
+    if (this.state.get(CPU.exit) !== 0 || this.#leaves()) return 0;
     return this.enter();
+  }
+
+  #linkRecord(ip: number): number {
+    this.sync(ip);
+    if (!this.#missesCode(ip) && !this.inBuffer(ip)) return this.linked(ip);
+    if (this.step.active) this.step.end(false);
+    return this.#next();
+  }
+
+  /** The branch before the link record at `ip` leads to where there is no address: #GP at the branch. */
+  #missesCode(ip: number): boolean {
+    const { state } = this;
+    if (!this.fetch.isLong || canonicalHigh(state.high(CPU.rip))) return false;
+    const branch = ip - RECORD.size;
+    const instruction = this.decoder.map.cases[state.u32[branch >>> 2]! & 0xffff];
+    if (!instruction?.operands.some(({ kind }) => kind === "target")) return false;
+    // RIP goes back to the branch's page.
+    const distance = state.u32[(branch + RECORD.imm) >>> 2]! | 0;
+    const lo = state.get(CPU.ripBase);
+    state.set64(CPU.ripBase, lo - distance, sumHigh(lo, state.high(CPU.ripBase), -distance));
+    this.raise(branch, VECTOR.GP, 0);
+    return true;
+  }
+
+  #lookup(): number {
+    if (!this.step.active) return this.#leaves() ? 0 : this.lookup();
+    this.step.end(false);
+    return this.#next();
+  }
+
+  #resume(): number {
+    if (this.step.active) this.step.end(false);
+    return this.#next();
   }
 
   #miss(ip: number, access: number): number {
@@ -461,15 +490,31 @@ export abstract class Machine implements Engine {
     const size = access & 0xff;
     const probes = (access & PROBE) === PROBE;
     const pointer = probes ? this.memory.probe(size) : this.memory.miss(size, (access & RMW) !== 0);
-    if (pointer === 0) this.raise(ip, this.memory.faultVector, this.memory.faultCode);
+    if (pointer === 0) this.#raiseMemory(ip);
     return pointer;
   }
 
   #storeMiss(ip: number, size: number): number {
     this.current = ip;
     if (this.memory.write(size)) return 0;
-    this.raise(ip, this.memory.faultVector, this.memory.faultCode);
+    this.#raiseMemory(ip);
     return 1;
+  }
+
+  /** The access at CPU.address failed. An address that is not canonical, in the stack segment: #SS (SDM volume 3, 6.15). */
+  #raiseMemory(ip: number): void {
+    const { faultVector, faultCode } = this.memory;
+    this.raise(ip, faultVector === VECTOR.GP && this.#isStackOperand(ip) ? VECTOR.SS : faultVector, faultCode);
+  }
+
+  /** Is the operand of the record at `ip` addressed by RSP or RBP, and by no segment of its own? */
+  #isStackOperand(ip: number): boolean {
+    const { u8 } = this.state;
+    const made = u8[ip + RECORD.base] === CPU.ea;
+    const at = made ? ip - RECORD.size : ip;
+    const segment = u8[at + (made ? RECORD.dst : RECORD.index)]!;
+    if (segment >= CPU.segBase + SEG.fs * 8 && segment <= CPU.segBase + SEG.gs * 8) return false;
+    return u8[at + RECORD.base] === CPU.gpr + GPR.rsp * 8 || u8[at + RECORD.base] === CPU.gpr + GPR.rbp * 8;
   }
 
   #lockedStore(ip: number, size: number): number {
@@ -489,12 +534,8 @@ export abstract class Machine implements Engine {
     this.sync(ip);
     const gpa = this.fetchPage(0);
     if (gpa < 0 || this.fetchInstruction(gpa) < 0) return;
-    const { decoder, state } = this;
-    const name =
-      decoder.unbuilt === "" ? `${decoder.row.insn.mnemonic} (16-bit branch or far displacement)` : decoder.unbuilt;
-    const at = this.memory.ramAt(gpa);
-    const bytes = [...state.u8.subarray(at, at + Math.min(decoder.length, 4096 - (gpa & 0xfff)))];
-    this.internalError(`not implemented: ${bytes.map((b) => b.toString(16).padStart(2, "0")).join(" ")} ${name}`);
+    const bytes = Array.from(this.fetch.lastBytes(), (b) => b.toString(16).padStart(2, "0"));
+    this.internalError(`not implemented: ${bytes.join(" ")} ${this.decoder.unbuilt}`);
   }
 
   #trace(result: number, pageOffset: number): void {

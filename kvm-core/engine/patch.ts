@@ -8,11 +8,13 @@
  * page hold only as long as the mapping does: they are undone at each TLB flush.
  */
 
+import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import { GPA_CODE, JUMP, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded } from "../isa/decode.ts";
 import { BlockTable } from "./blocks.ts";
+import { MAX_LENGTH } from "./fetch.ts";
 import type { EngineHost } from "./host.ts";
 import { Machine } from "./machine.ts";
 
@@ -46,14 +48,20 @@ export class PatchEngine extends Machine {
   }
 
   protected recordAt(gpa: number): number {
+    if (this.debug.armedAt(gpa & 0xfff)) return this.stepRecord();
     const mode = this.state.get(CPU.mode);
     const found = this.#blocks.find(gpa, mode);
     if (found !== 0) {
       const second = this.#secondPages.get(found);
       const mapped = second === undefined ? 0 : this.fetchPage(4096 - (gpa & 0xfff));
       if (mapped < 0) return 0;
-      // Its second page may be mapped elsewhere now.
-      if (second !== undefined && mapped !== second) return this.stepRecord();
+      // Its second page may be mapped elsewhere now, or the limit of CS may lie in the instruction.
+      if (
+        second !== undefined &&
+        (mapped !== second || this.fetch.bytesToLimit() < 4096 - (gpa & 0xfff) + MAX_LENGTH)
+      ) {
+        return this.stepRecord();
+      }
       this.setRipBase(gpa & 0xfff);
       return found;
     }
@@ -87,9 +95,12 @@ export class PatchEngine extends Machine {
     // Not after a fault, and not where the target RIP wraps around: the branch itself would not.
     if (state.get(CPU.rip) !== lo || state.high(CPU.rip) !== hi) return ip;
     if (state.get(CPU.ripBase) !== base || state.high(CPU.ripBase) !== baseHigh) return ip;
+    const virtual = state.u32[(link + RECORD.imm) >>> 2] !== 0 || this.#secondPages.has(ip);
+    // Another page may lie beyond a limit of CS, which only flat code does not have.
+    if (virtual && !(state.get(CPU.mode) & MODE.flat)) return ip;
     const branch = link - RECORD.size;
     state.u32[(branch + RECORD.disp) >>> 2] = ip;
-    if (state.u32[(link + RECORD.imm) >>> 2] !== 0 || this.#secondPages.has(ip)) this.#virtualLinks.push(branch);
+    if (virtual) this.#virtualLinks.push(branch);
     return ip;
   }
 
@@ -131,6 +142,10 @@ export class PatchEngine extends Machine {
   /** Do branches within a block go into the middle of it? Else each of their targets becomes a block of its own. */
   protected readonly entersBlocks: boolean = true;
 
+  protected forgetBlocks(): void {
+    this.flushBlocks();
+  }
+
   protected flushBlocks(): void {
     this.#generation++;
     this.#virtualLinks = [];
@@ -151,8 +166,8 @@ export class PatchEngine extends Machine {
     if (!this.#blocks.hasCode(gpa)) this.memory.protectPage((gpa & ~0xfff) >>> 0);
     const first = recorder.head(head, start, gpa, 0);
     this.setRipBase(start);
-    if (this.secondPage >= 0) {
-      const second = this.secondPage;
+    if (this.fetch.secondPage >= 0) {
+      const second = this.fetch.secondPage;
       if (!this.#blocks.hasCode(second)) this.memory.protectPage((second & ~0xfff) >>> 0);
       let at = this.writeRecord(this.openBlock(first), result, start);
       at = recorder.go(at, (start + decoder.length) & 0xfff, 4096, true);
@@ -192,12 +207,16 @@ export class PatchEngine extends Machine {
         at = recorder.go(at, 0, 4096, true);
         break;
       }
+      if (this.debug.armedAt(offset)) {
+        at = recorder.go(at, offset, 0, false);
+        break;
+      }
       const known = this.#blocks.find(page + offset, mode);
       if (known !== 0 && !this.#secondPages.has(known)) {
         at = recorder.goTo(at, known);
         break;
       }
-      result = count < MAX_INSTRUCTIONS && known === 0 ? this.decodeInPage(page + offset) : Decoded.short;
+      result = count < MAX_INSTRUCTIONS && known === 0 ? this.fetch.inPage(page + offset) : Decoded.short;
       if (result === Decoded.short) {
         at = recorder.go(at, offset, 0, false);
         break;

@@ -1,9 +1,9 @@
 /**
  * Recorder: what the decoder found -> records.
  * Document: architecture.md section 5; layout in emit/record.ts.
- * Left out: branches with a 16-bit operand size, which truncate RIP: they become an unbuilt record.
+ * Left out: nothing.
  *
- * Behind every relative branch lies its link record, to which it points until it is linked to its target.
+ * Behind every relative branch that is not computed lies its link record, to which it points until it is linked to its target.
  */
 
 import { CPU } from "../cpu/state.ts";
@@ -74,7 +74,7 @@ export class Recorder {
     const length = d.length << 24;
     this.branch = 0;
     if (d.isRelative) {
-      if (d.size === 16) return this.unbuilt(at);
+      if (d.computed) return this.#put(at, d.caseNumber | (next << 16), length, d.relative, 0);
       const target = next + d.relative;
       const offset = target & PAGE_MASK;
       const distance = target - offset;
@@ -88,14 +88,27 @@ export class Recorder {
       }
       return this.link(link, offset, distance !== 0);
     }
-    let { base, index, scale, disp } = d;
+    let { base, index, scale, disp, eaCase, eaSegment } = d;
     if (d.ripRelative) {
-      disp += next;
-      if (disp !== (disp | 0)) return this.unbuilt(at);
+      const sum = disp + next;
+      disp = sum | 0;
+      // More than 32 bits: an address record has room for 64. The index is none, or a segment's base.
+      if (disp !== sum && eaCase === 0) {
+        eaCase = MICRO.eaWide;
+        eaSegment = index;
+        index = CPU.zero;
+      }
     }
     let record = at;
-    if (d.eaCase !== 0) {
-      record = this.#put(at, d.eaCase | (d.eaSegment << 16), base | (index << 8) | (scale << 16), disp, d.immHigh);
+    if (eaCase !== 0) {
+      const isWide = eaCase === MICRO.eaWide;
+      record = this.#put(
+        at,
+        eaCase | (eaSegment << 16) | (d.eaRow << 24),
+        base | (index << 8) | (scale << 16),
+        disp,
+        isWide ? d.immHigh : d.eaBytes - 1,
+      );
       base = CPU.ea;
       index = CPU.zero;
       scale = 0;

@@ -1,13 +1,15 @@
 /**
- * Accesses that the processor makes for itself: descriptor tables, gates, TSS, and stack frames.
+/**
+ * Accesses that the processor makes for itself: descriptor tables, gates, task-state segments, stack frames.
  * Document: SDM volume 3, 4.6.1 (implicit supervisor accesses, which SMAP checks whatever AC is).
- * Left out: pushes on a stack of another privilege level than the current one.
+ * Left out: nothing; an access for software, such as a stack slot, says at which privilege level it is made.
  */
 
 import { ACCESS } from "../cpu/access.ts";
-import type { SystemMemory } from "../cpu/exception.ts";
 import { CPU } from "../cpu/state.ts";
+import type { SystemMemory } from "../cpu/system-memory.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
+import { PAGE_SIZE } from "../cpu/zones.ts";
 import type { GuestMemoryUnit } from "../mmu/memory.ts";
 
 export class SystemAccess implements SystemMemory {
@@ -28,17 +30,8 @@ export class SystemAccess implements SystemMemory {
     return this.#memory.faultCode;
   }
 
-  /** `size` bytes (2, 4 or 8) at a linear address into value and valueHigh; false on a fault. */
-  read(lo: number, hi: number, size: number): boolean {
-    return this.#read(lo, hi, size, ACCESS.read);
-  }
-
-  /** The same for a stack slot, which the current privilege level has to be allowed to read. */
-  readStack(lo: number, hi: number, size: number): boolean {
-    return this.#read(lo, hi, size, this.#memory.dataAccess);
-  }
-
-  #read(lo: number, hi: number, size: number, access: number): boolean {
+  /** `size` bytes (1, 2, 4 or 8) at a linear address into value and valueHigh; false on a fault. */
+  read(lo: number, hi: number, size: number, access: number = ACCESS.read): boolean {
     this.#state.set64(CPU.bounce, 0, 0);
     if (!this.#memory.readBytes(lo, hi, size, access)) return false;
     this.value = this.#state.get(CPU.bounce);
@@ -46,17 +39,32 @@ export class SystemAccess implements SystemMemory {
     return true;
   }
 
-  read32(lo: number, hi: number): boolean {
-    return this.read(lo, hi, 4);
-  }
-
   /** `size` bytes (up to 8); false on a fault. */
-  write(lo: number, hi: number, size: number, value: number, valueHigh = 0): boolean {
+  write(lo: number, hi: number, size: number, value: number, valueHigh: number, access: number = ACCESS.read): boolean {
     this.#state.set64(CPU.bounce, value, valueHigh);
-    return this.#memory.writeBytes(lo, hi, size, ACCESS.write);
+    return this.#memory.writeBytes(lo, hi, size, access | ACCESS.write);
   }
 
-  write32(lo: number, hi: number, value: number): boolean {
-    return this.write(lo, hi, 4, value);
+  /** Both pages of an access that crosses a page have to be writable. */
+  writable(lo: number, hi: number, size: number, access: number): boolean {
+    const memory = this.#memory;
+    if (!memory.translate(lo, hi, access | ACCESS.write)) return false;
+    if ((lo & (PAGE_SIZE - 1)) + size <= PAGE_SIZE) return true;
+    const last = memory.next(lo, hi, size - 1);
+    return memory.translate(last.lo, last.hi, access | ACCESS.write);
+  }
+
+  setBits(lo: number, hi: number, bits: number): boolean {
+    const memory = this.#memory;
+    if (!memory.translate(lo, hi, ACCESS.write)) return false;
+    if (!memory.writable) return this.read(lo, hi, 1) && this.write(lo, hi, 1, this.value | bits, 0);
+    Atomics.or(this.#state.u8, memory.ram, bits);
+    memory.wrote(1);
+    return true;
+  }
+
+  accessAt(cpl: number): number {
+    if (cpl === this.#state.get(CPU.cpl)) return this.#memory.dataAccess;
+    return cpl === 3 ? ACCESS.user : ACCESS.read;
   }
 }

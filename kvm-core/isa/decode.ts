@@ -1,14 +1,25 @@
 /**
  * Decoder: bytes -> row, variant and the fields of a record.
  * Document: SDM volume 2A, chapter 2 (instruction format, REX) and volume 2D, appendix A.
- * Left out: VEX, EVEX and XOP prefixes: unbuilt.ts names them.
+ * Left out: VEX and EVEX instructions, which CPUID denies: their prefixes give #UD.
  */
 
+import { BOUNDS, boundsRow } from "../cpu/bounds.ts";
 import { MODE } from "../cpu/control.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import { MICRO } from "../emit/record.ts";
-import { cellIndex, EXACT, KIND, NO_ROW, type OpcodeMap, type Row, STRING_KIND, variantIndex } from "./opcode-map.ts";
+import {
+  BRANCH,
+  cellIndex,
+  EXACT,
+  KIND,
+  NO_ROW,
+  type OpcodeMap,
+  type Row,
+  STRING_KIND,
+  variantIndex,
+} from "./opcode-map.ts";
 import { type OperandCode, operandSize } from "./operand.ts";
 import { unbuiltName } from "./unbuilt.ts";
 
@@ -63,6 +74,8 @@ export class Decoder {
   /** A relative branch: distance from the next instruction. */
   relative = 0;
   isRelative = false;
+  /** A relative branch that goes by RIP: see Operand in emit/emitter.ts. */
+  computed = false;
   ripRelative = false;
   hasMemory = false;
   hasImmediate = false;
@@ -71,6 +84,8 @@ export class Decoder {
   /** Address record that must go before, or 0; its own fields. */
   eaCase = 0;
   eaSegment = 0;
+  eaRow = 0;
+  eaBytes = 0;
   unbuilt = "";
   // --- for the disassembly
   rex = 0;
@@ -149,6 +164,7 @@ export class Decoder {
       }
     }
     this.#opcode = byte;
+    if (map === 0 && this.#isVex(byte)) return this.#short ? Decoded.short : Decoded.undefined;
     const hasModrm = this.map.modrm[(map << 8) | byte] === 1;
     this.#modrm = hasModrm ? this.#u8() : 0;
     if (this.#short) return Decoded.short;
@@ -182,7 +198,9 @@ export class Decoder {
     const { form, insn } = row;
     this.dst = this.src = this.disp = this.imm = this.immHigh = this.scale = this.eaCase = 0;
     this.base = this.index = ZERO;
-    this.wide = this.isRelative = this.ripRelative = this.hasMemory = this.hasImmediate = false;
+    this.eaRow = 0;
+    this.eaBytes = 1;
+    this.wide = this.isRelative = this.computed = this.ripRelative = this.hasMemory = this.hasImmediate = false;
     let fields = 0;
     let lockable = false;
     for (const operand of form.operands) {
@@ -204,30 +222,58 @@ export class Decoder {
   #variant(row: Row, repeatPrefix: number): number {
     const { insn, form } = row;
     const long = this.#long;
+    const flat = (this.#mode & MODE.flat) !== 0;
     this.repeat = repeatPrefix === 0 ? 0 : repeatPrefix === 0xf3 || insn.repeat === "rep" ? 1 : 2;
     let kind: number = KIND.plain;
-    if (insn.stack && !(this.#mode & MODE.stack32)) return this.#notBuilt(`${insn.mnemonic} with a 16-bit stack`);
     if (insn.string) {
-      kind = STRING_KIND[this.addressSize];
       const source = this.segment >= 0 ? this.segment : SEG.ds;
       this.base = long && source < SEG.fs ? ZERO : slotOfSegment(source);
       this.index = long ? ZERO : slotOfSegment(SEG.es);
-    } else if (this.hasMemory && form.memory) {
-      kind = long ? KIND.memory64 : KIND.memory32;
-      if (!insn.address) this.#segmented();
-      else if (this.addressSize !== (long ? 64 : 32)) this.#addressRecord(ZERO);
-      // SDM volume 2B, POP: RSP as base is taken after the increment.
-      if (insn.popsAddress && this.base === CPU.gpr + 4 * 8) this.disp += this.size / 8;
-    } else if (insn.stack && !long) kind = KIND.plain32;
+      const plain = long || (flat && isPlain(source));
+      kind = this.addressSize === 32 && !plain ? STRING_KIND.segmented32 : STRING_KIND[this.addressSize];
+    } else if (insn.counts) kind = STRING_KIND[this.addressSize];
+    else {
+      const memory = this.hasMemory && form.memory;
+      if (long) kind = memory ? KIND.memory64 : KIND.plain;
+      else if (!insn.stack) kind = memory ? KIND.memory32 : KIND.plain;
+      else if (!(this.#mode & MODE.stack32)) kind = memory ? KIND.memory16 : KIND.plain16;
+      else if (flat) kind = memory ? KIND.memory32 : KIND.plain32;
+      else kind = memory ? KIND.memorySegmented : KIND.plainSegmented;
+      if (memory) {
+        if (!insn.address) this.#segmented();
+        else if (this.addressSize !== (long ? 64 : 32)) this.#addressRecord(ZERO);
+        // SDM volume 2B, POP: RSP as base is taken after the increment.
+        if (insn.popsAddress && this.base === CPU.gpr + 4 * 8) this.disp += this.size / 8;
+      }
+    }
     this.#kind = kind;
-    this.caseNumber = row.cases[variantIndex(this.size, kind, this.lock ? 1 : this.repeat)]!;
+    const linked = flat && (this.#mode & MODE.stack32) !== 0 && this.size !== 16;
+    this.computed = this.isRelative && !long && !linked;
+    const repeat = this.computed ? BRANCH.computed : this.lock ? 1 : this.repeat;
+    this.caseNumber = row.cases[variantIndex(this.size, kind, repeat)]!;
     if (this.caseNumber === 0) return this.#notBuilt(`${insn.mnemonic} with operand size ${this.size}`);
+    if (this.eaCase !== 0 && !long) this.#checked();
     return Decoded.ok;
+  }
+
+  /** What the address record checks. */
+  #checked(): void {
+    const { bytes, write } = this.map.access(this.caseNumber);
+    this.eaBytes = bytes;
+    const segment = (this.eaSegment - CPU.segBase) / 8;
+    this.eaRow = bytes === 0 || this.eaSegment === ZERO ? BOUNDS.anyRow : boundsRow(segment, write);
+  }
+
+  /** C4, C5 and 62 are prefixes in 64-bit mode; in the others where a ModRM byte would name a register. */
+  #isVex(byte: number): boolean {
+    if (byte !== 0xc4 && byte !== 0xc5 && byte !== 0x62) return false;
+    this.#short ||= this.#at >= this.#end;
+    return this.#long || this.#short || this.#bytes[this.#at]! >= 0xc0;
   }
 
   /** The case of a relative branch whose target lies in another page. */
   get crossCase(): number {
-    return this.row.cases[variantIndex(this.size, this.#kind, 1)]!;
+    return this.row.cases[variantIndex(this.size, this.#kind, BRANCH.cross)]!;
   }
 
   #segmented(): void {
@@ -246,12 +292,8 @@ export class Decoder {
       return;
     }
     const used = segment >= 0 ? segment : this.#defaultSegment;
-    const plain = used < SEG.fs && this.#mode & MODE.flat;
-    if (addressSize === 32 && plain) return;
-    if (addressSize === 32 && this.index === ZERO) {
-      this.index = slotOfSegment(used);
-      this.scale = 0;
-    } else this.#addressRecord(slotOfSegment(used));
+    if (addressSize === 32 && this.#mode & MODE.flat && isPlain(used)) return;
+    this.#addressRecord(slotOfSegment(used));
   }
 
   #addressRecord(segmentSlot: number): void {
@@ -299,8 +341,13 @@ export class Decoder {
         this.relative = operand.type === "b" ? (this.#u8() << 24) >> 24 : bits === 16 ? this.#s16() : this.#s32();
         return NOT_A_FIELD;
       case "A":
-        this.disp = this.size === 16 ? this.#u16() : this.#s32();
-        this.imm = this.#u16();
+        if (operand.type === "w") {
+          this.disp = this.#u16();
+          this.imm = this.#u8();
+        } else {
+          this.disp = this.size === 16 ? this.#u16() : this.#s32();
+          this.imm = this.#u16();
+        }
         this.hasImmediate = true;
         return NOT_A_FIELD;
       case "O":
@@ -364,7 +411,9 @@ export class Decoder {
       }
       base = sib & 7;
     }
-    this.#defaultSegment = base === 4 || (base === 5 && mod !== 0) ? SEG.ss : SEG.ds;
+    // R12 and R13 are no stack pointers.
+    const isStack = (base === 4 || (base === 5 && mod !== 0)) && !(this.rex & 1);
+    this.#defaultSegment = isStack ? SEG.ss : SEG.ds;
     if (base === 5 && mod === 0) {
       this.disp = this.#s32();
       if (rm === 5 && this.#long) {
@@ -403,6 +452,9 @@ export class Decoder {
     return this.#u16() | (this.#u16() << 16);
   }
 }
+
+/** A segment that needs no check, and has no base, in flat code: ES, SS and DS; CS may not be written. */
+const isPlain = (segment: number): boolean => segment < SEG.fs && segment !== SEG.cs;
 
 const NOT_A_FIELD = -1;
 const MEMORY = -2;

@@ -39,7 +39,7 @@ function memoryText(d: Decoder, code: OperandCode, size: Size): string {
   } else if (d.disp !== 0) text += d.disp < 0 ? hex(d.disp) : `+${hex(d.disp)}`;
   const segment = d.segment >= 0 ? `${SEGMENTS[d.segment]}:` : "";
   // An operand without a type is an address, not an access (LEA).
-  const pointer = "pt".includes(code.type) ? "" : `${POINTERS[size]} `;
+  const pointer = "pta".includes(code.type) ? "" : `${POINTERS[size]} `;
   return `${pointer}${segment}[${text}]`;
 }
 
@@ -65,6 +65,7 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
     case "J":
       return hex(BigInt.asUintN(d.size, rip + BigInt(d.length + d.relative)));
     case "A":
+      if (code.type === "w") return `${hex(d.disp)},${hex(d.imm)}`;
       return `${hex(d.imm)}:${hex(d.disp >>> 0)}`;
     case "implied":
       return registerName(code.register * 8, size);

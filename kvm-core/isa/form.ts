@@ -82,10 +82,12 @@ export function parseForm(text: string): Form {
   if (bytes.length === 0 || bytes.length > 2) fail("one opcode byte, or one and a ModRM byte");
   const exact = bytes[1] ?? -1;
   if (exact >= 0) modrm = true;
-  const encoded = operands.filter(({ method }) => "IJA".includes(method));
+  const encoded = operands.flatMap(({ method, text: code }) =>
+    code === "Aw" ? ["Iw", "Ib"] : "IJA".includes(method) ? [code] : [],
+  );
   if (encoded.length !== immediates.length) fail("immediates and operands differ in number");
   immediates.forEach((token, i) => {
-    if (!IMMEDIATES[token]!.split(" ").includes(encoded[i]!.text)) fail(`${token} is not ${encoded[i]!.text}`);
+    if (!IMMEDIATES[token]!.split(" ").includes(encoded[i]!)) fail(`${token} is not ${encoded[i]}`);
   });
   const needsModrm = operands.some(({ method }) => "EMRGSCD".includes(method));
   if (needsModrm && !modrm) fail("an operand is in ModRM, but there is no /r or /digit");

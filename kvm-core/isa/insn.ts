@@ -15,10 +15,12 @@ export interface Description {
   readonly lock?: true | "always";
   /** Which repeat prefixes mean something. */
   readonly repeat?: "rep" | "repe-repne";
-  /** Uses the stack implicitly: the form depends on the stack size. */
+  /** Uses the stack through the Emitter: the form depends on the stack size, and on whether the segment needs checks. */
   readonly stack?: true;
-  /** Uses string operands: the form depends on the address size. */
+  /** Uses string operands: the form depends on the address size, and on whether the segments need checks. */
   readonly string?: true;
+  /** Counts in rCX: the form depends on the address size. */
+  readonly counts?: true;
   /** Never falls through to the next instruction. */
   readonly ends?: true;
   /** The memory operand is an address only: no segment, no access (LEA, NOP Ev). */
@@ -40,6 +42,7 @@ const ABSENT = {
   repeat: undefined,
   stack: undefined,
   string: undefined,
+  counts: undefined,
   ends: undefined,
   address: undefined,
   names: undefined,

@@ -8,6 +8,7 @@
 
 import type { Operand, Size } from "../emit/emitter.ts";
 import type { FormFacts } from "../emit/interp-stage.ts";
+import { type OperandAccess, probe } from "../emit/probe-stage.ts";
 import { MICRO_COUNT } from "../emit/record.ts";
 import type { Form } from "./form.ts";
 import type { Insn } from "./insn.ts";
@@ -29,19 +30,35 @@ export interface Case {
   readonly operands: readonly Operand[];
 }
 
-/** The second dimension of a variant. Forms with no memory operand, no stack and no string have `plain` only. */
-export const KIND = { plain: 0, plain32: 1, memory64: 2, memory32: 3 } as const;
-/** String forms use it for the address size. */
-export const STRING_KIND = { 64: 0, 32: 1, 16: 2 } as const;
+/**
+ * The second dimension of a variant: stack size and where the memory operand is addressed. Forms with no memory operand, no
+ * stack and no string have `plain` only. 64-bit mode has `plain` and `memory64`; flat code `plain32` and `memory32`; other
+ * code the segmented kinds where it uses the stack.
+ */
+export const KIND = {
+  plain: 0,
+  plain32: 1,
+  memory64: 2,
+  memory32: 3,
+  plain16: 4,
+  memory16: 5,
+  plainSegmented: 6,
+  memorySegmented: 7,
+} as const;
+/** String forms, and those that count in rCX, use it for the address size; string forms for the check of segments, too. */
+export const STRING_KIND = { 64: 0, 32: 1, 16: 2, segmented32: 3 } as const;
+
+/** The third dimension of relative branches: the target is in this page, in another one, or computed (Emitter, Operand). */
+export const BRANCH = { near: 0, cross: 1, computed: 2 } as const;
 
 /**
- * The third dimension: repeat prefix (0 none, 1 F3, 2 F2); for relative branches 1 if the target is in another page; for a
- * lockable form with a memory destination 1 if it is locked.
+ * The third dimension: repeat prefix (0 none, 1 F3, 2 F2); for relative branches a BRANCH; for a lockable form with a memory
+ * destination 1 if it is locked.
  */
 export function variantIndex(size: Size, kind: number, repeat: number): number {
-  return ((size === 16 ? 0 : size === 32 ? 1 : 2) * 4 + kind) * 3 + repeat;
+  return ((size === 16 ? 0 : size === 32 ? 1 : 2) * 8 + kind) * 3 + repeat;
 }
-const VARIANTS = 36;
+const VARIANTS = 72;
 
 const SIZES: readonly Size[] = [16, 32, 64];
 const PREFIX_INDEX: Readonly<Record<number, number>> = { 0: 0, 102: 1, 243: 2, 242: 3 };
@@ -59,6 +76,8 @@ export interface OpcodeMap {
   readonly modrm: Uint8Array;
   /** By micro and instruction case number. */
   readonly cases: readonly (Case | undefined)[];
+  /** What a case does with its memory operand. */
+  access(caseNumber: number): OperandAccess;
 }
 
 export function cellIndex(
@@ -79,7 +98,8 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const exact = new Map<number, number>();
   const modrm = new Uint8Array(1024);
   const cases: (Case | undefined)[] = new Array(MICRO_COUNT).fill(undefined);
-  const caseNumbers = new Map<string, number>();
+  // By instruction: "mov" is the mnemonic of several, whose forms must not meet.
+  const caseNumbers = new Map<Insn, Map<string, number>>();
   const all = insns.flatMap((insn) => insn.parsed.map((form) => ({ insn, form })));
   // A mandatory prefix is the more specific claim and overrides; a whole ModRM byte the most specific.
   const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : form.prefix !== 0 ? 1 : 0);
@@ -88,9 +108,18 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
     const row: Row = { insn, form, cases: new Uint16Array(VARIANTS) };
     const number = rows.push(row) - 1;
     claim(row, number, rows, cells, exact, modrm);
-    addCases(row, cases, caseNumbers);
+    const numbers = caseNumbers.get(insn) ?? new Map<string, number>();
+    caseNumbers.set(insn, numbers);
+    addCases(row, cases, numbers);
   }
-  return { rows, cells, exact, modrm, cases };
+  // Asked for where a segment has to be checked, so most of a guest's cases never are.
+  const accesses: OperandAccess[] = [];
+  const access = (number: number): OperandAccess => {
+    const { insn, facts, operands } = cases[number]!;
+    accesses[number] ??= probe(insn.exec, facts, operands);
+    return accesses[number];
+  };
+  return { rows, cells, exact, modrm, cases, access };
 }
 
 function claim(
@@ -137,45 +166,107 @@ function claim(
 
 const isMemory = ({ method }: OperandCode): boolean => method === "E" || method === "M" || method === "O";
 
+/** What a kind means for a form. */
+interface KindFacts {
+  readonly kind: number;
+  readonly memory: boolean;
+  /** Address size of the memory operand. */
+  readonly address: 32 | 64;
+  readonly addressSize: 16 | 32 | 64;
+  readonly stackSize: 16 | 32 | 64;
+  readonly segmented: boolean;
+  /** Of 64-bit mode, of other modes, or of any. */
+  readonly mode: "long" | "legacy" | "any";
+}
+
+const PLAIN: KindFacts = {
+  kind: KIND.plain,
+  memory: false,
+  address: 64,
+  addressSize: 64,
+  stackSize: 64,
+  segmented: false,
+  mode: "any",
+};
+
+/** The kinds that a form comes in. */
+function kindsOf({ insn, form }: Row): KindFacts[] {
+  const memory = form.operands.some(isMemory);
+  const memoryOnly = form.operands.some(({ method }) => method === "M" || method === "O");
+  if (insn.string || insn.counts) {
+    const size = (kind: number, addressSize: 16 | 32 | 64, mode: KindFacts["mode"], segmented: boolean): KindFacts => {
+      return { ...PLAIN, kind, addressSize, mode, segmented: segmented && insn.string === true };
+    };
+    const kinds = [
+      size(STRING_KIND[64], 64, "long", false),
+      size(STRING_KIND[32], 32, "any", false),
+      size(STRING_KIND[16], 16, "legacy", true),
+    ];
+    return insn.string ? [...kinds, size(STRING_KIND.segmented32, 32, "legacy", true)] : kinds;
+  }
+  const kinds: KindFacts[] = [];
+  const add = (kind: number, memoryKind: number, rest: Partial<KindFacts>): void => {
+    if (!memoryOnly) kinds.push({ ...PLAIN, ...rest, kind });
+    if (memory) kinds.push({ ...PLAIN, ...rest, kind: memoryKind, memory: true });
+  };
+  if (insn.stack) {
+    const legacy = { address: 32, mode: "legacy" } as const;
+    add(KIND.plain, KIND.memory64, { mode: "long" });
+    add(KIND.plain32, KIND.memory32, { ...legacy, stackSize: 32 });
+    add(KIND.plain16, KIND.memory16, { ...legacy, stackSize: 16, segmented: true });
+    add(KIND.plainSegmented, KIND.memorySegmented, { ...legacy, stackSize: 32, segmented: true });
+    return kinds;
+  }
+  if (!memoryOnly) kinds.push(PLAIN);
+  if (memory) {
+    kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true, mode: "long" });
+    kinds.push({ ...PLAIN, kind: KIND.memory32, memory: true, mode: "legacy", address: 32 });
+  }
+  return kinds;
+}
+
+/** Is there such a variant of the form? */
+function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindFacts, branch: number): boolean {
+  if (form.sized) {
+    if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
+    if (size === 32 && mode === "long" && form.d64) return false;
+  }
+  if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;
+  // Branches: 64-bit ones and flat 32-bit ones are linked, the others are computed.
+  if (branch < 0) return true;
+  if (size === 64) return branch !== BRANCH.computed;
+  if (size === 16 || segmented) return branch === BRANCH.computed;
+  return branch !== BRANCH.computed || stackSize === 64;
+}
+
 /** Variants with the same instruction, facts and operand forms share a case: "01 /r Ev,Gv" and "03 /r Gv,Ev" between registers. */
 function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, number>): void {
   const { insn, form } = row;
-  const memory = form.operands.some(isMemory);
-  const memoryOnly = form.operands.some(({ method }) => method === "M" || method === "O");
   const relative = form.operands.some(({ method }) => method === "J");
-  const repeats = relative ? [0, 1] : insn.repeat === undefined ? [0] : insn.repeat === "rep" ? [0, 1] : [0, 1, 2];
+  const repeats = relative ? [0, 1, 2] : insn.repeat === undefined ? [0] : insn.repeat === "rep" ? [0, 1] : [0, 1, 2];
   const lockable = insn.lock !== undefined && isMemory(form.operands[0]!);
-  const kinds: number[] = [];
-  if (insn.string) kinds.push(0, 1, 2);
-  else {
-    if (!memoryOnly) kinds.push(KIND.plain);
-    if (!memoryOnly && insn.stack) kinds.push(KIND.plain32);
-    if (memory) kinds.push(KIND.memory64, KIND.memory32);
-  }
+  const kinds = kindsOf(row);
   for (const size of form.sized ? SIZES : [32 as const]) {
     for (const kind of kinds) {
-      const isMemoryKind = !insn.string && kind >= KIND.memory64;
-      // Outside 64-bit mode there is no 64-bit operand size; in it, 32-bit addresses go through an address record.
-      if (size === 64 && kind === KIND.memory32) continue;
-      const narrow = kind === KIND.plain32 || kind === KIND.memory32;
-      for (const repeat of lockable && isMemoryKind ? [0, 1] : repeats) {
-        const locked = lockable && isMemoryKind && (repeat === 1 || insn.lock === "always");
+      for (const repeat of lockable && kind.memory ? [0, 1] : repeats) {
+        if (!exists(row, size, kind, relative ? repeat : -1)) continue;
         const facts: FormFacts = {
           size,
-          addressSize: insn.string ? (kind === 0 ? 64 : kind === 1 ? 32 : 16) : 64,
-          stackSize: insn.stack && narrow ? 32 : 64,
+          addressSize: kind.addressSize,
+          stackSize: kind.stackSize,
+          segmented: kind.segmented,
           repeat: relative || lockable || repeat === 0 ? "none" : repeat === 1 ? "rep" : "repne",
-          locked,
+          locked: lockable && kind.memory && (repeat === 1 || insn.lock === "always"),
         };
-        const operands = bind(form, size, isMemoryKind, narrow ? 32 : 64, relative && repeat === 1);
+        const operands = bind(form, size, kind, relative ? repeat : 0);
         const key = caseName(insn, facts, operands);
         let number = numbers.get(key);
         if (number === undefined) {
-          number = cases.push({ name: key, insn, facts, operands }) - 1;
+          number = cases.push({ name: `${key} of ${form.text}`, insn, facts, operands }) - 1;
           numbers.set(key, number);
         }
         // An unsized form means the same whatever the operand size is.
-        for (const s of form.sized ? [size] : SIZES) row.cases[variantIndex(s, kind, repeat)] = number;
+        for (const s of form.sized ? [size] : SIZES) row.cases[variantIndex(s, kind.kind, repeat)] = number;
       }
     }
   }
@@ -183,13 +274,14 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
 
 /** Says all that distinguishes a case from others. */
 function caseName(insn: Insn, facts: FormFacts, operands: readonly Operand[]): string {
-  const { size, addressSize, stackSize, repeat, locked } = facts;
+  const { size, addressSize, stackSize, segmented, repeat, locked } = facts;
   const parts = operands.map((operand) => Object.values(operand).join(":"));
-  return `${locked ? "lock " : ""}${insn.mnemonic} o${size} a${addressSize} s${stackSize} ${repeat} ${parts.join(",")}`;
+  const sizes = `o${size} a${addressSize} s${stackSize}${segmented ? " segmented" : ""}`;
+  return `${locked ? "lock " : ""}${insn.mnemonic} ${sizes} ${repeat} ${parts.join(",")}`;
 }
 
 /** The form's operands: the first register goes to the record's `dst`, the second to `src`. */
-function bind(form: Form, size: Size, memory: boolean, address: 32 | 64, cross: boolean): Operand[] {
+function bind(form: Form, size: Size, { memory, address }: KindFacts, branch: number): Operand[] {
   let fields = 0;
   const field = (): "dst" | "src" => {
     if (fields === 2) throw new Error(`form "${form.text}" has more than two registers`);
@@ -215,7 +307,7 @@ function bind(form: Form, size: Size, memory: boolean, address: 32 | 64, cross: 
             ? { kind: "imm", size: bits, wide: true }
             : { kind: "imm", size: bits };
         case "J":
-          return { kind: "target", size: bits, cross };
+          return { kind: "target", size, cross: branch === BRANCH.cross, computed: branch === BRANCH.computed };
         case "A":
           return { kind: "far", size: bits };
         case "implied":

@@ -2,7 +2,8 @@
  * Operand codes of the Intel manual's opcode maps: addressing method, then operand type.
  * Document: SDM volume 2D, A.2.1 and A.2.2.
  * Deviations: Z is a register in the opcode's low three bits (the manual writes it out); Ibs is the byte that is
- * sign-extended to the operand size (the manual's sIb); Mt is a pseudo-descriptor (the manual's Ms).
+ * sign-extended to the operand size (the manual's sIb); Mt is a pseudo-descriptor (the manual's Ms); Aw is a word and a
+ * byte, the two immediates of ENTER.
  * Left out: codes of vector and x87 operands; they come with their instructions.
  */
 
@@ -21,7 +22,7 @@ export type Method =
   | "I" // immediate
   | "J" // relative to the next instruction
   | "O" // absolute offset, no ModRM
-  | "A" // far pointer in the instruction
+  | "A" // far pointer in the instruction, or the immediates of ENTER
   | "X" // string source, DS:rSI
   | "Y" // string destination, ES:rDI
   | "F" // RFLAGS
@@ -30,8 +31,8 @@ export type Method =
   | "segment" // named: ES ... GS
   | "one"; // the constant 1
 
-/** b 8, w 16, d 32, q 64; v by operand size; z 16 or 32; y 32 or 64; p far pointer; t pseudo-descriptor; "": no size. */
-export type TypeCode = "b" | "w" | "d" | "q" | "v" | "z" | "y" | "p" | "t" | "";
+/** b 8, w 16, d 32, q 64; v by operand size; z 16 or 32; y 32 or 64; p far pointer; t pseudo-descriptor; a the two bounds of BOUND; "": no size. */
+export type TypeCode = "b" | "w" | "d" | "q" | "v" | "z" | "y" | "p" | "t" | "a" | "";
 
 export interface OperandCode {
   readonly text: string;
@@ -67,7 +68,7 @@ export function parseOperand(text: string): OperandCode {
     const [method, type, register] = named;
     return { text, method, type, register, signExtended: false, bits: bitsOf(type, false) };
   }
-  const match = /^([EMRGSCDZIJOAXYF])([bwdqvzypt]?)(s?)$/.exec(text);
+  const match = /^([EMRGSCDZIJOAXYF])([bwdqvzypta]?)(s?)$/.exec(text);
   if (!match) throw new Error(`no such operand code: ${text}`);
   const method = match[1] as Method;
   const type = match[2] as TypeCode;
@@ -103,5 +104,5 @@ export function operandSize(code: OperandCode, size: Size): Size {
 
 /** Does the operand's meaning depend on the operand size? */
 export function isSized(code: OperandCode): boolean {
-  return code.signExtended || "vzypt".includes(code.type || " ");
+  return code.signExtended || "vzypta".includes(code.type || " ");
 }

@@ -5,6 +5,7 @@
 import { KvmError } from "../../shared/errno.ts";
 import { type Handlers, KVM_MP_STATE } from "../../shared/ioctls.ts";
 import { getCpuid, setCpuid } from "../cpu/cpuid.ts";
+import { setGuestDebug } from "../cpu/guest-debug.ts";
 import { getMsr, getRegs, getSregs, setMsr, setRegs, setSregs } from "../cpu/regs.ts";
 import type { VcpuHandle } from "./handles.ts";
 import type { ServerSession } from "./session.ts";
@@ -59,6 +60,12 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
       if (mp_state !== KVM_MP_STATE.RUNNABLE && mp_state !== KVM_MP_STATE.HALTED)
         throw new KvmError("EINVAL", `mp_state ${mp_state}: RUNNABLE and HALTED exist without a LAPIC`);
       vcpu.mpState = mp_state;
+      return {};
+    }),
+  KVM_SET_GUEST_DEBUG: ({ handle: { vcpu } }, { control, debugreg }) =>
+    vcpu.whenIdle(() => {
+      if (!setGuestDebug(vcpu.memory, vcpu.zone, control, debugreg))
+        throw new KvmError("EINVAL", "control or debugreg: only steps, INT3 and execution breakpoints are built");
       return {};
     }),
   KVM_INTERRUPT: ({ handle: { vm, vcpu } }, { irq }) => {

@@ -94,6 +94,8 @@ class VcpuThread {
           continue;
         case EngineExit.SHUTDOWN:
           return this.#exit("KVM_EXIT_SHUTDOWN", engine);
+        case EngineExit.DEBUG:
+          return this.#exit("KVM_EXIT_DEBUG", engine, engine.debugDetail);
         default:
           return this.#exit("KVM_EXIT_INTERNAL_ERROR", engine, {
             suberror: KVM_INTERNAL_ERROR_EMULATION,

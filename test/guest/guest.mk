@@ -18,6 +18,9 @@ GUEST_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 -T $(GUE
 GUEST_RUNTIME := crt0 vectors boot console interrupts lib pci
 GUESTS := $(GUEST_OUT)/demo64.elf $(GUEST_OUT)/demo32.elf $(GUEST_OUT)/bench64.elf
 
+# A real-mode program: loaded and started at 0000:7C00.
+GUESTS += $(GUEST_OUT)/modes.bin
+
 .PHONY: guest guest-clean
 guest: $(GUESTS)
 guest-clean:
@@ -44,5 +47,9 @@ $(GUEST_OUT)/%64.elf: $(GUEST_DIR)/guest.ld
 $(GUEST_OUT)/%32.elf: $(GUEST_DIR)/guest.ld
 	@echo "  LD  $@"
 	@$(GUEST_LD) -m elf_i386 $(GUEST_LDFLAGS) $(filter %.o,$^) -o $@
+
+$(GUEST_OUT)/modes.bin: $(GUEST_OUT)/32/modes.o
+	@echo "  LD  $@"
+	@$(GUEST_LD) -m elf_i386 -nostdlib -static -Ttext=0x7c00 --oformat binary $< -o $@
 
 -include $(wildcard $(GUEST_OUT)/*/*.d)

@@ -6,6 +6,7 @@
 
 import type { Insn } from "../insn.ts";
 import { ARITH } from "./arith.ts";
+import { BCD } from "./bcd.ts";
 import { BIT } from "./bit.ts";
 import { CONTROL } from "./control.ts";
 import { FLAGOPS } from "./flagops.ts";
@@ -13,6 +14,7 @@ import { IO } from "./io.ts";
 import { LOGIC } from "./logic.ts";
 import { MOVE } from "./move.ts";
 import { MULDIV } from "./muldiv.ts";
+import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
@@ -23,6 +25,7 @@ export const INSNS: readonly Insn[] = [
   ...LOGIC,
   ...SHIFT,
   ...MULDIV,
+  ...BCD,
   ...BIT,
   ...MOVE,
   ...STACK,
@@ -30,5 +33,6 @@ export const INSNS: readonly Insn[] = [
   ...FLAGOPS,
   ...STRING,
   ...IO,
+  ...SEGMENT,
   ...SYSTEM,
 ];

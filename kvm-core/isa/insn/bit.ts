@@ -25,7 +25,7 @@ function bitTest(mnemonic: string, digit: number, opcode: string, change?: (a: E
       const bytes = i64.shl(i64.shrs(offset, i64.const(Math.log2(size))), i64.const(Math.log2(size / 8)));
       const sum = i64.add(e.linear(dst!), bytes);
       const address = e.let(dst!.address === 32 ? i64.and(sum, i64.const(0xffff_ffffn)) : sum);
-      const operand = e.at(address, size);
+      const operand = e.at(address, size, dst!);
       const a = change ? e.modify(operand) : e.read(operand);
       if (change) e.write(operand, e.let(change(a, mask)));
       found(a);

@@ -1,7 +1,7 @@
 /**
  * Port I/O.
  * Document: SDM volume 2, IN OUT.
- * Left out: the I/O permission bitmap: with CPL above IOPL the helper names it.
+ * Left out: who may: the helpers look at IOPL and the I/O permission bitmap.
  */
 
 import type { Emitter, Operand } from "../../emit/emitter.ts";

@@ -1,11 +1,12 @@
 /**
  * Moves, extensions, addresses, exchanges, conditional moves and sets.
- * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP.
- * Left out: MOVBE, XLAT.
+ * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP XLAT.
+ * Left out: MOVBE.
  */
 
-import { CONDITIONS, condition } from "../../emit/flags.ts";
-import { i32, select } from "../../wasm/expr.ts";
+import { GPR } from "../../cpu/state.ts";
+import { CONDITIONS, condition, unsigned } from "../../emit/flags.ts";
+import { i32, i64, select } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
 const hex = (n: number): string => n.toString(16).toUpperCase();
@@ -47,6 +48,14 @@ export const MOVE: readonly Insn[] = [
       const a = e.let(e.modify(dst!));
       e.write(dst!, b);
       e.write(src!, a);
+    },
+  }),
+  insn("xlat", {
+    forms: ["D7"],
+    string: true,
+    exec(e) {
+      const offset = i64.add(e.gpr(GPR.rbx), e.gpr(GPR.rax, 8));
+      e.setGpr(GPR.rax, e.load(e.let(e.sourceAddress(unsigned(offset, e.addressSize), 1)), 8), 8);
     },
   }),
   ...CONDITIONS.map((name, cc) =>

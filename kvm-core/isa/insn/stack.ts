@@ -1,7 +1,7 @@
 /**
  * The stack.
- * Document: SDM volume 2, PUSH POP PUSHA POPA LEAVE PUSHF POPF.
- * Left out: ENTER; 16-bit stacks, which the decoder refuses by name.
+ * Document: SDM volume 2, PUSH POP PUSHA POPA ENTER LEAVE PUSHF POPF.
+ * Left out: nothing; the order in which an instruction's two faults are found is not the manual's where both would come up.
  */
 
 import { GPR } from "../../cpu/state.ts";
@@ -66,8 +66,8 @@ export const STACK: readonly Insn[] = [
       const step = e.size / 8;
       const sp = e.let(e.gpr(GPR.rsp));
       const at = (n: number) => unsigned(i64.sub(sp, i64.const(n * step)), e.stackSize);
-      for (const r of ALL) e.store(e.stackAddress(at(r + 1)), e.gpr(r), e.size);
-      e.setGpr(GPR.rsp, at(8));
+      for (const r of ALL) e.store(e.stackAddress(at(r + 1), step, "write"), e.gpr(r), e.size);
+      e.setStackPointer(at(8));
     },
   }),
   insn("popa", {
@@ -78,18 +78,23 @@ export const STACK: readonly Insn[] = [
       const step = e.size / 8;
       const sp = e.let(e.gpr(GPR.rsp));
       const at = (n: number) => unsigned(i64.add(sp, i64.const(n * step)), e.stackSize);
-      const values = ALL.map((r) => e.load(e.stackAddress(at(7 - r)), e.size));
+      const values = ALL.map((r) => e.load(e.stackAddress(at(7 - r), step, "read"), e.size));
       for (const r of ALL) if (r !== GPR.rsp) e.setGpr(r, values[r]!, e.size);
-      e.setGpr(GPR.rsp, at(8));
+      e.setStackPointer(at(8));
     },
+  }),
+  insn("enter", {
+    forms: ["C8 iw ib Aw d64"],
+    exec: (e, frame) =>
+      e.helper("enter", i64.toI32(i64.or(e.read(frame!), i64.const(e.size << 16))), i64.toI32(e.readSelector(frame!))),
   }),
   insn("leave", {
     forms: ["C9 d64"],
     stack: true,
     exec(e) {
       const frame = e.let(unsigned(e.gpr(GPR.rbp), e.stackSize));
-      const v = e.load(e.stackAddress(frame), e.size);
-      e.setGpr(GPR.rsp, unsigned(i64.add(frame, i64.const(e.size / 8)), e.stackSize));
+      const v = e.load(e.stackAddress(frame, e.size / 8, "read"), e.size);
+      e.setStackPointer(i64.add(frame, i64.const(e.size / 8)));
       e.setGpr(GPR.rbp, v, e.size);
     },
   }),
@@ -106,8 +111,8 @@ export const STACK: readonly Insn[] = [
     stack: true,
     exec(e) {
       e.setData(e.top(e.size));
-      e.release(e.size);
       e.helper("popf", i32.const(e.size));
+      e.release(e.size);
     },
   }),
 ];

@@ -5,7 +5,7 @@
  */
 
 import { GPR } from "../../cpu/state.ts";
-import type { Emitter, Size } from "../../emit/emitter.ts";
+import type { Access, Emitter, Size } from "../../emit/emitter.ts";
 import { condition, subFlags, unsigned } from "../../emit/flags.ts";
 import { type Expr, i32, i64, select } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
@@ -59,29 +59,31 @@ function string(
 }
 
 const names = (mnemonic: string): readonly [string, string, string] => [`${mnemonic}w`, `${mnemonic}d`, `${mnemonic}q`];
-const source = (e: Emitter): Expr => e.let(e.sourceAddress(e.gpr(GPR.rsi, e.addressSize)));
-const destination = (e: Emitter): Expr => e.let(e.destinationAddress(e.gpr(GPR.rdi, e.addressSize)));
+const source = (e: Emitter, size: Size): Expr => e.let(e.sourceAddress(e.gpr(GPR.rsi, e.addressSize), size / 8));
+const destination = (e: Emitter, size: Size, access: Access): Expr =>
+  e.let(e.destinationAddress(e.gpr(GPR.rdi, e.addressSize), size / 8, access));
 const port = (e: Emitter): Expr => i64.toI32(e.gpr(GPR.rdx, 16));
 /** Ports have no 64-bit accesses. */
 const portSize = (size: Size): Size => (size === 64 ? 32 : size);
 
 export const STRING: readonly Insn[] = [
   ...string("movs", ["A4 Yb,Xb", "A5 Yv,Xv"], [GPR.rsi, GPR.rdi], (e, size) => {
-    e.store(destination(e), e.load(source(e), size), size);
+    const value = e.load(source(e, size), size);
+    e.store(destination(e, size, "write"), value, size);
   }),
   ...string("stos", ["AA Yb", "AB Yv"], [GPR.rdi], (e, size) => {
-    e.store(destination(e), e.gpr(GPR.rax, size), size);
+    e.store(destination(e, size, "write"), e.gpr(GPR.rax, size), size);
   }),
   ...string("lods", ["AC Xb", "AD Xv"], [GPR.rsi], (e, size) => {
-    e.setGpr(GPR.rax, e.load(source(e), size), size);
+    e.setGpr(GPR.rax, e.load(source(e, size), size), size);
   }),
   ...string(
     "cmps",
     ["A6 Xb,Yb", "A7 Xv,Yv"],
     [GPR.rsi, GPR.rdi],
     (e, size) => {
-      const a = e.load(source(e), size);
-      const b = e.load(destination(e), size);
+      const a = e.load(source(e, size), size);
+      const b = e.load(destination(e, size, "read"), size);
       subFlags(e, e.let(i64.sub(a, b)), a, b, size);
     },
     true,
@@ -91,7 +93,7 @@ export const STRING: readonly Insn[] = [
     ["AE Yb", "AF Yv"],
     [GPR.rdi],
     (e, size) => {
-      const b = e.load(destination(e), size);
+      const b = e.load(destination(e, size, "read"), size);
       const a = e.let(e.gpr(GPR.rax, size));
       subFlags(e, e.let(i64.sub(a, b)), a, b, size);
     },
@@ -99,7 +101,8 @@ export const STRING: readonly Insn[] = [
   ),
   ...string("ins", ["6C Yb", "6D Yz"], [GPR.rdi], (e, element) => {
     const size = portSize(element);
-    const address = destination(e);
+    e.helper("ioPermission", port(e), i32.const(size / 8));
+    const address = destination(e, size, "write");
     // Law 1: a port is read only once the memory is known to take the value.
     e.prepare(address, size);
     e.helper("in", port(e), i32.const(size / 8));
@@ -107,7 +110,8 @@ export const STRING: readonly Insn[] = [
   }),
   ...string("outs", ["6E Xb", "6F Xz"], [GPR.rsi], (e, element) => {
     const size = portSize(element);
-    e.setData(e.load(source(e), size));
+    e.helper("ioPermission", port(e), i32.const(size / 8));
+    e.setData(e.load(source(e, size), size));
     e.helper("out", port(e), i32.const(size / 8));
   }),
 ];

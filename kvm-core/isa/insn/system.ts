@@ -1,34 +1,12 @@
 /**
  * System instructions: one helper each.
- * Document: SDM volume 2, CPUID RDTSC RDMSR WRMSR HLT LGDT LIDT SGDT SIDT MOV CR/DR/Sreg INVLPG INVPCID SWAPGS CLTS WBINVD, fences.
+ * Document: SDM volume 2, CPUID RDTSC RDMSR WRMSR HLT MOV CR/DR SMSW LMSW INVLPG INVPCID SWAPGS CLTS WBINVD, fences.
  * Left out: what unbuilt.ts names. LFENCE and SFENCE do nothing: loads and stores are done in program order.
  */
 
 import { unsigned } from "../../emit/flags.ts";
-import { i32, i64 } from "../../wasm/expr.ts";
+import { i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
-
-/** Bytes of a pseudo-descriptor where segments have limits; in 64-bit mode, which has none, it takes ten. */
-const PSEUDO_DESCRIPTOR = 6;
-
-/** GDTR is table 0, IDTR table 1. */
-const store = (mnemonic: string, digit: number, table: number): Insn =>
-  insn(mnemonic, {
-    forms: [`0F 01 /${digit} Mt f64`],
-    exec(e, memory) {
-      e.setData(e.linear(memory!, "write", PSEUDO_DESCRIPTOR));
-      e.helper("table", i32.const(table));
-    },
-  });
-
-const load = (mnemonic: string, digit: number, table: number): Insn =>
-  insn(mnemonic, {
-    forms: [`0F 01 /${digit} Mt f64`],
-    exec(e, memory) {
-      e.setData(e.linear(memory!, "read", PSEUDO_DESCRIPTOR));
-      e.helper("loadTable", i32.const(table), i32.const(e.size));
-    },
-  });
 
 export const SYSTEM: readonly Insn[] = [
   insn("cpuid", { forms: ["0F A2"], exec: (e) => e.helper("cpuid") }),
@@ -43,10 +21,6 @@ export const SYSTEM: readonly Insn[] = [
     },
   }),
   insn("hlt", { forms: ["F4"], ends: true, exec: (e) => e.helper("hlt") }),
-  store("sgdt", 0, 0),
-  store("sidt", 1, 1),
-  load("lgdt", 2, 0),
-  load("lidt", 3, 1),
   insn("invlpg", {
     forms: ["0F 01 /7 M"],
     ends: true,
@@ -100,19 +74,18 @@ export const SYSTEM: readonly Insn[] = [
       e.helper("writeDr", i64.toI32(e.read(register!)));
     },
   }),
-  insn("mov", {
-    forms: ["8C /r Rv,Sw", "8C /r Mw,Sw"],
-    exec(e, dst, segment) {
-      e.helper("readSreg", i64.toI32(e.read(segment!)));
+  insn("smsw", {
+    forms: ["0F 01 /4 Rv", "0F 01 /4 Mw"],
+    exec(e, dst) {
+      e.helper("smsw");
       e.write(dst!, e.data());
     },
   }),
-  insn("mov", {
-    forms: ["8E /r Sw,Ew"],
+  insn("lmsw", {
+    forms: ["0F 01 /6 Ew"],
     ends: true,
-    exec(e, segment, src) {
-      const selector = e.let(i64.toI32(e.read(src!)));
-      e.helper("writeSreg", i64.toI32(e.read(segment!)), selector);
+    exec(e, src) {
+      e.helper("lmsw", i64.toI32(e.read(src!)));
       e.jumpTo(e.nextRip());
     },
   }),

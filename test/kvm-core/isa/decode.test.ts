@@ -10,12 +10,16 @@ import { opcodeMap } from "../../../kvm-core/engine/interpreter.ts";
 import { Decoded, Decoder } from "../../../kvm-core/isa/decode.ts";
 import { disassemble } from "../../../kvm-core/isa/disasm.ts";
 
-const MODES = { 32: MODE.code32 | MODE.stack32 | MODE.flat, 64: MODE.code64 | MODE.stack32 | MODE.flat } as const;
+const MODES = {
+  16: MODE.code16,
+  32: MODE.code32 | MODE.stack32 | MODE.flat,
+  64: MODE.code64 | MODE.stack32 | MODE.flat,
+} as const;
 const decoder = new Decoder(opcodeMap());
 const parse = (hex: string): Uint8Array => new Uint8Array(hex.split(" ").map((byte) => Number.parseInt(byte, 16)));
 
 /** mode, bytes, text at RIP 0x1000. */
-const ROWS: readonly (readonly [mode: 32 | 64, bytes: string, text: string])[] = [
+const ROWS: readonly (readonly [mode: 16 | 32 | 64, bytes: string, text: string])[] = [
   [32, "01 d8", "add eax,ebx"],
   [32, "66 01 d8", "add ax,bx"],
   [32, "00 e3", "add bl,ah"],
@@ -38,6 +42,30 @@ const ROWS: readonly (readonly [mode: 32 | 64, bytes: string, text: string])[] =
   [32, "0f 01 15 00 20 00 00", "lgdt [0x2000]"],
   [32, "f3 a4", "rep movsb"],
   [32, "cf", "iretd"],
+  [32, "62 05 00 10 00 00", "bound eax,[0x1000]"],
+  [32, "c8 34 12 05", "enter 0x1234,0x5"],
+  [32, "66 eb 02", "jmp 0x1005"],
+  [32, "66 e9 fc 0f", "jmp 0x2000"],
+  [16, "01 d8", "add ax,bx"],
+  [16, "66 01 d8", "add eax,ebx"],
+  [16, "8b 40 10", "mov ax,word [bx+si+0x10]"],
+  [16, "8a 0e 34 12", "mov cl,byte [0x1234]"],
+  [16, "67 8b 04 8d 00 10 00 00", "mov ax,word [ecx*4+0x1000]"],
+  [16, "26 a1 34 12", "mov ax,word es:[0x1234]"],
+  [16, "67 66 a1 78 56 34 12", "mov eax,dword [0x12345678]"],
+  [16, "e8 fd 0f", "call 0x2000"],
+  [16, "66 e8 fa ff ff ff", "call 0x1000"],
+  [16, "75 fe", "jne 0x1000"],
+  [16, "0f 85 fc 0f", "jne 0x2000"],
+  [16, "e2 fe", "loop 0x1000"],
+  [16, "ea 00 7c 00 f0", "ljmp 0xf000:0x7c00"],
+  [16, "66 ea 00 7c 00 00 08 00", "ljmp 0x8:0x7c00"],
+  [16, "68 34 12", "push 0x1234"],
+  [16, "c8 10 00 00", "enter 0x10,0x0"],
+  [16, "d4 0a", "aam 0xa"],
+  [16, "d7", "xlat"],
+  [16, "c4 07", "les ax,[bx]"],
+  [16, "cf", "iretw"],
   [64, "48 01 d8", "add rax,rbx"],
   [64, "40 00 e3", "add bl,spl"],
   [64, "45 31 c9", "xor r9d,r9d"],
@@ -85,6 +113,10 @@ describe("decoder", () => {
 
   it.each([
     [64, "06"],
+    [64, "c5 f8 77"],
+    [64, "62 f1 7c 48 58 c0"],
+    [32, "c5 f8 77"],
+    [16, "c4 e2 78 f7 c0"],
     [64, "27"],
     [64, "ea 00 10 00 00 08 00"],
     [32, "0f 04"],

@@ -1,0 +1,29 @@
+/**
+ * RFLAGS as POPF and IRET set them: which bits they may change, and what follows from AC.
+ * Document: SDM volume 2, POPF/POPFD/POPFQ and IRET/IRETD/IRETQ.
+ * Left out: VM, which only a return to virtual-8086 mode sets; virtual-8086 mode extensions.
+ */
+
+import { CR0, updateMode } from "./control.ts";
+import { ARITHMETIC, RFLAGS, readFlags, writeFlags } from "./flags.ts";
+import { CPU } from "./state.ts";
+import type { VcpuState } from "./vcpu-state.ts";
+
+/** Sets RFLAGS bits that POPF and IRET may change at this privilege level. */
+export function popFlags(state: VcpuState, value: number, width: number, fromIret: boolean): void {
+  const old = readFlags(state.u32, state.zone);
+  const cpl = state.get(CPU.cpl);
+  const isVirtual = (old & RFLAGS.VM) !== 0;
+  let writable: number = ARITHMETIC | RFLAGS.TF | RFLAGS.DF | RFLAGS.NT | RFLAGS.AC | RFLAGS.ID;
+  if (fromIret) writable |= RFLAGS.RF;
+  if (fromIret && cpl === 0 && state.get(CPU.cr0) & CR0.PE) writable |= RFLAGS.VIF | RFLAGS.VIP;
+  if (cpl <= (old & RFLAGS.IOPL) >>> 12) writable |= RFLAGS.IF;
+  if (cpl === 0) writable |= RFLAGS.IOPL;
+  if (width === 16) writable &= 0xffff;
+  let result: number = (old & ~writable) | (value & writable);
+  if (!fromIret) result &= ~RFLAGS.RF;
+  if (!fromIret && width !== 16 && !isVirtual) result &= ~(RFLAGS.VIF | RFLAGS.VIP);
+  writeFlags(state.u32, state.zone, result);
+  // SMAP: AC decides which TLBs serve.
+  if ((old ^ result) & RFLAGS.AC) updateMode(state.u32, state.zone);
+}

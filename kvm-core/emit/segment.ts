@@ -1,0 +1,106 @@
+/**
+ * Segments as generated code sees them: the check of an offset against its bounds, the address record, canonical addresses.
+ * Document: SDM volume 3, 5.3 (limit checking); volume 1, 3.3.7.1 (canonical addresses). Rows: cpu/bounds.ts.
+ * Left out: where no check is needed: flat code and 64-bit mode choose other cases (isa/opcode-map.ts).
+ */
+
+import { BOUNDS } from "../cpu/bounds.ts";
+import { CPU, SEG } from "../cpu/state.ts";
+import type { Code } from "../wasm/code.ts";
+import { type Expr, i32, i64, select } from "../wasm/expr.ts";
+import type { Access, Size } from "./emitter.ts";
+import { unsigned } from "./flags.ts";
+import { MICRO, RECORD } from "./record.ts";
+
+const SS = 12;
+const GP = 13;
+
+/** What a check needs of the stage that makes it. */
+export interface CheckStage {
+  readonly code: Code;
+  readonly cpu: Expr;
+  /** Address of the instruction's record. */
+  readonly ip: Expr;
+  /** Raises an exception with error code 0 and ends the instruction. */
+  raise(vector: Expr): void;
+}
+
+/** Of the slot at `slot` (its offset in the state): the row for the access is at this address + CPU.bounds. */
+function rowOfSlot(cpu: Expr, slot: Expr): Expr {
+  const factor = Math.log2(BOUNDS.perSegment / 8);
+  return i32.add(cpu, i32.shl(i32.sub(slot, i32.const(CPU.segBase)), i32.const(factor)));
+}
+
+const SS_SLOT = CPU.segBase + SEG.ss * 8;
+const vectorOfSlot = (slot: Expr): Expr => select(i32.eq(slot, i32.const(SS_SLOT)), i32.const(SS), i32.const(GP));
+
+/** Raises unless `offset` and the `last` bytes behind it lie in the row at `row` + CPU.bounds + `extra`. */
+function checkRow(stage: CheckStage, offset: Expr, last: Expr, row: Expr, extra: number, vector: Expr): void {
+  const low = i64.load(row, CPU.bounds + BOUNDS.low + extra);
+  const high = i64.load(row, CPU.bounds + BOUNDS.high + extra);
+  stage.code.if(i32.or(i64.ltu(offset, low), i64.gtu(i64.add(offset, last), high)), () => stage.raise(vector));
+}
+
+const extraOf = (access: Access): number => (access === "read" ? 0 : BOUNDS.write);
+
+/** Linear address of `offset` in the segment whose base is in the slot at `slot`, outside 64-bit mode. */
+export function segmentAddress(stage: CheckStage, offset: Expr, slot: Expr, bytes: number, access: Access): Expr {
+  const { code, cpu } = stage;
+  const o = code.let(offset);
+  checkRow(stage, o, i64.const(bytes - 1), rowOfSlot(cpu, slot), extraOf(access), vectorOfSlot(slot));
+  return unsigned(i64.add(o, i64.load(i32.add(cpu, slot))), 32);
+}
+
+/** Linear address of `offset` in the stack segment, outside 64-bit mode. */
+export function stackSegmentAddress(stage: CheckStage, offset: Expr, bytes: number, access: Access): Expr {
+  const { code, cpu } = stage;
+  const o = code.let(offset);
+  const row = SEG.ss * BOUNDS.perSegment + extraOf(access);
+  checkRow(stage, o, i64.const(bytes - 1), cpu, row, i32.const(SS));
+  return unsigned(i64.add(o, i64.load(cpu, SS_SLOT)), 32);
+}
+
+/**
+ * A linear address that an instruction made from its memory operand's, outside 64-bit mode. If an address record went
+ * before, it knows the segment, and has checked nothing; without one the code is flat.
+ */
+export function derivedAddress(stage: CheckStage, linear: Expr, bytes: number, access: Access): Expr {
+  const { code, cpu, ip } = stage;
+  const result = code.local("i64");
+  code.set(result, unsigned(linear, 32));
+  code.if(i32.eq(i32.load8u(ip, RECORD.base), i32.const(CPU.ea)), () => {
+    const record = code.let(i32.sub(ip, i32.const(RECORD.size)));
+    const slot = code.let(i32.load8u(record, RECORD.dst));
+    const base = i64.load(i32.add(cpu, slot));
+    const narrow = i32.eq(i32.load16u(record, RECORD.case), i32.const(MICRO.ea16));
+    const mask = select(narrow, i64.const(0xffff), i64.const(0xffff_ffff));
+    const offset = code.let(i64.and(i64.sub(result, base), mask));
+    code.set(result, segmentAddress(stage, offset, slot, bytes, access));
+  });
+  return result;
+}
+
+/** The check of an address record outside 64-bit mode: bounds row and bytes are in the record. */
+export function checkRecord(stage: CheckStage, offset: Expr): void {
+  const { cpu, ip } = stage;
+  const row = i32.add(cpu, i32.shl(i32.load8u(ip, RECORD.src), i32.const(Math.log2(BOUNDS.size))));
+  const vector = vectorOfSlot(i32.load8u(ip, RECORD.dst));
+  checkRow(stage, offset, i64.load32u(ip, RECORD.imm), row, 0, vector);
+}
+
+/** #GP(0) unless a near branch with operand size `size` may go to `rip`. `when`: only if it is taken. */
+export function checkTarget(stage: CheckStage, size: Size, rip: Expr, when?: Expr): void {
+  const to = stage.code.let(rip);
+  const wrong = size === 64 ? notCanonical(to) : beyondCode(stage.cpu, to);
+  stage.code.if(when ? i32.and(when, wrong) : wrong, () => stage.raise(i32.const(GP)));
+}
+
+/** i32, not 0: bits 63..48 of the address are not all equal to bit 47. */
+export function notCanonical(address: Expr): Expr {
+  return i64.ne(i64.shrs(i64.shl(address, i64.const(16)), i64.const(16)), address);
+}
+
+/** i32, not 0: outside 64-bit mode, the offset lies beyond the limit of CS. */
+function beyondCode(cpu: Expr, offset: Expr): Expr {
+  return i64.gtu(offset, i64.load32u(cpu, CPU.limit + SEG.cs * 4));
+}

@@ -1,0 +1,54 @@
+/**
+ * The stack as both stages use it: pushes, pops, and accesses whose address is not canonical.
+ * Document: SDM volume 1, 6.2 (stacks); volume 3, 6.15, interrupt 12 (#SS for a stack address that is not canonical).
+ * Left out: the check of the stack segment: segment.ts, by way of stackAddress().
+ */
+
+import { CPU, GPR } from "../cpu/state.ts";
+import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import type { Emitter, Size } from "./emitter.ts";
+import { unsigned } from "./flags.ts";
+import type { AccessStage } from "./memory-access.ts";
+import { type CheckStage, notCanonical } from "./segment.ts";
+
+const SS = 12;
+
+type Stack = Pick<
+  Emitter,
+  "let" | "gpr" | "setGpr" | "load" | "store" | "stackSize" | "stackAddress" | "setStackPointer"
+>;
+
+export function push(e: Stack, value: Expr, size: Size): void {
+  const v = e.let(value);
+  const sp = e.let(unsigned(i64.sub(e.gpr(GPR.rsp), i64.const(size / 8)), e.stackSize));
+  e.store(e.stackAddress(sp, size / 8, "write"), v, size);
+  e.setStackPointer(sp);
+}
+
+export function top(e: Stack, size: Size): Expr {
+  return e.load(e.stackAddress(unsigned(e.gpr(GPR.rsp), e.stackSize), size / 8, "read"), size);
+}
+
+export function release(e: Stack, size: Size, extra?: Expr): void {
+  const moved = i64.add(e.gpr(GPR.rsp), i64.const(size / 8));
+  e.setStackPointer(extra ? i64.add(moved, extra) : moved);
+}
+
+/** SP, ESP or RSP; of a 16-bit stack the upper half of ESP stays. */
+export function setStackPointer(e: Stack, value: Expr): void {
+  if (e.stackSize === 16) e.setGpr(GPR.rsp, value, 16);
+  else e.setGpr(GPR.rsp, unsigned(value, e.stackSize));
+}
+
+/** An access of 64-bit code's to its stack: when it misses the TLB it looks whether its address is canonical. */
+export function stackAccess(access: AccessStage, check: CheckStage, size: Size): AccessStage {
+  return {
+    ...access,
+    call: (func, args, result) => {
+      const address = i64.load(access.cpu, CPU.address);
+      const last = i64.add(address, i64.const(size / 8 - 1));
+      check.code.if(i32.or(notCanonical(address), notCanonical(last)), () => check.raise(i32.const(SS)));
+      access.call(func, args, result);
+    },
+  };
+}

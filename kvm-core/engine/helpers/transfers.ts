@@ -1,0 +1,52 @@
+/**
+ * Helpers of transfers of control: far JMP, CALL and RET, IRET, software interrupts.
+ * Document: SDM volume 2, the instructions of the names.
+ * Left out: how a transfer is done: engine/far/ and cpu/interrupt-gate.ts.
+ */
+
+import { VECTOR } from "../../cpu/fault.ts";
+import { CPU } from "../../cpu/state.ts";
+import { type Helper, type HelperContext, RESUME } from "./context.ts";
+
+export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJump" | "farCall" | "farRet", Helper> {
+  const { machine: m } = c;
+  const { state, far } = m;
+
+  return {
+    /** INT n with `sensitive`, which virtual-8086 code needs IOPL 3 for; INT3 and INTO without. */
+    int(ip, vector, sensitive) {
+      if (sensitive !== 0 && c.isVirtual && c.iopl < 3) return c.fault(ip, VECTOR.GP);
+      m.current = ip;
+      if (vector === VECTOR.BP && sensitive === 0 && m.debug.takesInt3) {
+        m.sync(ip);
+        m.debug.leave(VECTOR.BP, 0);
+        return RESUME;
+      }
+      // The return address is behind the instruction; a fault on the way there is reported at it.
+      m.syncNext(ip);
+      m.deliver(vector, 0, "software", state.u32[(ip + 4) >>> 2]! >>> 24);
+      return RESUME;
+    },
+
+    iret(ip, size) {
+      return c.transfer(ip, () => {
+        if (!m.returns.interruptReturn(size)) return false;
+        m.step.flagsLoaded = true;
+        return true;
+      });
+    },
+
+    farJump(ip, selector) {
+      const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
+      return c.transfer(ip, () => far.transfer(selector & 0xffff, lo, hi, 0));
+    },
+
+    farCall(ip, selector, size) {
+      const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
+      m.syncNext(ip);
+      return c.transfer(ip, () => far.transfer(selector & 0xffff, lo, hi, size));
+    },
+
+    farRet: (ip, size, extra) => c.transfer(ip, () => m.returns.farReturn(size, extra)),
+  };
+}
