@@ -173,7 +173,7 @@ export class TranslateStage implements Emitter {
       case "index":
         return i64.const(operand.field === "dst" ? dst : src);
       case "far":
-        return i64.const(disp >>> 0);
+        return i64.const(BigInt(disp >>> 0));
       case "target":
         throw new Error("a branch target is not read");
     }
@@ -209,7 +209,7 @@ export class TranslateStage implements Emitter {
   }
 
   readSelector(_operand: Operand): Expr {
-    return i64.const(this.#insn.imm >>> 0);
+    return i64.const(BigInt(this.#insn.imm >>> 0));
   }
 
   offset(operand: Operand): Expr {

@@ -92,6 +92,7 @@ export abstract class Machine implements Engine {
     this.environment = { memory, functions: this.table, ...imports };
     const instance = new WebAssembly.Instance(module, { e: this.environment });
     this.clearJumpCache();
+    this.state.set(CPU.resumeRecord, 0); // the zone may have served another engine
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
   }
 
