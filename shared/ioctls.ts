@@ -334,7 +334,7 @@ export const IOCTLS = {
   },
   /** Ends the KVM_RUN under way, or the next one, with KVM_EXIT_INTR and EINTR; Linux uses a signal. */
   SPLITVM_KICK: { nr: 0x120, on: "vcpu", needs: "owner", arg: {}, ret: {} },
-  /** Which engine runs the vCPU: "interp" or "patch". */
+  /** Which engine runs the vCPU: "interp", "patch" or "wasm". */
   SPLITVM_SET_ENGINE: { nr: 0x121, on: "vcpu", needs: "owner", arg: { engine: "string" }, ret: {} },
   /** Bit 0: in_asm. The lines come as notices. */
   SPLITVM_SET_TRACE: { nr: 0x122, on: "vcpu", needs: "owner", arg: { mask: "u32" }, ret: {} },

@@ -69,8 +69,6 @@ export interface Instruction {
   readonly wide: bigint;
 }
 
-const ZERO = i64.const(0);
-
 export class TranslateStage implements Emitter {
   readonly #frame: BlockFrame;
   readonly #code: Code;
@@ -190,7 +188,7 @@ export class TranslateStage implements Emitter {
       case "index":
         return i64.const(operand.field === "dst" ? dst : src);
       case "far":
-        return i64.const(disp >>> 0);
+        return i64.const(BigInt(disp >>> 0));
       case "target":
         throw new Error("a branch target is not read");
     }
@@ -226,18 +224,12 @@ export class TranslateStage implements Emitter {
   }
 
   readSelector(_operand: Operand): Expr {
-    return i64.const(this.#insn.imm >>> 0);
+    return i64.const(BigInt(this.#insn.imm >>> 0));
   }
 
   offset(operand: Operand): Expr {
     if (operand.kind !== "mem") throw new Error("only a memory operand has an offset");
-    const { base, index, scale, disp } = this.#insn;
-    let sum = this.#slot(base);
-    if (index !== CPU.zero) {
-      const scaled = i64.shl(this.#slot(index), i64.const(scale));
-      sum = base === CPU.zero ? scaled : i64.add(sum, scaled);
-    }
-    sum = i64.add(sum, i64.const(disp));
+    const sum = offsetOf(this.#words, this.#insn);
     return operand.address === 64 ? sum : unsigned(sum, 32);
   }
 
@@ -438,10 +430,6 @@ export class TranslateStage implements Emitter {
     return this.#head;
   }
 
-  #slot(slot: number): Expr {
-    return slot === CPU.zero ? ZERO : this.#words.read(slot);
-  }
-
   /** A register by its slot's offset, which for AH, CH, DH and BH is that of the word's second byte. */
   #readSlot(slot: number, size: Size): Expr {
     const word = this.#words.read(slot & ~7);
@@ -463,7 +451,7 @@ export class TranslateStage implements Emitter {
 
   #stringAddress(offset: Expr, slot: number, bytes: number, access: Access): Expr {
     if (this.#facts.segmented) return segmentAddress(this.#check, offset, i32.const(slot), bytes, access);
-    return slot === CPU.zero ? offset : i64.add(offset, this.#slot(slot));
+    return slot === CPU.zero ? offset : i64.add(offset, slotOf(this.#words, slot));
   }
 
   /** The access to `linear`; one to the stack looks whether the address is canonical before it is found not to be. */
@@ -477,12 +465,23 @@ export class TranslateStage implements Emitter {
   }
 }
 
+/** The word at a slot, which may be the one that is always 0. */
+function slotOf(words: StateWords, slot: number): Expr {
+  return slot === CPU.zero ? i64.const(0) : words.read(slot);
+}
+
+/** base + index << scale + disp. */
+function offsetOf(words: StateWords, { base, index, scale, disp }: Instruction): Expr {
+  const displacement = i64.const(disp);
+  if (index === CPU.zero) return base === CPU.zero ? displacement : i64.add(words.read(base), displacement);
+  const scaled = i64.shl(words.read(index), i64.const(scale));
+  return i64.add(base === CPU.zero ? scaled : i64.add(words.read(base), scaled), displacement);
+}
+
 /** An address record of 64-bit mode: CPU.ea gets the linear address for the record that follows. */
 export function translateAddress({ words }: BlockFrame, micro: number, insn: Instruction): void {
-  const { base, index, scale, disp, dst, wide } = insn;
   words.begin();
-  const word = (slot: number): Expr => (slot === CPU.zero ? ZERO : words.read(slot));
-  const sum = i64.add(i64.add(word(base), i64.shl(word(index), i64.const(scale))), i64.const(disp));
-  const offset = micro === MICRO.eaWide ? i64.const(wide) : micro === MICRO.ea32long ? unsigned(sum, 32) : sum;
-  words.write(CPU.ea, i64.add(offset, word(dst)));
+  const sum = micro === MICRO.eaWide ? i64.const(insn.wide) : offsetOf(words, insn);
+  const offset = micro === MICRO.ea32long ? unsigned(sum, 32) : sum;
+  words.write(CPU.ea, i64.add(offset, slotOf(words, insn.dst)));
 }

@@ -125,6 +125,7 @@ export abstract class Machine implements Engine {
     this.memory.tlb.flush();
     // The zone may have served another engine, whose records these are.
     this.forgetJumps();
+    this.state.set(CPU.resumeRecord, 0);
   }
 
   // --- what the engines differ in

@@ -33,7 +33,9 @@ class VcpuThread {
   readonly #lines: Lines;
   readonly #stats: ExitStats;
   readonly #exits: ExitPath;
-  readonly #engines = new Map<EngineName, Engine>();
+  /** The engine that KVM_RUN began with. Engines share the vCPU's zone, so there is only one at a time. */
+  #engine: Engine | undefined;
+  #engineName: EngineName | undefined;
 
   constructor(start: ThreadStart) {
     this.#start = start;
@@ -65,7 +67,7 @@ class VcpuThread {
 
   /** One KVM_RUN. */
   #run(): FromThread {
-    const engine = this.#engine();
+    const engine = this.#chosenEngine();
     this.#exits.engine = engine;
     if (this.#control("immediateExit") !== 0) return { kind: "interrupted" };
     for (;;) {
@@ -133,7 +135,7 @@ class VcpuThread {
     const waits = this.#hasIrqchip()
       ? this.#start.vcpu === 0 && this.#pic.intr
       : this.#control("injected") !== 0 || this.#control("requestWindow") !== 0;
-    this.#engine().interruptWindow(waits);
+    this.#engine?.interruptWindow(waits);
   }
 
   /** HLT: sleeps on the KICK word until something changes; the caller then looks at everything once more. */
@@ -165,14 +167,13 @@ class VcpuThread {
     return { kind: "exit", result, pending: false };
   }
 
-  #engine(): Engine {
+  #chosenEngine(): Engine {
     const name = ENGINES[this.#control("engine")]!;
-    let engine = this.#engines.get(name);
-    if (!engine) {
-      engine = createEngine(name, this.#start.module, this.#start.memory, this.#zone, this.#exits);
-      this.#engines.set(name, engine);
+    if (this.#engine === undefined || name !== this.#engineName) {
+      this.#engine = createEngine(name, this.#start.module, this.#start.memory, this.#zone, this.#exits);
+      this.#engineName = name;
     }
-    return engine;
+    return this.#engine;
   }
 
   #hasIrqchip(): boolean {

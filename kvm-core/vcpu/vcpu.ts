@@ -181,7 +181,7 @@ export class Vcpu {
 
   set engine(name: string) {
     const number = ENGINES.indexOf(name as EngineName);
-    if (number < 0) throw new KvmError("EINVAL", `engine "${name}" is not built; there are ${ENGINES.join(" and ")}`);
+    if (number < 0) throw new KvmError("EINVAL", `engine "${name}" is not built; there are ${ENGINES.join(", ")}`);
     this.#set("engine", number);
   }
 

@@ -11,7 +11,7 @@ import { type OptionSection, type ParseRules, parseOptions } from "./option-tabl
 import { parseSize } from "./size.ts";
 import { UsageError, unknownWord } from "./usage-error.ts";
 
-export type Accel = "interp" | "patch";
+export type Accel = "interp" | "patch" | "wasm";
 export type TraceItem = "exits" | "in_asm";
 export type ExitMode = "page" | "message";
 
@@ -65,10 +65,12 @@ interface Draft {
 
 const ACCELS: Readonly<Record<Accel, string>> = {
   patch: "scan each block once into records, then run those",
+  wasm: "as patch, with hot code translated to WebAssembly; also named tcg",
   interp: "fetch, decode and execute every time; the reference, slow",
 };
-/** Names that QEMU's users and our later selves know. */
-const ACCELS_TO_COME = ["wasm", "tcg", "kvm"];
+/** Names that QEMU's users and scripts know. */
+const ACCEL_NAMES: ReadonlyMap<string, Accel> = new Map([["tcg", "wasm"]]);
+const ACCELS_TO_COME = ["kvm"];
 
 const TRACE_ITEMS: Readonly<Record<TraceItem, string>> = {
   exits: "every exit, by reason and device",
@@ -357,9 +359,9 @@ function parseMemory(text: string): number {
 
 function parseAccel(text: string): Accel {
   if (ACCELS_TO_COME.includes(text)) {
-    throw new UsageError(`-accel ${text} is not built yet; ${Object.keys(ACCELS).join(" and ")} are`);
+    throw new UsageError(`-accel ${text} is not built yet; ${Object.keys(ACCELS).join(", ")} are`);
   }
-  return oneOf("-accel", text, ACCELS);
+  return ACCEL_NAMES.get(text) ?? oneOf("-accel", text, ACCELS);
 }
 
 function parseTraceItem(text: string): TraceItem {

@@ -40,6 +40,8 @@ describe.each([64, 32] as const)("demo%i.elf", (bits) => {
     ["patch", "message"],
     ["interp", "page"],
     ["interp", "message"],
+    ["wasm", "page"],
+    ["wasm", "message"],
   ])("prints the same under %s in %s mode", async (accel, mode) => {
     const { stdout, stderr, status } = await boot(bits, accel, mode);
     expect(stderr).toBe("");

@@ -128,8 +128,8 @@ describe("state", () => {
   });
 
   test("SPLITVM_SET_ENGINE and SPLITVM_SET_TRACE", async () => {
-    for (const engine of ["interp", "patch"]) await client.request("SPLITVM_SET_ENGINE", vcpu, { engine });
-    for (const engine of ["wasm", "", "toString"])
+    for (const engine of ["interp", "patch", "wasm"]) await client.request("SPLITVM_SET_ENGINE", vcpu, { engine });
+    for (const engine of ["tcg", "", "toString"])
       expect(await refused("SPLITVM_SET_ENGINE", { engine })).toBe("EINVAL");
     await client.request("SPLITVM_SET_TRACE", vcpu, { mask: 1 });
     expect(await refused("SPLITVM_SET_TRACE", { mask: 2 })).toBe("EINVAL");

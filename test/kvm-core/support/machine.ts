@@ -24,7 +24,7 @@ let module: WebAssembly.Module | undefined;
 
 export type Mode = 32 | 64;
 /** Each block is translated at its first entry, into a table that is soon full; `disturbed`: and forgotten at random. */
-const EAGER: TranslationOptions = { ...DEFAULT_TRANSLATION, threshold: 1, batch: 1, slots: 64 };
+export const EAGER: TranslationOptions = { ...DEFAULT_TRANSLATION, threshold: 1, batch: 1, slots: 64 };
 const DISTURBED: TranslationOptions = { ...EAGER, disturbance: 0x2545_f491 };
 export type TestEngine = EngineName | "wasm, disturbed";
 export const ENGINES: readonly TestEngine[] = ["interp", "patch", "wasm", "wasm, disturbed"];
@@ -52,15 +52,20 @@ export class TestMachine {
   readonly mode: Mode;
 
   /** `host`: another one than the replaceable parts above. */
-  constructor(engine: TestEngine, mode: Mode, ramBytes = 16 << 20, host?: (machine: TestMachine) => EngineHost) {
+  constructor(
+    engine: TestEngine,
+    mode: Mode,
+    ramBytes = 16 << 20,
+    options: { readonly host?: (machine: TestMachine) => EngineHost; readonly translation?: TranslationOptions } = {},
+  ) {
     this.mode = mode;
     for (let page = 0; page < ramBytes >>> 12; page++) this.mapPage(page << 12, GUEST_RAM + (page << 12));
     resetVcpu(this.memory, this.zone, 0);
     module ??= compileInterpreter();
     const disturbed = engine === "wasm, disturbed";
-    const translation = disturbed ? DISTURBED : EAGER;
+    const translation = options.translation ?? (disturbed ? DISTURBED : EAGER);
     const name = disturbed ? "wasm" : engine;
-    this.host = host?.(this) ?? this.#host();
+    this.host = options.host?.(this) ?? this.#host();
     this.engine = createEngine(name, module, this.memory, this.zone, this.host, translation);
     this.#flat();
   }

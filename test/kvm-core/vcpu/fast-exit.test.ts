@@ -54,7 +54,7 @@ class Board {
 
   /** `generated` false: IN and OUT never come to the generated half. */
   constructor(engine: (typeof ENGINES)[number], generated = true) {
-    this.machine = new TestMachine(engine, 32, 1 << 20, ({ memory, zone }) => {
+    const hostOf = ({ memory, zone }: TestMachine): EngineHost => {
       this.exits = this.#path(memory, zone, 0);
       const { exits } = this;
       const host: EngineHost = {
@@ -71,7 +71,8 @@ class Board {
         trace: () => {},
       };
       return generated ? { ...host, ports: exits.ports } : host;
-    });
+    };
+    this.machine = new TestMachine(engine, 32, 1 << 20, { host: hostOf });
     this.exits.engine = this.machine.engine;
     this.words = new Int32Array(this.machine.memory.buffer);
     this.table = new RegionTable(this.machine.memory);

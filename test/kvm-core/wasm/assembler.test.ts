@@ -165,4 +165,47 @@ describe("modules", () => {
     expect(module.indexOf(code)).toBe(1);
     expect(() => module.import("e", "h", UNARY)).toThrow("would move the functions");
   });
+
+  it("puts functions into a table, where another module calls them", () => {
+    const table = new WebAssembly.Table({ element: "anyfunc", initial: 4 });
+    const double = (n: unknown) => (n as number) * 2;
+    const callee = new ModuleBuilder();
+    callee.importTable("e", "t", 4);
+    callee.fillTable(2);
+    for (const extra of [5, 6]) {
+      const code = callee.define("", UNARY);
+      const result = code.local("i32");
+      code.call(callee.import("e", "double", UNARY), [code.param(0)], result);
+      code.return(i32.add(result, i32.const(extra)));
+    }
+    const caller = new ModuleBuilder();
+    caller.importTable("e", "t", 0);
+    const code = caller.define("f", { params: ["i32", "i32"], results: ["i32"] });
+    const result = code.local("i32");
+    code.callIndirect(caller.type(UNARY), code.param(0), [code.param(1)], result);
+    code.return(result);
+    const [a, b] = [callee, caller].map((module) => {
+      return new WebAssembly.Instance(new WebAssembly.Module(module.encode()), { e: { t: table, double } });
+    });
+    expect(Object.keys(a!.exports)).toEqual([]);
+    const f = b!.exports["f"] as (slot: number, n: number) => number;
+    expect([f(2, 10), f(3, 10)]).toEqual([25, 26]);
+    table.set(2, null);
+    expect(() => f(2, 10)).toThrow(WebAssembly.RuntimeError);
+  });
+
+  it("inserts statements before others, with locals that no scope ends", () => {
+    const f = build(UNARY, (code) => {
+      const start = code.position;
+      let kept = code.param(0);
+      code.scope(() => {
+        kept = code.fixed("i32");
+        code.set(kept, i32.add(kept, i32.const(1)));
+      });
+      code.scope(() => code.set(code.local("i32"), i32.const(7)));
+      code.insert(start, () => code.set(kept, i32.mul(code.param(0), i32.const(100))));
+      code.return(kept);
+    });
+    expect(f(3 as never)).toBe(301);
+  });
 });

@@ -54,6 +54,8 @@ describe("run", () => {
     ["-m 3.3M", { memory: Math.ceil((3.3 * MiB) / 4096) * 4096 }],
     ["-accel interp", { accel: "interp" }],
     ["--accel patch", { accel: "patch" }],
+    ["-accel wasm", { accel: "wasm" }],
+    ["-accel tcg", { accel: "wasm" }],
     ["-nographic", { nographic: true, serial: { kind: "stdio", mux: true } }],
     ["-nographic -serial none", { serial: { kind: "none" } }],
     ["-nographic -serial stdio", { serial: { kind: "stdio", mux: true } }],
@@ -85,11 +87,9 @@ describe("run", () => {
     ["-kernel k -m 1M", "-m: at least 2M are needed"],
     ["-kernel k -m lots", "-m lots is not a size: 128M, 1.5G, ..."],
     ["-kernel k -m 64,slots=2", "-m 64,slots=2: memory hotplug (slots, maxmem) is not built yet"],
-    ["-kernel k -accel wasm", "-accel wasm is not built yet; patch and interp are"],
-    ["-kernel k -accel tcg", "-accel tcg is not built yet; patch and interp are"],
-    ["-kernel k -accel kvm", "-accel kvm is not built yet; patch and interp are"],
+    ["-kernel k -accel kvm", "-accel kvm is not built yet; patch, wasm, interp are"],
     ["-kernel k -accel inter", "-accel inter is not known; did you mean interp?"],
-    ["-kernel k -accel xyzzy", "-accel xyzzy is not known; one of: patch, interp"],
+    ["-kernel k -accel xyzzy", "-accel xyzzy is not known; one of: patch, wasm, interp"],
     ["-kernel k -serial studio", "-serial studio is not known; did you mean stdio?"],
     ["-kernel k -serial file:", "-serial file: needs a path: -serial file:PATH"],
     ["-kernel k -serial none -serial none", "-serial is given twice; one is all there is"],
@@ -205,7 +205,7 @@ describe("help", () => {
 
   test("-d help and -accel help", () => {
     expect(printed("-d help")).toMatch(/exits[\s\S]*in_asm/);
-    expect(printed("-accel help")).toMatch(/patch[\s\S]*interp/);
+    expect(printed("-accel help")).toMatch(/patch[\s\S]*wasm.*tcg[\s\S]*interp/);
   });
 
   test.each(["--version", "-version"])("%s", (line) =>
