@@ -36,6 +36,13 @@ export const VCPU_ZONES = 0x0100_0000;
 export const VCPU_ZONE_SIZE = 0x01c0_0000;
 export const VCPU_ZONE_COUNT = 8;
 
+/** The map of code pages that device servers share (shared/code-map.ts). */
+export const CODE_MAP = 0x0f00_0000;
+/** Dirty log: a bit per 4 KiB page of the guest-physical space (mmu/dirty-log.ts). */
+export const DIRTY_MAP = 0x0f10_0000;
+/** Words of mmu/code-pages.ts, private to kvm-core. */
+export const CODE_STATE = 0x0f20_0000;
+
 export const GUEST_RAM = 0x1000_0000;
 
 /** Offsets inside a vCPU's zone. */
@@ -46,19 +53,24 @@ export const ZONE = {
   kick: 0x1000,
   /** Record buffer of one instruction: the interpreter's, and the single-step buffer of `patch`. */
   buffer: 0x2000,
+  /** Overwritten code that other threads tell this vCPU of (mmu/code-pages.ts). */
+  codeQueue: 0x3000,
   /** Software TLBs: three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
   /** RIP -> record, for indirect jumps and returns. */
   jumpCache: 0x0004_0000,
   /** Hash of block heads: guest-physical address and mode -> first record. */
   blocks: 0x0010_0000,
-  /** Per guest-physical page: u32 first block whose bytes lie in it, 0 if none. */
+  /** Per guest-physical page: u32 first block whose bytes lie in it; PAGE_MARKED if none but the page is watched; else 0. */
   codePages: 0x0040_0000,
   /** The record cache. */
   records: 0x0080_0000,
   /** Per guest-physical page: u32 bitmap of the 128-byte granules that hold decoded bytes. */
   codeGranules: 0x0180_0000,
 } as const;
+
+/** In ZONE.codePages: the vCPU decodes, or has decoded, bytes of the page, and no block of it is left. */
+export const PAGE_MARKED = 1;
 
 export const JUMP_CACHE_ENTRIES = 4096;
 export const JUMP_CACHE_ENTRY_SIZE = 16;
@@ -82,6 +94,9 @@ export const TLB = {
 /** TLB classes, as multiples of TLB.classSize from ZONE.tlb. Supervisor with AC set differs once SMAP is on. */
 export const TLB_CLASS = { supervisor: 0, supervisorAc: 1, user: 2 } as const;
 export const TLB_CLASS_COUNT = 3;
+
+/** Number of guest-physical pages that the tables cover. */
+export const GPA_PAGES = 1 << 20;
 
 /** Linear address of vCPU i's zone. */
 export function vcpuZone(index: number): number {

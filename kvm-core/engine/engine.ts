@@ -4,14 +4,14 @@
  * Left out: what generated code, decoder and MMU do: machine.ts and the files beside it.
  */
 
-import type { Engine, EngineHost } from "./host.ts";
+import type { Engine, EngineHost, EngineOptions } from "./host.ts";
 import { InterpEngine } from "./interp.ts";
 import { PatchEngine } from "./patch.ts";
 
 export type EngineName = "interp" | "patch";
 
 export { resetVcpu } from "../cpu/reset.ts";
-export { type Engine, EngineExit, type EngineHost } from "./host.ts";
+export { type Engine, EngineExit, type EngineHost, type EngineOptions } from "./host.ts";
 export { compileInterpreter } from "./interpreter.ts";
 
 /** The engine for one vCPU, whose zone begins at linear address `zone`. `module` is compileInterpreter()'s. */
@@ -21,6 +21,9 @@ export function createEngine(
   memory: WebAssembly.Memory,
   zone: number,
   host: EngineHost,
+  options: EngineOptions = {},
 ): Engine {
-  return name === "interp" ? new InterpEngine(module, memory, zone, host) : new PatchEngine(module, memory, zone, host);
+  return name === "interp"
+    ? new InterpEngine(module, memory, zone, host)
+    : new PatchEngine(module, memory, zone, host, options);
 }

@@ -18,6 +18,15 @@ export interface EngineHost {
   trace(line: string): void;
 }
 
+/** What an engine may be told when it is made. */
+export interface EngineOptions {
+  /**
+   * Forget all records after so many blocks were made, though there is room. It changes nothing that a guest can see, and
+   * finds code that relies on a record for longer than it may. Without it only a full cache is forgotten.
+   */
+  readonly evictEvery?: number;
+}
+
 /** Why run() returned. */
 export const EngineExit = {
   /** `pending | kick` was non-zero at a block boundary, or the interrupt window that was asked for is open. */
@@ -42,6 +51,11 @@ export interface Engine {
   interrupt(vector: number): void;
   /** Forgets all cached translations of linear addresses: after the guest-physical page table changed. */
   flushTlb(): void;
+  /** Does what other threads asked of the vCPU (cpu/requests.ts) but for PENDING_STOP and PENDING_EXIT. run() does so first;
+   *  a halted vCPU's thread calls it itself. */
+  serve(): void;
+  /** For the host, around a wait that may last while the engine runs: leave() says that nobody has to wait for this vCPU. */
+  readonly coherence: { leave(): void; enter(): void };
   /** While a host function is called: the record of the instruction, which tells its second access from another's first. */
   readonly current: number;
   /** After INTERNAL_ERROR: e.g. "not implemented: 0f a2 cpuid at 0x1000". */

@@ -15,11 +15,13 @@ import { Decoded, Decoder } from "../isa/decode.ts";
 import { disassemble } from "../isa/disasm.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
 import { ACCESS } from "../mmu/walk.ts";
+import { Coherence } from "./coherence.ts";
 import { FarUnit } from "./far.ts";
 import { helperImports } from "./helpers.ts";
 import { type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
 import { Recorder } from "./recorder.ts";
+import { serialising } from "./serialising.ts";
 import { SystemAccess } from "./system-access.ts";
 
 /** Bit of CPU.pending that the engine sets itself, to leave after one instruction (interrupt shadow). */
@@ -37,6 +39,7 @@ export abstract class Machine implements Engine {
   readonly memory: GuestMemoryUnit;
   readonly system: SystemAccess;
   readonly far: FarUnit;
+  readonly coherence: Coherence;
   readonly decoder = new Decoder(opcodeMap());
   readonly recorder: Recorder;
   readonly #exceptions: ExceptionUnit;
@@ -59,7 +62,10 @@ export abstract class Machine implements Engine {
     this.state = new VcpuState(memory, zone);
     this.host = host;
     this.memoryObject = memory;
-    this.memory = new GuestMemoryUnit(this.state, host, (gpa, size) => this.codeWritten(gpa, size));
+    this.memory = new GuestMemoryUnit(this.state, host, (gpa, size, flags) =>
+      this.coherence.pageWritten(gpa, size, flags),
+    );
+    this.coherence = new Coherence(this.state, memory, this.memory, (gpa, size) => this.codeWritten(gpa, size));
     this.system = new SystemAccess(this.state, this.memory);
     this.far = new FarUnit(this.state, this.system);
     this.recorder = new Recorder(this.state.u32, this.decoder);
@@ -75,7 +81,7 @@ export abstract class Machine implements Engine {
       stale: (ip) => this.stale(ip!),
       fault: (ip) => this.#faultRecord(ip!),
       unbuilt: (ip) => this.#unbuiltRecord(ip!),
-      ...helperImports(this),
+      ...serialising(helperImports(this), () => this.coherence.serve()),
     };
     const instance = new WebAssembly.Instance(module, { e: { memory, ...imports } });
     this.clearJumpCache();
@@ -91,6 +97,7 @@ export abstract class Machine implements Engine {
   /** A link record at `ip` was reached; CPU.rip is its target. */
   protected abstract linked(ip: number): number;
   protected abstract stale(ip: number): number;
+  /** Bytes of a page that holds code changed, whoever changed them: records of them are stale from now on. */
   protected abstract codeWritten(gpa: number, size: number): void;
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
@@ -105,7 +112,22 @@ export abstract class Machine implements Engine {
   // --- Engine
 
   run(): number {
+    this.coherence.enter();
+    try {
+      return this.#runInside();
+    } finally {
+      this.coherence.leave();
+    }
+  }
+
+  serve(): void {
+    this.coherence.takeFlush(() => this.flushTlb());
+    this.coherence.serve();
+  }
+
+  #runInside(): number {
     const { state } = this;
+    this.serve();
     if (state.get(CPU.stale)) {
       state.set(CPU.stale, 0);
       updateMode(state.u32, state.zone);
@@ -152,7 +174,12 @@ export abstract class Machine implements Engine {
   interrupt(vector: number): void {
     this.state.set(CPU.resumeRecord, 0);
     this.state.set(CPU.exit, 0);
-    this.deliver(vector, 0, "interrupt");
+    this.coherence.enter();
+    try {
+      this.deliver(vector, 0, "interrupt");
+    } finally {
+      this.coherence.leave();
+    }
     this.#deliveryExit = this.state.get(CPU.exit);
   }
 
@@ -354,8 +381,14 @@ export abstract class Machine implements Engine {
     return ip - this.#buffer < 8 * RECORD.size && ip >= this.#buffer;
   }
 
-  /** Did `pending` or the kick word ask to leave? Else it was the budget. */
+  /** Does `pending` or the kick word ask to leave, after what can be done here was? Else it was the budget. */
   protected wantsOut(): boolean {
+    if (!this.#asked()) return false;
+    this.coherence.serve();
+    return this.#asked();
+  }
+
+  #asked(): boolean {
     const { i32, zone } = this.state;
     return (Atomics.load(i32, (zone + CPU.pending) >>> 2) | Atomics.load(i32, (zone + ZONE.kick) >>> 2)) !== 0;
   }
@@ -406,6 +439,7 @@ export abstract class Machine implements Engine {
 
   #resume(): number {
     this.#stepped();
+    this.coherence.serve();
     return this.enter();
   }
 

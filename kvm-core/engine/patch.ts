@@ -1,7 +1,7 @@
 /**
  * Engine `patch`: blocks are scanned once into records, linked to each other, and kept until their bytes change.
  * Document: architecture.md section 5 (scan and patch).
- * Left out: a device's DMA into code does not invalidate records yet, nor does another vCPU's store.
+ * Left out: who tells of changed bytes: coherence.ts.
  *
  * A block lies in one page, so that within it RIP = CPU.ripBase + page offset whatever the page is mapped to, and it is
  * found by guest-physical address. An instruction that crosses a page is a block of its own. Links that lead to another
@@ -13,7 +13,7 @@ import { JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded } from "../isa/decode.ts";
 import { BlockTable } from "./blocks.ts";
-import type { EngineHost } from "./host.ts";
+import { EngineExit, type EngineHost, type EngineOptions } from "./host.ts";
 import { Machine } from "./machine.ts";
 
 /** A bound on the walk from a record to its block's head. */
@@ -32,9 +32,20 @@ export class PatchEngine extends Machine {
   readonly #stampAt = new Uint32Array(4096);
   #stamp = 0;
   readonly #forward: number[] = [];
+  /** Blocks until all are forgotten though there is room. */
+  readonly #evictEvery: number;
+  #untilEviction: number;
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost) {
+  constructor(
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    zone: number,
+    host: EngineHost,
+    { evictEvery = Number.POSITIVE_INFINITY }: EngineOptions,
+  ) {
     super(module, memory, zone, host);
+    this.#evictEvery = evictEvery;
+    this.#untilEviction = evictEvery;
     this.#blocks = new BlockTable(this.state.u32, zone);
     // The zone may have served another engine.
     if (
@@ -57,8 +68,11 @@ export class PatchEngine extends Machine {
       this.setRipBase(gpa & 0xfff);
       return found;
     }
-    if (this.#blocks.full) this.#flushBlocks();
-    return this.#scan(gpa, mode);
+    if (this.#blocks.full || --this.#untilEviction < 0) this.#flushBlocks();
+    this.coherence.decoding();
+    const first = this.#scan(gpa, mode);
+    this.coherence.decoded();
+    return first;
   }
 
   protected lookup(): number {
@@ -123,6 +137,7 @@ export class PatchEngine extends Machine {
 
   #flushBlocks(): void {
     this.#generation++;
+    this.#untilEviction = this.#evictEvery;
     this.#virtualLinks = [];
     this.#secondPages.clear();
     this.#blocks.clear();
@@ -131,19 +146,29 @@ export class PatchEngine extends Machine {
     this.current = 0;
   }
 
-  /** Scans the block at CPU.rip; returns its first record, 0 after a fault. */
+  /** Before bytes of a page are read for records. False: the vCPU is to stop, and leaves. */
+  #watch(gpa: number): boolean {
+    if (this.coherence.watch(gpa)) return true;
+    this.state.set(CPU.exit, EngineExit.INTR);
+    return false;
+  }
+
+  /** Scans the block at CPU.rip; returns its first record, 0 after a fault or when the vCPU is to stop. */
   #scan(gpa: number, mode: number): number {
     const { recorder, decoder } = this;
     const start = gpa & 0xfff;
     const head = this.#blocks.next;
-    const result = this.fetchInstruction(gpa);
+    if (!this.#watch(gpa)) return 0;
+    let result = this.fetchInstruction(gpa);
+    if (result >= 0 && this.secondPage >= 0) {
+      if (!this.#watch(this.secondPage)) return 0;
+      result = this.fetchInstruction(gpa); // what was read before may have changed unseen
+    }
     if (result < 0) return 0;
-    if (!this.#blocks.hasCode(gpa)) this.memory.protectPage((gpa & ~0xfff) >>> 0);
     const first = recorder.head(head, start, gpa, 0);
     this.setRipBase(start);
     if (this.secondPage >= 0) {
       const second = this.secondPage;
-      if (!this.#blocks.hasCode(second)) this.memory.protectPage((second & ~0xfff) >>> 0);
       let at = this.writeRecord(first, result, start);
       at = recorder.go(at, (start + decoder.length) & 0xfff, 4096, true);
       this.#secondPages.set(first, second);

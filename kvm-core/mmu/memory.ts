@@ -1,14 +1,24 @@
 /**
- * The slow path of guest memory: TLB fills, MMIO, accesses across pages, writes to pages that hold decoded code.
+ * The slow path of guest memory: TLB fills, MMIO, accesses across pages, writes that somebody has to be told of.
  * Document: architecture.md section 6; SDM volume 3, 3.3.7.1 (canonical addresses).
- * Left out: #SS for a non-canonical stack address (it gets #GP). A device's DMA into code does not invalidate records yet.
+ * Left out: #SS for a non-canonical stack address (it gets #GP).
  */
 
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_READONLY, GPA_TABLE, PAGE_SIZE, TLB, TLB_CLASS_COUNT, ZONE } from "../cpu/zones.ts";
-import { ACCESS, Walker } from "./walk.ts";
+import {
+  GPA_CODE,
+  GPA_LOGGED,
+  GPA_READONLY,
+  GPA_SLOW_WRITE,
+  GPA_TABLE,
+  PAGE_SIZE,
+  TLB,
+  TLB_CLASS_COUNT,
+  ZONE,
+} from "../cpu/zones.ts";
+import { ACCESS, type PageWritten, Walker } from "./walk.ts";
 
 type Width = 1 | 2 | 4 | 8;
 
@@ -25,8 +35,7 @@ export class GuestMemoryUnit {
   readonly walker: Walker;
   readonly #state: VcpuState;
   readonly #host: MmioHost;
-  /** Called after the vCPU wrote `size` bytes of a page that holds decoded code. */
-  readonly #codeWritten: (gpa: number, size: number) => void;
+  readonly #pageWritten: PageWritten;
   readonly #bounce: number;
   #sawLargePage = false;
   /** After a failed access: what to raise. CR2 is set already for a page fault. */
@@ -36,11 +45,11 @@ export class GuestMemoryUnit {
   gpa = 0;
   ram = 0;
 
-  constructor(state: VcpuState, host: MmioHost, codeWritten: (gpa: number, size: number) => void) {
+  constructor(state: VcpuState, host: MmioHost, pageWritten: PageWritten) {
     this.#state = state;
     this.#host = host;
-    this.#codeWritten = codeWritten;
-    this.walker = new Walker(state);
+    this.#pageWritten = pageWritten;
+    this.walker = new Walker(state, pageWritten);
     this.#bounce = state.zone + CPU.bounce;
     this.flush();
   }
@@ -64,7 +73,16 @@ export class GuestMemoryUnit {
     }
   }
 
-  /** The page at `gpa` holds decoded code from now on: no write may bypass the slow path. */
+  /** Some page became slow to write: forgets all translations for writing. */
+  protect(): void {
+    const { u8, zone } = this.#state;
+    for (let kind = 0; kind < TLB_CLASS_COUNT; kind++) {
+      const table = zone + ZONE.tlb + kind * TLB.classSize + TLB.write;
+      u8.fill(0xff, table, table + TLB.entries * TLB.entrySize);
+    }
+  }
+
+  /** The page at `gpa` became slow to write: forgets its translations for writing. */
   protectPage(gpa: number): void {
     const { u32, zone } = this.#state;
     for (let kind = 0; kind < TLB_CLASS_COUNT; kind++) {
@@ -178,12 +196,14 @@ export class GuestMemoryUnit {
     return true;
   }
 
-  /** May a write to the translated page go into the TLB: no code, not read-only. */
+  /** May a write to the translated page go into the TLB? */
   #plainWrite(): boolean {
-    const page = this.gpa >>> 12;
-    const { u32, zone } = this.#state;
-    if (u32[(GPA_TABLE >>> 2) + page]! & GPA_READONLY) return false;
-    return u32[((zone + ZONE.codePages) >>> 2) + page] === 0;
+    return (this.#flags() & GPA_SLOW_WRITE) === 0;
+  }
+
+  /** Flags of the translated page, as they are now: other threads set them. */
+  #flags(): number {
+    return Atomics.load(this.#state.i32, (GPA_TABLE >>> 2) + (this.gpa >>> 12)) & (PAGE_SIZE - 1);
   }
 
   #fill(lo: number, hi: number, write: boolean): void {
@@ -214,11 +234,11 @@ export class GuestMemoryUnit {
   }
 
   #writePiece(at: number, size: number): void {
-    const { u8, u32, zone } = this.#state;
-    const readOnly = this.ram !== 0 && (u32[(GPA_TABLE >>> 2) + (this.gpa >>> 12)]! & GPA_READONLY) !== 0;
-    if (this.ram !== 0 && !readOnly) {
+    const { u8, zone } = this.#state;
+    if (this.ram !== 0 && !(this.#flags() & GPA_READONLY)) {
       u8.copyWithin(this.ram, this.#bounce + at, this.#bounce + at + size);
-      if (u32[((zone + ZONE.codePages) >>> 2) + (this.gpa >>> 12)] !== 0) this.#codeWritten(this.gpa, size);
+      const flags = this.#flags(); // after the bytes
+      if (flags & (GPA_CODE | GPA_LOGGED)) this.#pageWritten(this.gpa, size, flags);
       return;
     }
     for (let done = 0; done < size; ) {

@@ -8,7 +8,7 @@
 import { CR0, CR4, EFER } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_ADDRESS, GPA_PRESENT, GPA_TABLE } from "../cpu/zones.ts";
+import { GPA_ADDRESS, GPA_CODE, GPA_LOGGED, GPA_PRESENT, GPA_TABLE } from "../cpu/zones.ts";
 
 /** Bits of an access; USER is an access made with CPL 3, not one to a descriptor table. */
 export const ACCESS = { read: 0, write: 1, user: 2, fetch: 4 } as const;
@@ -59,8 +59,12 @@ const TWO_LEVEL: Mode = {
   ],
 };
 
+/** Called after `size` bytes of one page were written that has GPA_CODE or GPA_LOGGED among its flags. */
+export type PageWritten = (gpa: number, size: number, flags: number) => void;
+
 export class Walker {
   readonly #state: VcpuState;
+  readonly #pageWritten: PageWritten;
   /** After a successful walk: the guest-physical address, below 2^52. */
   gpa = 0;
   /** The page is larger than 4 KiB. */
@@ -68,8 +72,9 @@ export class Walker {
   /** After a failed one: the page-fault error code. */
   errorCode = 0;
 
-  constructor(state: VcpuState) {
+  constructor(state: VcpuState, pageWritten: PageWritten) {
     this.#state = state;
+    this.#pageWritten = pageWritten;
   }
 
   /** Linear address of the RAM at `gpa`, or 0 if nobody's. */
@@ -114,7 +119,11 @@ export class Walker {
       const last = large || level.shift === 12;
       if (last && !this.#allowed(access, rights, noExecute)) return this.#fault(access, PF.present, nxEnabled);
       const mark = last && access & ACCESS.write ? ENTRY.accessed | ENTRY.dirty : ENTRY.accessed;
-      if (!pointerTable && host !== 0 && (entry & mark) !== mark) Atomics.or(state.i32, host >>> 2, mark);
+      if (!pointerTable && host !== 0 && (entry & mark) !== mark) {
+        Atomics.or(state.i32, host >>> 2, mark);
+        const flags = Atomics.load(state.i32, (GPA_TABLE >>> 2) + (at >>> 12));
+        if (flags & (GPA_CODE | GPA_LOGGED)) this.#pageWritten(at, mode.entrySize, flags);
+      }
       if (!last) {
         table = ((entry & ~0xfff) >>> 0) + (high & 0xf_ffff) * 0x1_0000_0000;
         continue;

@@ -15,7 +15,7 @@ import { ACCESS, PF, Walker } from "../../../kvm-core/mmu/walk.ts";
 const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES, shared: true });
 const zone = vcpuZone(0);
 const state = new VcpuState(memory, zone);
-const walker = new Walker(state);
+const walker = new Walker(state, () => {});
 for (let page = 0; page < 64; page++)
   state.view.setUint32(GPA_TABLE + page * 4, (GUEST_RAM + page * 4096) | GPA_PRESENT, true);
 
