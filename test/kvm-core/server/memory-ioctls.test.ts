@@ -85,7 +85,7 @@ describe("memory slots", () => {
     ["an offset of 2^64 - 4096", { memfd_offset: 2n ** 64n - 4096n }, "EINVAL"],
     ["a memfd that is too short", { memfd_offset: 4096n }, "EINVAL"],
     ["slot 64", { slot: 64 }, "EINVAL"],
-    ["dirty logging", { flags: 1 }, "EINVAL"],
+    ["an unknown flag", { flags: 4 }, "EINVAL"],
     ["an unknown descriptor", { memfd: 77 }, "EBADF"],
     ["no descriptor", { memfd: 0 }, "EBADF"],
     ["deleting a slot that does not exist", { memory_size: 0n }, "EINVAL"],
