@@ -13,6 +13,13 @@ export const PAGE_SIZE = 4096;
 export const VM_STATE = 0x0001_0000;
 export const VM_STATE_END = 0x0010_0000;
 
+/** The map of code pages that device servers share (shared/code-map.ts). */
+export const CODE_MAP = 0x0020_0000;
+/** Dirty log: a bit per 4 KiB page of the guest-physical space (mmu/dirty-log.ts). */
+export const DIRTY_MAP = 0x0028_0000;
+/** Words of mmu/code-pages.ts, private to kvm-core. */
+export const CODE_STATE = 0x002f_0000;
+
 /** Guest-physical page table: a u32 per 4 KiB page of the 4 GiB guest-physical space. 0 is nobody's RAM, i.e. MMIO. */
 export const GPA_TABLE = 0x0040_0000;
 /** Bits 31..12 of an entry: linear address of the page. */
@@ -36,13 +43,6 @@ export const VCPU_ZONES = 0x0100_0000;
 export const VCPU_ZONE_SIZE = 0x01c0_0000;
 export const VCPU_ZONE_COUNT = 8;
 
-/** The map of code pages that device servers share (shared/code-map.ts). */
-export const CODE_MAP = 0x0f00_0000;
-/** Dirty log: a bit per 4 KiB page of the guest-physical space (mmu/dirty-log.ts). */
-export const DIRTY_MAP = 0x0f10_0000;
-/** Words of mmu/code-pages.ts, private to kvm-core. */
-export const CODE_STATE = 0x0f20_0000;
-
 export const GUEST_RAM = 0x1000_0000;
 
 /** Offsets inside a vCPU's zone. */
@@ -54,7 +54,7 @@ export const ZONE = {
   /** Record buffer of one instruction: the interpreter's, and the single-step buffer of `patch`. */
   buffer: 0x2000,
   /** Overwritten code that other threads tell this vCPU of (mmu/code-pages.ts). */
-  codeQueue: 0x3000,
+  codeQueue: 0x5000,
   /** Software TLBs: three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
   /** RIP -> record, for indirect jumps and returns. */
