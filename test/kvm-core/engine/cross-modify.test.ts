@@ -72,29 +72,26 @@ function makeMemory(): TestMachine {
   return machine;
 }
 
-describe.each(ENGINES)("%s", (engine) => {
-  it.each([undefined, 1, 3, 7])(
-    `two vCPUs rewrite each other's code (seed ${SEED}, evictEvery %s)`,
-    async (evictEvery) => {
-      const machine = makeMemory();
-      const { memory } = machine;
-      const stop = new Int32Array(new SharedArrayBuffer(4));
-      const options = evictEvery === undefined ? {} : { evictEvery };
-      const ended: (Ended | undefined)[] = [undefined, undefined];
-      const runs = [0, 1].map(async (vcpu) => {
-        machine.write(CODE + vcpu * 0x1_0000, program(vcpu));
-        const rip = CODE + vcpu * 0x1_0000;
-        const start = { memory, engine, options, vcpu, rip, rsp: 0x8_0000 + vcpu * 0x1_0000, esi: SEED, stop };
-        ended[vcpu] = await startVcpu(start);
-        if (ended[vcpu].rax === 0xffff_ffffn) return;
-        Atomics.store(stop, 0, 1); // the other one would wait for ever
-        request(new Int32Array(memory.buffer), vcpuZone(1 - vcpu), PENDING_EXIT);
-      });
-      await Promise.all(runs);
-      const done = { exit: EngineExit.HLT, detail: "", rax: 0xffff_ffffn, rcx: BigInt(ROUNDS + 1) };
-      expect(ended).toMatchObject([done, done]);
-    },
-  );
+describe.each(KINDS)("%s, evictEvery %s", (engine, evictEvery) => {
+  it(`two vCPUs rewrite each other's code (seed ${SEED})`, async () => {
+    const machine = makeMemory();
+    const { memory } = machine;
+    const stop = new Int32Array(new SharedArrayBuffer(4));
+    const options = evictEvery === undefined ? {} : { evictEvery };
+    const ended: (Ended | undefined)[] = [undefined, undefined];
+    const runs = [0, 1].map(async (vcpu) => {
+      machine.write(CODE + vcpu * 0x1_0000, program(vcpu));
+      const rip = CODE + vcpu * 0x1_0000;
+      const start = { memory, engine, options, vcpu, rip, rsp: 0x8_0000 + vcpu * 0x1_0000, esi: SEED, stop };
+      ended[vcpu] = await startVcpu(start);
+      if (ended[vcpu].rax === 0xffff_ffffn) return;
+      Atomics.store(stop, 0, 1); // the other one would wait for ever
+      request(new Int32Array(memory.buffer), vcpuZone(1 - vcpu), PENDING_EXIT);
+    });
+    await Promise.all(runs);
+    const done = { exit: EngineExit.HLT, detail: "", rax: 0xffff_ffffn, rcx: BigInt(ROUNDS + 1) };
+    expect(ended).toMatchObject([done, done]);
+  });
 });
 
 describe.each(ENGINES)("%s", (engine) => {
