@@ -88,9 +88,9 @@ export class Coherence {
 
   #serveProtect(): void {
     const { i32 } = this.#state;
-    Atomics.store(i32, this.#mode, GUEST_MODE.serving);
+    const mode = Atomics.exchange(i32, this.#mode, GUEST_MODE.serving);
     this.#protect();
-    Atomics.store(i32, this.#mode, GUEST_MODE.inside);
+    Atomics.store(i32, this.#mode, mode); // a halted vCPU's thread serves outside
   }
 
   /** The mode is serving. */

@@ -6,6 +6,7 @@
  */
 
 import { describe, expect, it } from "vitest";
+import { GUEST_MODE, PENDING_PROTECT, PENDING_STOP, request } from "../../../kvm-core/cpu/requests.ts";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { CODE_MAP, GPA_CODE, GPA_TABLE, GUEST_RAM, ZONE } from "../../../kvm-core/cpu/zones.ts";
 import { compileInterpreter, createEngine, EngineExit } from "../../../kvm-core/engine/engine.ts";
@@ -259,6 +260,31 @@ describe("a page", () => {
       b.run(assemble("mov dword ptr [0x200001], 6", 32), 0x31_0000);
     }
     expect([flags(a, FUNCTION) & GPA_CODE, mapped(a, FUNCTION)]).toEqual([0, 0]);
+  });
+});
+
+describe("a vCPU that waits for another", () => {
+  it("waits only while that one is inside the guest, and ends the wait to stop", () => {
+    const a = new TestMachine("patch", 32);
+    const b = new TestMachine("patch", 32, RAM, { memory: a.memory, vcpu: 1 });
+    const words = new Int32Array(a.memory.buffer);
+    const mode = (b.zone + CPU.guestMode) >> 2;
+    expect(Atomics.load(words, mode)).toBe(GUEST_MODE.outside);
+    a.write(FUNCTION, returns(1));
+    expect(a.run(CALL, CODE)).toBe(EngineExit.HLT);
+    // As if its thread were stuck inside: nobody answers.
+    Atomics.store(words, mode, GUEST_MODE.inside);
+    request(words, a.zone, PENDING_STOP);
+    a.write(0x50_0000, [0x40, 0xf4]);
+    a.set({ rip: 0x50_0000n, rax: 0n });
+    expect(a.engine.run()).toBe(EngineExit.INTR);
+    expect([a.regs.rip, a.regs.rax]).toEqual([0x50_0000n, 0n]);
+    expect(Atomics.load(words, (a.zone + CPU.guestMode) >> 2)).toBe(GUEST_MODE.outside);
+    // It is asked, and answers when it enters.
+    expect(Atomics.load(words, (b.zone + CPU.pending) >> 2) & PENDING_PROTECT).toBe(PENDING_PROTECT);
+    Atomics.store(words, mode, GUEST_MODE.outside);
+    expect(b.run(assemble("mov dword ptr [0x200001], 3", 32), 0x30_0000)).toBe(EngineExit.HLT);
+    expect(Atomics.load(words, (b.zone + CPU.pending) >> 2)).toBe(0);
   });
 });
 
