@@ -34,7 +34,7 @@ export class CodeMap {
   constructor(buffer: ArrayBufferLike, at: number, kicks: readonly number[]) {
     this.#words = new Int32Array(buffer);
     this.#map = at;
-    this.#kicks = kicks.map((kick) => kick >> 2);
+    this.#kicks = kicks.map((kick) => kick >>> 2);
   }
 
   /** The bytes were stored. The range is RAM, so it lies below 4 GiB; an empty one says nothing. */
@@ -48,7 +48,7 @@ export class CodeMap {
       if (this.#note(page >>> 5, mask)) noted = true;
     }
     if (!noted) return;
-    Atomics.add(this.#words, (this.#map + CODE_MAP.posted) >> 2, 1);
+    Atomics.add(this.#words, (this.#map + CODE_MAP.posted) >>> 2, 1);
     // A halted vCPU looks before it runs again: no need to wake it.
     for (let i = 0; i < this.#kicks.length; i++) Atomics.or(this.#words, this.#kicks[i]!, KICKED);
   }
@@ -56,10 +56,10 @@ export class CodeMap {
   /** Pages `mask` of the 32 of word `word`: true if any of them holds code. */
   #note(word: number, mask: number): boolean {
     const words = this.#words;
-    const hit = Atomics.or(words, ((this.#map + CODE_MAP.code) >> 2) + word, 0) & mask; // after the bytes: a locked read
+    const hit = Atomics.or(words, ((this.#map + CODE_MAP.code) >>> 2) + word, 0) & mask; // after the bytes: a locked read
     if (hit === 0) return false;
-    Atomics.or(words, ((this.#map + CODE_MAP.written) >> 2) + word, hit);
-    Atomics.or(words, ((this.#map + CODE_MAP.summary) >> 2) + (word >>> 5), 1 << (word & 31));
+    Atomics.or(words, ((this.#map + CODE_MAP.written) >>> 2) + word, hit);
+    Atomics.or(words, ((this.#map + CODE_MAP.summary) >>> 2) + (word >>> 5), 1 << (word & 31));
     return true;
   }
 }
