@@ -161,7 +161,8 @@ export class PatchEngine extends Machine {
     if (!this.#watch(gpa)) return 0;
     let result = this.fetchInstruction(gpa);
     if (result >= 0 && this.secondPage >= 0) {
-      if (!this.#watch(this.secondPage)) return 0;
+      // The walk to the second page may have marked page tables in the first: then that is watched no more.
+      if (!this.#watch(this.secondPage) || !this.#watch(gpa)) return 0;
       result = this.fetchInstruction(gpa); // what was read before may have changed unseen
     }
     if (result < 0) return 0;

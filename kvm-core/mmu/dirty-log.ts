@@ -25,9 +25,14 @@ export class DirtyLog {
     Atomics.or(this.#words, (DIRTY_MAP >>> 2) + (page >>> 5), 1 << (page & 31));
   }
 
-  /** Starts or ends logging for a slot, with nothing dirty. After a start, translations for writing have to go. */
+  /** Nothing is dirty. Before logging starts: the first write after that is not to be lost. */
+  clear(gpa: number, size: number): void {
+    this.#takeBits(gpa, size, () => {});
+  }
+
+  /** Starts or ends logging for a slot that exists. After a start, translations for writing have to go. */
   log(gpa: number, size: number, on: boolean): void {
-    if (on) this.#takeBits(gpa, size, () => {}); // before the flags: a write from then on is not to be lost
+    if (on) this.clear(gpa, size);
     for (let page = gpa / PAGE_SIZE; page < (gpa + size) / PAGE_SIZE; page++) {
       if (on) Atomics.or(this.#words, (GPA_TABLE >>> 2) + page, GPA_LOGGED);
       else Atomics.and(this.#words, (GPA_TABLE >>> 2) + page, ~GPA_LOGGED);

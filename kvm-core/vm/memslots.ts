@@ -159,12 +159,13 @@ export class MemSlots {
     const at = this.#place(size);
     memfd.map(this.#memory, at, size, offset, `the memory of slot ${slot}`);
     this.#slots.set(slot, { slot, flags, gpa, size, memfd: memfd.hold(), offset, at });
-    const bits = GPA_PRESENT | (flags & KVM_MEM_READONLY ? GPA_READONLY : 0);
+    const logged = (flags & KVM_MEM_LOG_DIRTY_PAGES) !== 0;
+    if (logged) this.#log.clear(gpa, size);
+    const bits = GPA_PRESENT | (flags & KVM_MEM_READONLY ? GPA_READONLY : 0) | (logged ? GPA_LOGGED : 0);
     for (let page = 0; page < size; page += PAGE) {
       const entry = Atomics.or(this.#table, (gpa + page) / PAGE, (at + page) | bits);
       if (entry & GPA_CODE) this.#code.tell(gpa + page, PAGE, NOBODY);
     }
-    if (flags & KVM_MEM_LOG_DIRTY_PAGES) this.#log.log(gpa, size, true);
   }
 
   #remove(slot: Slot): void {

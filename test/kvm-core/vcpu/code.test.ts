@@ -18,6 +18,7 @@ import { type TinyVm, tinyVm } from "../../support/tiny-vm.ts";
 import { assemble } from "../support/asm.ts";
 import { ENGINES } from "../support/machine.ts";
 
+const SEED = (Number(process.env["SEED"]) || 20_261_124) >>> 0;
 const RAM = 1 << 20;
 const FUNCTION = 0x4000;
 const OUT = 0x5000;
@@ -151,6 +152,34 @@ describe.each(ENGINES)("%s", (engine) => {
     if ((await tiny.vcpu.getRegs()).rcx <= BigInt(rounds)) await second.kick(); // it waits for an answer
     expect([first, await writer]).toEqual([EXIT.KVM_EXIT_HLT, EXIT.KVM_EXIT_HLT]);
     expect((await tiny.vcpu.getRegs()).rcx).toBe(BigInt(rounds + 1));
+  });
+
+  it(`executes what whoever wrote last, in any order (seed ${SEED})`, async () => {
+    // vCPU 0 calls the function, and rewrites it itself when SELF is set; vCPU 1 does when OTHER is.
+    const rewrite = (word: number) =>
+      `mov eax, [${word}]; test eax, eax; jz 2f; mov dword ptr [${word}], 0; mov [${FUNCTION + 1}], eax; 2:`;
+    const [self, other] = [OUT + 0x80, OUT + 0xc0];
+    await make(engine, assemble(`1: ${rewrite(self)} mov edx, ${FUNCTION}; call edx; mov [${OUT}], eax; jmp 1b`, 32));
+    tiny.ram.set(assemble(`1: pause; ${rewrite(other)} jmp 1b`, 32), 0x2000);
+    const second = await another(1, engine, 0x2000, 0x9000);
+    const memory = await device(2);
+    const runs = [ending(tiny.vcpu), ending(second)];
+    const writers: readonly ((value: number) => unknown)[] = [
+      (value) => tiny.vm.request("SPLITVM_WRITE_GUEST", { address: BigInt(FUNCTION), data: returns(value) }),
+      (value) => memory.writeU32(FUNCTION + 1, value),
+      (value) => memory.write(FUNCTION, returns(value)),
+      (value) => Atomics.store(words, self >> 2, value),
+      (value) => Atomics.store(words, other >> 2, value),
+    ];
+    let random = SEED;
+    for (let value = 1; value <= 60; value++) {
+      random = (Math.imul(random, 1_103_515_245) + 12_345) >>> 0;
+      await writers[(random >>> 16) % writers.length]!(value);
+      await seen(value);
+    }
+    await tiny.vcpu.kick();
+    await second.kick();
+    expect(await Promise.all(runs)).toEqual(["EINTR", "EINTR"]);
   });
 
   it("executes the code of the slot that is there, whatever was there before", async () => {
