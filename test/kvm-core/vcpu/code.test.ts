@@ -221,6 +221,35 @@ describe.each(ENGINES)("%s", (engine) => {
   });
 });
 
+describe("vCPUs that make records and rewrite each other's code all the time", () => {
+  /** Rewrites the functions at `theirs` and calls those at `mine`, in 32 pages each; no hand-over, so any value is right. */
+  const churn = (mine: number, theirs: number) =>
+    assemble(
+      `1: mov ecx, 32; mov esi, ${mine}; mov edi, ${theirs}
+       2: inc dword ptr [edi+1]; call esi; add esi, 0x1000; add edi, 0x1000; loop 2b; jmp 1b`,
+      32,
+    );
+
+  it("are kicked, and end with their VM", async () => {
+    for (let round = 0; round < 6; round++) {
+      await make("patch", churn(0x2_0000, 0x4_0000));
+      tiny.ram.set(churn(0x4_0000, 0x2_0000), 0x2000);
+      for (let page = 0x2_0000; page < 0x6_0000; page += 0x1000) tiny.ram.set(returns(0), page);
+      const second = await another(1, "patch", 0x2000, 0x9000);
+      const vcpus = [tiny.vcpu, second];
+      let runs = vcpus.map(ending);
+      await setTimeout(30);
+      for (const vcpu of vcpus) await vcpu.kick();
+      expect(await Promise.all(runs)).toEqual(["EINTR", "EINTR"]);
+      runs = vcpus.map(ending);
+      await setTimeout(30);
+      await tiny.vm.request("SPLITVM_DESTROY_VM", {});
+      expect(await Promise.all(runs)).toEqual(["ENODEV", "ENODEV"]);
+      tiny.kvm.close();
+    }
+  });
+});
+
 describe("a code map", () => {
   it("is the VM's, the same for all", async () => {
     await make("patch", Uint8Array.of(0xf4));

@@ -3,6 +3,7 @@
  * Document: KVM API document, KVM_GET_DIRTY_LOG and KVM_MEM_LOG_DIRTY_PAGES; kvm-core/mmu/dirty-log.ts.
  * Left out: bad requests: test/kvm-core/server/memory-ioctls.test.ts.
  */
+import { closeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DeviceMemory, sealedMemfd } from "../../../qemu-user/device/device-memory.ts";
@@ -10,6 +11,7 @@ import { Kvm, type Vcpu, type Vm } from "../../../qemu-user/kvm/kvm.ts";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { EXIT } from "../../../shared/exits.ts";
 import { KVM_MEM_LOG_DIRTY_PAGES } from "../../../shared/ioctls.ts";
+import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { type Core, startCore } from "../../support/core.ts";
 import { assemble } from "../support/asm.ts";
 import { ENGINES } from "../support/machine.ts";
@@ -35,7 +37,9 @@ afterAll(async () => {
   expect(core.reports()).not.toContain("failed");
   expect(await core.stop()).toBe(0);
 });
-beforeEach(async () => {
+beforeEach(() => makeVm(false));
+
+async function makeVm(irqchip: boolean): Promise<void> {
   kvm = Kvm.connect(core.path);
   vm = await kvm.createVm(`dirty-${made++}`);
   const memory = new DeviceMemory(RAM);
@@ -43,8 +47,9 @@ beforeEach(async () => {
   memory.mapRam(fd);
   ram = new Uint8Array(memory.buffer, 0, RAM);
   await setSlot(KVM_MEM_LOG_DIRTY_PAGES);
+  if (irqchip) await vm.request("KVM_CREATE_IRQCHIP", {});
   vcpus = [await vm.createVcpu(0), await vm.createVcpu(1)];
-});
+}
 afterEach(() => kvm.close());
 
 async function setSlot(flags: number): Promise<void> {
@@ -171,5 +176,40 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(Buffer.compare(copy.subarray(from, to), ram.subarray(from, to)), `page ${page}`).toBe(0);
     }
     expect(await dirty()).toEqual([]);
+  });
+});
+
+describe("KVM_GET_DIRTY_LOG waits for no vCPU that", () => {
+  const write = "mov byte ptr [0x20000], 1;";
+
+  /** The log while vCPU 0 does what `code` ends in; its KVM_RUN, if it lasts, is ended after that. */
+  async function logDuring(code: string): Promise<number[]> {
+    await begin(0, "patch", assemble(`${write} ${code}`, 32));
+    const run = vcpus[0]!.run().catch((error: { code: string }) => error.code);
+    let pages: number[] = [];
+    for (const end = Date.now() + 20_000; pages.length === 0; pages = await dirty())
+      if (Date.now() > end) throw new Error("the page does not become dirty");
+    expect(await dirty()).toEqual([]);
+    await vm.request("SPLITVM_DESTROY_VM", {});
+    await run;
+    return pages;
+  }
+
+  it("is in an exit", async () => {
+    expect(await logDuring("in al, 0x60; hlt")).toEqual([0x20]);
+  });
+
+  it("waits for a device server that does not answer", async () => {
+    const area = sealedMemfd("deaf", AREA_BYTES);
+    const [memfd] = vm.session.pass([area]);
+    closeSync(area);
+    await vm.request("SPLITVM_SET_SERVER_AREA", { memfd: memfd! });
+    expect(await logDuring("in al, 0x60; hlt")).toEqual([0x20]);
+  });
+
+  it("is halted", async () => {
+    kvm.close();
+    await makeVm(true);
+    expect(await logDuring("cli; 1: hlt; jmp 1b")).toEqual([0x20]);
   });
 });
