@@ -62,9 +62,7 @@ export abstract class Machine implements Engine {
     this.state = new VcpuState(memory, zone);
     this.host = host;
     this.memoryObject = memory;
-    this.memory = new GuestMemoryUnit(this.state, host, (gpa, size, flags) =>
-      this.coherence.pageWritten(gpa, size, flags),
-    );
+    this.memory = new GuestMemoryUnit(this.state, host, (gpa, size, flags) => this.pageWritten(gpa, size, flags));
     this.coherence = new Coherence(this.state, memory, this.memory, (gpa, size) => this.codeWritten(gpa, size));
     this.system = new SystemAccess(this.state, this.memory);
     this.far = new FarUnit(this.state, this.system);
@@ -101,6 +99,11 @@ export abstract class Machine implements Engine {
   protected abstract codeWritten(gpa: number, size: number): void;
   /** Linear addresses, or what an RIP means, changed: forget what depends on it. */
   protected abstract forgetAddresses(): void;
+
+  /** This vCPU wrote to a page with GPA_CODE or GPA_LOGGED. */
+  protected pageWritten(gpa: number, size: number, flags: number): void {
+    this.coherence.pageWritten(gpa, size, flags);
+  }
 
   /** Empties the jump cache: an entry's tag is an RIP that belongs into another one. */
   protected clearJumpCache(): void {
