@@ -16,7 +16,7 @@ import {
 } from "../cpu/requests.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_CODE, GPA_LOGGED, PAGE_SIZE, vcpuZone } from "../cpu/zones.ts";
+import { GPA_CODE, GPA_LOGGED, PAGE_SIZE, vcpuZone, ZONE } from "../cpu/zones.ts";
 import { CodePages, type Written } from "../mmu/code-pages.ts";
 import { DirtyLog } from "../mmu/dirty-log.ts";
 import type { GuestMemoryUnit } from "../mmu/memory.ts";
@@ -29,6 +29,7 @@ export class Coherence {
   readonly #log: DirtyLog;
   readonly #written: Written;
   readonly #pending: number;
+  readonly #kick: number;
   readonly #mode: number;
   readonly #decoding: number;
 
@@ -40,6 +41,7 @@ export class Coherence {
     this.#log = new DirtyLog(object);
     this.#written = written;
     this.#pending = (state.zone + CPU.pending) >>> 2;
+    this.#kick = (state.zone + ZONE.kick) >>> 2;
     this.#mode = (state.zone + CPU.guestMode) >>> 2;
     this.#decoding = (state.zone + CPU.decoding) >>> 2;
     this.#pages.join(state.zone);
@@ -64,6 +66,15 @@ export class Coherence {
     Atomics.store(this.#state.i32, this.#mode, GUEST_MODE.outside);
   }
 
+  inside<T>(work: () => T): T {
+    this.enter();
+    try {
+      return work();
+    } finally {
+      this.leave();
+    }
+  }
+
   /** At a boundary: flushes, by `flush`, if that was asked for. */
   takeFlush(flush: () => void): void {
     const { i32 } = this.#state;
@@ -84,6 +95,18 @@ export class Coherence {
     if (!(pending & PENDING_CODE)) return;
     Atomics.and(i32, this.#pending, ~PENDING_CODE);
     this.#pages.take(zone, this.#written);
+  }
+
+  /** Does anybody ask this vCPU for more than serve() does? */
+  wantsOut(): boolean {
+    if (!this.#asked()) return false;
+    this.serve();
+    return this.#asked();
+  }
+
+  #asked(): boolean {
+    const { i32 } = this.#state;
+    return (Atomics.load(i32, this.#pending) | Atomics.load(i32, this.#kick)) !== 0;
   }
 
   #serveProtect(): void {

@@ -115,12 +115,7 @@ export abstract class Machine implements Engine {
   // --- Engine
 
   run(): number {
-    this.coherence.enter();
-    try {
-      return this.#runInside();
-    } finally {
-      this.coherence.leave();
-    }
+    return this.coherence.inside(() => this.#runInside());
   }
 
   serve(): void {
@@ -177,12 +172,7 @@ export abstract class Machine implements Engine {
   interrupt(vector: number): void {
     this.state.set(CPU.resumeRecord, 0);
     this.state.set(CPU.exit, 0);
-    this.coherence.enter();
-    try {
-      this.deliver(vector, 0, "interrupt");
-    } finally {
-      this.coherence.leave();
-    }
+    this.coherence.inside(() => this.deliver(vector, 0, "interrupt"));
     this.#deliveryExit = this.state.get(CPU.exit);
   }
 
@@ -384,16 +374,9 @@ export abstract class Machine implements Engine {
     return ip - this.#buffer < 8 * RECORD.size && ip >= this.#buffer;
   }
 
-  /** Does `pending` or the kick word ask to leave, after what can be done here was? Else it was the budget. */
+  /** Does `pending` or the kick word ask to leave? Else it was the budget, or what could be done here and was. */
   protected wantsOut(): boolean {
-    if (!this.#asked()) return false;
-    this.coherence.serve();
-    return this.#asked();
-  }
-
-  #asked(): boolean {
-    const { i32, zone } = this.state;
-    return (Atomics.load(i32, (zone + CPU.pending) >>> 2) | Atomics.load(i32, (zone + ZONE.kick) >>> 2)) !== 0;
+    return this.coherence.wantsOut();
   }
 
   /** Generated code left at a taken branch, with `ip` to go on. Returns true if run() is over. */
