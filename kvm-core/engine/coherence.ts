@@ -66,6 +66,7 @@ export class Coherence {
     Atomics.store(this.#state.i32, this.#mode, GUEST_MODE.outside);
   }
 
+  /** Does something of the guest's. */
   inside<T>(work: () => T): T {
     this.enter();
     try {
