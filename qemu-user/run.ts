@@ -13,6 +13,7 @@ import { type KvmRegs, type KvmSregs, SPACE_MMIO, SPACE_PIO } from "../shared/io
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
 import { DeviceHost } from "./device/device-host.ts";
+import { codeMapOf } from "./device/device-memory.ts";
 import { createOwnedVm, type OwnedVm, takeOverVm, VCPUS } from "./device/owned-vm.ts";
 import { Claims } from "./kvm/claims.ts";
 import { type CoreProcess, startCore } from "./kvm/core-process.ts";
@@ -201,7 +202,8 @@ class Machine {
     const { vcpu, memory } = this.#owned!;
     const { kernel, initrd, append, memory: ramSize } = this.#o;
     const map = memoryMap(ramSize);
-    const loaded = loadKernel({ kernel, initrd, append }, new GuestMemory(memory.buffer, map.slots), map.entries);
+    const guest = new GuestMemory(memory.buffer, map.slots, codeMapOf(memory.buffer, memory.plan, VCPUS));
+    const loaded = loadKernel({ kernel, initrd, append }, guest, map.entries);
     this.#resetState ??= { regs: await vcpu.getRegs(), sregs: await vcpu.getSregs() };
     const { regs, sregs } = this.#resetState;
     await vcpu.setSregs({ ...sregs, ...loaded.sregs });

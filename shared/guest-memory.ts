@@ -1,10 +1,13 @@
 /**
  * Guest physical memory, as a device model reaches it for DMA: slots of one mapped buffer.
  * Follows: KVM_SET_USER_MEMORY_REGION's slots. Bounds are checked here and nowhere else.
- * Left out: dirty logging, and telling kvm-core that a write hit translated code (both come with the page flags).
+ * Every write is told to the code map (code-map.ts), for DMA into code that kvm-core has decoded.
+ * Left out: logging dirty pages.
  *
  * An address that a guest chose may be anything: negative, fractional, NaN, past 2^53. All of those lie outside.
  */
+
+import type { CodeMap } from "./code-map.ts";
 
 export interface MemorySlot {
   /** First guest-physical address. */
@@ -18,9 +21,14 @@ export class GuestMemory {
   readonly slots: readonly MemorySlot[];
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #code: CodeMap | undefined;
 
-  /** Throws an Error if a slot leaves the buffer or overlaps another: the host's mistake. */
-  constructor(buffer: SharedArrayBuffer | ArrayBuffer, slots: readonly MemorySlot[]) {
+  /**
+   * Throws an Error if a slot leaves the buffer or overlaps another: the host's mistake. Without `code` nobody hears of
+   * writes: right only for memory that no vCPU executes.
+   */
+  constructor(buffer: ArrayBufferLike, slots: readonly MemorySlot[], code?: CodeMap) {
+    this.#code = code;
     this.slots = slots.map((slot) => ({ ...slot })).sort((a, b) => a.gpa - b.gpa);
     this.#bytes = new Uint8Array(buffer);
     this.#view = new DataView(buffer);
@@ -68,13 +76,17 @@ export class GuestMemory {
   /** Little-endian writes; nothing is written if any byte is not RAM. Never allocate. */
   writeU8(gpa: number, value: number): void {
     const at = this.#locate(gpa, 1);
-    if (at >= 0) this.#bytes[at] = value;
+    if (at < 0) return;
+    this.#bytes[at] = value;
+    this.#code?.written(gpa, 1);
   }
 
   writeU16(gpa: number, value: number): void {
     const at = this.#locate(gpa, 2);
-    if (at >= 0) this.#view.setUint16(at, value, true);
-    else if (this.contains(gpa, 2)) {
+    if (at >= 0) {
+      this.#view.setUint16(at, value, true);
+      this.#code?.written(gpa, 2);
+    } else if (this.contains(gpa, 2)) {
       this.writeU8(gpa, value);
       this.writeU8(gpa + 1, value >>> 8);
     }
@@ -82,8 +94,10 @@ export class GuestMemory {
 
   writeU32(gpa: number, value: number): void {
     const at = this.#locate(gpa, 4);
-    if (at >= 0) this.#view.setUint32(at, value, true);
-    else if (this.contains(gpa, 4)) {
+    if (at >= 0) {
+      this.#view.setUint32(at, value, true);
+      this.#code?.written(gpa, 4);
+    } else if (this.contains(gpa, 4)) {
       this.writeU16(gpa, value);
       this.writeU16(gpa + 2, value >>> 16);
     }
@@ -109,6 +123,7 @@ export class GuestMemory {
       this.#bytes.set(from.subarray(done, done + piece), this.#locate(gpa + done, piece));
       done += piece;
     }
+    this.#code?.written(gpa, from.length);
     return true;
   }
 
@@ -121,13 +136,20 @@ export class GuestMemory {
       this.#bytes.fill(value, at, at + piece);
       done += piece;
     }
+    this.#code?.written(gpa, length);
     return true;
   }
 
-  /** A view of RAM itself, or undefined unless the whole range lies in one slot. Allocates the view. */
+  /** A view of RAM itself, or undefined unless the whole range lies in one slot; written() has to follow what is stored
+   *  there. Allocates the view. */
   slice(gpa: number, length: number): Uint8Array | undefined {
     const at = this.#locate(gpa, length);
     return at < 0 ? undefined : this.#bytes.subarray(at, at + length);
+  }
+
+  /** Bytes of a slice() were stored: cheap where the pages hold no code. */
+  written(gpa: number, length: number): void {
+    this.#code?.written(gpa, length);
   }
 
   /** Offset in the buffer of a range that lies in one slot, or -1. */

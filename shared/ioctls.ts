@@ -160,6 +160,11 @@ export const IOCTLS = {
     },
     ret: {},
   },
+  /**
+   * Pages of a slot with KVM_MEM_LOG_DIRTY_PAGES that were written since the last time, bit 0 of byte 0 the first one, in
+   * whole 64-bit words. The guest's and kvm-core's own writes: a process that does DMA knows what it wrote, as in Linux.
+   */
+  KVM_GET_DIRTY_LOG: { nr: 0x42, on: "vm", needs: "owner", arg: { slot: "u32" }, ret: { dirty_bitmap: "bytes" } },
   KVM_CREATE_IRQCHIP: { nr: 0x60, on: "vm", needs: "owner", arg: {}, ret: {} },
   KVM_GET_IRQCHIP: { nr: 0x62, on: "vm", needs: "owner", arg: { chip_id: "u32" }, ret: PIC_STATE },
   KVM_SET_IRQCHIP: { nr: 0x63, on: "vm", needs: "owner", arg: PIC_STATE, ret: {} },
@@ -332,6 +337,11 @@ export const IOCTLS = {
       },
     },
   },
+  /**
+   * The VM's code map (code-map.ts), to be fetched by hello: for whoever maps guest memory and writes to it. Who does not
+   * map the memory writes with SPLITVM_WRITE_GUEST and needs no map.
+   */
+  SPLITVM_GET_CODE_MAP: { nr: 0x110, on: "vm", needs: "server", arg: {}, ret: { memfd: DESCRIPTOR } },
   /** Ends the KVM_RUN under way, or the next one, with KVM_EXIT_INTR and EINTR; Linux uses a signal. */
   SPLITVM_KICK: { nr: 0x120, on: "vcpu", needs: "owner", arg: {}, ret: {} },
   /** Which engine runs the vCPU: "interp", "patch" or "wasm". */
@@ -362,6 +372,7 @@ export function ioctlByNumber(nr: unknown): IoctlName | undefined {
 }
 
 /** KVM_MEM_* flags of a slot. */
+export const KVM_MEM_LOG_DIRTY_PAGES = 1;
 export const KVM_MEM_READONLY = 2;
 /** KVM_IOEVENTFD flags. */
 export const KVM_IOEVENTFD_FLAG_DATAMATCH = 1;
@@ -401,6 +412,7 @@ export const CAPABILITIES = {
   SPLITVM_CAP_PAGE_MODE: { nr: 0x10000, value: 1 },
   SPLITVM_CAP_REGIONS: { nr: 0x10001, value: 256 },
   SPLITVM_CAP_TAKE_OVER: { nr: 0x10002, value: 1 },
+  SPLITVM_CAP_CODE_MAP: { nr: 0x10003, value: 1 },
 } as const;
 
 /** The API version, Linux's. */

@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // What runs in a vCPU's thread and what the main thread keeps of it; a VM owns its vCPUs.
   "kvm-core/irqchip": ["kvm-core/vm"],
   "kvm-core/vcpu": ["kvm-core/cpu", "kvm-core/engine", "kvm-core/irqchip", "kvm-core/vm", "kvm-core/wasm"],
-  "kvm-core/vm": ["kvm-core/cpu", "kvm-core/irqchip", "kvm-core/vcpu"],
+  "kvm-core/vm": ["kvm-core/cpu", "kvm-core/irqchip", "kvm-core/mmu", "kvm-core/vcpu"],
   "kvm-core/server": ["kvm-core/cpu", "kvm-core/vcpu", "kvm-core/vm"],
   "kvm-core": ["kvm-core/engine", "kvm-core/server"],
 

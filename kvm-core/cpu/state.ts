@@ -31,7 +31,7 @@ export const CPU = layout({
   /** RFLAGS without CF PF AF ZF SF OF. */
   eflags: "u32",
   // --- between engine and vCPU thread
-  /** Set by kvm-core's threads with Atomics.or; with the kick word, makes run() leave. Bit 31 is the engine's own. */
+  /** Set by kvm-core's threads with Atomics.or (requests.ts); with the kick word, makes run() leave. Bit 31 is the engine's own. */
   pending: "u32",
   /** Linear address of the read table of the TLB class in force. */
   tlbBase: "u32",
@@ -76,6 +76,10 @@ export const CPU = layout({
   shadowRip: "u64",
   /** Non-zero: leave as soon as an interrupt could be taken. */
   window: "u32",
+  /** GUEST_MODE in requests.ts; written by the vCPU's thread alone. */
+  guestMode: "u32",
+  /** Non-zero while the engine reads bytes to make records of them (mmu/code-pages.ts). */
+  decoding: "u32",
   /** Non-zero: paging state was changed from outside; the engine flushes before it runs. */
   stale: "u32",
   /** Record at which to go on, valid while RIP is resumeRip; 0: none. */

@@ -15,6 +15,13 @@ export const VM_STATE_END = 0x0010_0000;
 /** u32 in the VM state: taken while a locked access lies in two pages (mmu/locked.ts); on a line of its own. */
 export const BUS_LOCK = 0x000f_f000;
 
+/** The map of code pages that device servers share (shared/code-map.ts). */
+export const CODE_MAP = 0x0020_0000;
+/** Dirty log: a bit per 4 KiB page of the guest-physical space (mmu/dirty-log.ts). */
+export const DIRTY_MAP = 0x0028_0000;
+/** Words of mmu/code-pages.ts, private to kvm-core. */
+export const CODE_STATE = 0x002f_0000;
+
 /** Guest-physical page table: a u32 per 4 KiB page of the 4 GiB guest-physical space. 0 is nobody's RAM, i.e. MMIO. */
 export const GPA_TABLE = 0x0040_0000;
 /** Bits 31..12 of an entry: linear address of the page. */
@@ -50,6 +57,8 @@ export const ZONE = {
   buffer: 0x2000,
   /** What the exit path keeps for its generated half (vcpu/exit-cells.ts), private to kvm-core. */
   exits: 0x3000,
+  /** Overwritten code that other threads tell this vCPU of (mmu/code-pages.ts). */
+  codeQueue: 0x5000,
   /** u32: JUMP.user and a multiple of JUMP.generation: entries of the jump cache with another one do not count. It survives a reset. */
   jumpGeneration: 0x8000,
   /** Software TLBs: TLB_SETS of three classes, each a read table and a write table. */
@@ -58,13 +67,16 @@ export const ZONE = {
   blocks: 0x0010_0000,
   /** RIP -> record, for indirect jumps and returns: see JUMP. */
   jumpCache: 0x0030_0000,
-  /** Per guest-physical page: u32 first block whose bytes lie in it, 0 if none. */
+  /** Per guest-physical page: u32 first block whose bytes lie in it; PAGE_MARKED if none but the page is watched; else 0. */
   codePages: 0x0040_0000,
   /** The record cache. */
   records: 0x0080_0000,
   /** Per guest-physical page: u32 bitmap of the 128-byte granules that hold decoded bytes. */
   codeGranules: 0x0180_0000,
 } as const;
+
+/** In ZONE.codePages: the vCPU decodes, or has decoded, bytes of the page, and no block of it is left. */
+export const PAGE_MARKED = 1;
 
 /**
  * The jump cache's layout, here so that emitter and engine agree. An entry holds if it has the RIP and the generation in
@@ -114,6 +126,9 @@ export const TLB_CLASS_COUNT = 3;
 export const TLB_SETS = 8;
 export const TLB_SET_SIZE = TLB_CLASS_COUNT * TLB.classSize;
 export const TLB_ALL_CLASSES = 2 ** (TLB_SETS * TLB_CLASS_COUNT) - 1;
+
+/** Number of guest-physical pages that the tables cover. */
+export const GPA_PAGES = 1 << 20;
 
 /** Linear address of vCPU i's zone. */
 export function vcpuZone(index: number): number {

@@ -4,15 +4,13 @@
  * Left out: eviction of parts: when records or table are full, everything goes, and is made again on demand.
  */
 
-import { BLOCK_HASH_ENTRIES, RECORDS_SIZE, ZONE } from "../cpu/zones.ts";
-import { HEAD, MICRO, NO_SECOND_PAGE, RECORD } from "../emit/record.ts";
+import { BLOCK_HASH_ENTRIES, GPA_PAGES, PAGE_MARKED, RECORDS_SIZE, ZONE } from "../cpu/zones.ts";
+import { HEAD, MICRO, RECORD } from "../emit/record.ts";
+import { granulesOf } from "../mmu/code-pages.ts";
 
 const MODE_MASK = 15;
-/** 4 KiB pages of the guest-physical space. */
-const GPA_PAGES = 1 << 20;
 /** Entry value of a block that was invalidated: the probe goes on behind it. */
 const DELETED = 1;
-const GRANULE_SHIFT = 7;
 /** Bits of the filter in front of the hash: sixteen for each block that the records have room for, so that few lookups pass in vain. */
 const FILTER_BITS = 1 << 20;
 /** Records kept free for the block being written: 64 instructions of up to 3 records, and their ends. */
@@ -46,7 +44,7 @@ export class BlockTable {
     );
   }
 
-  /** Forgets all blocks. Nothing may run in them. */
+  /** Forgets all blocks, and which pages are watched. Nothing may run in them. */
   clear(): void {
     const u32 = this.#u32;
     u32.fill(0, this.#hash, this.#hash + BLOCK_HASH_ENTRIES * 2);
@@ -102,22 +100,26 @@ export class BlockTable {
 
   /** Does the page hold decoded code? */
   hasCode(gpa: number): boolean {
-    return this.#u32[this.#codePages + (gpa >>> 12)] !== 0;
+    return this.#u32[this.#codePages + (gpa >>> 12)]! > PAGE_MARKED;
   }
 
-  /** The bytes changed: blocks of their page become stale, if decoded bytes are near enough. */
+  /**
+   * The bytes changed: blocks of their page become stale, if decoded bytes are near enough. If the page has none, and so
+   * none were made since it was written before, this vCPU stops watching it.
+   */
   invalidate(gpa: number, size: number): void {
     const u32 = this.#u32;
     const page = gpa >>> 12;
-    if (!(u32[this.#granules + page]! & granulesOf(gpa & 0xfff, size))) return;
     let head = u32[this.#codePages + page]!;
-    while (head !== 0) {
+    if (head === PAGE_MARKED) u32[this.#codePages + page] = 0;
+    if (head <= PAGE_MARKED || !(u32[this.#granules + page]! & granulesOf(gpa & 0xfff, size))) return;
+    while (head > PAGE_MARKED) {
       const blockGpa = u32[(head + HEAD.gpa) >>> 2]!;
       const next = u32[(head + (blockGpa >>> 12 === page ? HEAD.nextInPage : HEAD.nextInSecond)) >>> 2]!;
       this.#makeStale(head, blockGpa);
-      head = next === NO_SECOND_PAGE ? 0 : next;
+      head = next;
     }
-    u32[this.#codePages + page] = 0;
+    u32[this.#codePages + page] = PAGE_MARKED;
     u32[this.#granules + page] = 0;
   }
 
@@ -142,14 +144,6 @@ export class BlockTable {
   #markGranules(page: number, offset: number, size: number): void {
     this.#u32[this.#granules + page]! |= granulesOf(offset, size);
   }
-}
-
-/** Bits of the 128-byte granules that [offset, offset + size) touches. */
-function granulesOf(offset: number, size: number): number {
-  if (size <= 0) return 0;
-  const first = offset >>> GRANULE_SHIFT;
-  const last = Math.min((offset + size - 1) >>> GRANULE_SHIFT, 31);
-  return (0xffff_ffff >>> (31 - (last - first))) << first;
 }
 
 /** The mode is not mixed in, so that a block is found by its address alone when it dies. */

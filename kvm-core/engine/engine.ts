@@ -4,16 +4,22 @@
  * Left out: what generated code, decoder and MMU do: machine.ts and the files beside it.
  */
 
-import type { Engine, EngineHost } from "./host.ts";
+import type { Engine, EngineHost, EngineOptions } from "./host.ts";
 import { InterpEngine } from "./interp.ts";
 import { PatchEngine } from "./patch.ts";
-import { DEFAULT_TRANSLATION, type TranslationOptions } from "./translator.ts";
 import { WasmEngine } from "./wasm.ts";
 
 export type EngineName = "interp" | "patch" | "wasm";
 
 export { resetVcpu } from "../cpu/reset.ts";
-export { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
+export {
+  type DebugExit,
+  type Engine,
+  EngineExit,
+  type EngineHost,
+  type EngineOptions,
+  type PortHelpers,
+} from "./host.ts";
 export { compileInterpreter } from "./interpreter.ts";
 export { DEFAULT_TRANSLATION, type TranslationOptions } from "./translator.ts";
 
@@ -24,14 +30,14 @@ export function createEngine(
   memory: WebAssembly.Memory,
   zone: number,
   host: EngineHost,
-  translation: TranslationOptions = DEFAULT_TRANSLATION,
+  options: EngineOptions = {},
 ): Engine {
   switch (name) {
     case "interp":
       return new InterpEngine(module, memory, zone, host);
     case "patch":
-      return new PatchEngine(module, memory, zone, host);
+      return new PatchEngine(module, memory, zone, host, options);
     case "wasm":
-      return new WasmEngine(module, memory, zone, host, translation);
+      return new WasmEngine(module, memory, zone, host, options);
   }
 }

@@ -4,6 +4,8 @@
  * Left out: making one: engine.ts.
  */
 
+import type { TranslationOptions } from "./translator.ts";
+
 /** IN and OUT as generated code calls them: the record, port and size in bytes; data in CPU.data; 0 goes on behind it. */
 export interface PortHelpers {
   in(record: number, port: number, size: number): number;
@@ -24,6 +26,17 @@ export interface EngineHost {
   readonly ports?: PortHelpers;
   /** in_asm text, only when CPU.traceMask bit 0 is set. */
   trace(line: string): void;
+}
+
+/** What an engine may be told when it is made. */
+export interface EngineOptions {
+  /**
+   * Forget all records after so many blocks were made, though there is room. It changes nothing that a guest can see, and
+   * finds code that relies on a record for longer than it may. Without it only a full cache is forgotten.
+   */
+  readonly evictEvery?: number;
+  /** Of engine `wasm`. */
+  readonly translation?: TranslationOptions;
 }
 
 /** Why run() returned. */
@@ -63,6 +76,11 @@ export interface Engine {
   flushTlb(): void;
   /** IN and OUT by way of the host's portIn and portOut. */
   readonly ports: PortHelpers;
+  /** Does what other threads asked of the vCPU (cpu/requests.ts) but for PENDING_STOP and PENDING_EXIT. run() does so first;
+   *  a halted vCPU's thread calls it itself. */
+  serve(): void;
+  /** For the host, around a wait that may last while the engine runs: leave() says that nobody has to wait for this vCPU. */
+  readonly coherence: { leave(): void; enter(): void };
   /** While a host function is called: the record of the instruction, which tells its second access from another's first. */
   readonly current: number;
   /** After INTERNAL_ERROR: e.g. "not implemented: 0f a2 cpuid at 0x1000". */

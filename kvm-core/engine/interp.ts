@@ -4,9 +4,13 @@
  * Left out: anything cached but translations of linear addresses.
  */
 
+import { BlockTable } from "./blocks.ts";
 import { Machine } from "./machine.ts";
 
 export class InterpEngine extends Machine {
+  /** Blocks that `patch` left in the zone, which a vCPU may run again after this engine. */
+  readonly #blocks = new BlockTable(this.state.u32, this.state.zone);
+
   protected recordAt(_gpa: number): number {
     return this.stepRecord();
   }
@@ -23,7 +27,9 @@ export class InterpEngine extends Machine {
     throw new Error("interp keeps no records, so none can be stale");
   }
 
-  protected pageWritten(_gpa: number, _size: number, _flags: number): void {}
+  protected codeWritten(gpa: number, size: number): void {
+    this.#blocks.invalidate(gpa, size);
+  }
 
   protected forgetAddresses(): void {}
 

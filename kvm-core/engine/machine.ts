@@ -22,6 +22,7 @@ import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit, type MmuExports } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
+import { Coherence } from "./coherence.ts";
 import { DebugUnit } from "./debug.ts";
 import { EnterUnit } from "./enter.ts";
 import { FarReturn } from "./far/far-return.ts";
@@ -32,6 +33,7 @@ import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
 import { Recorder } from "./recorder.ts";
+import { serialising } from "./serialising.ts";
 import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
 
@@ -43,6 +45,7 @@ export abstract class Machine implements Engine {
   readonly memory: GuestMemoryUnit;
   readonly locked: LockedUnit;
   readonly system: SystemAccess;
+  readonly coherence: Coherence;
   readonly fault = new Fault();
   readonly task: TaskState;
   readonly segments: SegmentUnit;
@@ -79,6 +82,7 @@ export abstract class Machine implements Engine {
     this.memoryObject = memory;
     this.memory = new GuestMemoryUnit(this.state, host, (gpa, size, flags) => this.pageWritten(gpa, size, flags));
     this.locked = new LockedUnit(this.state, this.memory);
+    this.coherence = new Coherence(this.state, memory, this.memory, (gpa, size) => this.codeWritten(gpa, size));
     this.system = new SystemAccess(this.state, this.memory);
     const tables = new DescriptorTables(this.state, this.system, this.fault);
     this.task = new TaskState(this.state, this.system, this.fault, tables);
@@ -110,7 +114,7 @@ export abstract class Machine implements Engine {
       fault: (ip) => this.#faultRecord(ip!),
       unbuilt: (ip) => this.#unbuiltRecord(ip!),
       hot: (ip) => this.hot(ip!),
-      ...helpers,
+      ...serialising(helpers, () => this.coherence.serve()),
       ...(host.ports ? { in: host.ports.in, out: host.ports.out } : {}),
     };
     this.table = new WebAssembly.Table({ element: "anyfunc", initial: slots });
@@ -137,8 +141,8 @@ export abstract class Machine implements Engine {
   /** A link record at `ip` was reached; CPU.rip is its target. */
   protected abstract linked(ip: number): number;
   protected abstract stale(ip: number): number;
-  /** This vCPU wrote to a page with GPA_CODE or GPA_LOGGED. */
-  protected abstract pageWritten(gpa: number, size: number, flags: number): void;
+  /** Bytes of a page that holds code changed, whoever changed them: records of them are stale from now on. */
+  protected abstract codeWritten(gpa: number, size: number): void;
   /** The entry record at `ip` has counted down; returns the record to go on with. */
   protected hot(_ip: number): number {
     throw new Error("this engine makes no entry records");
@@ -147,6 +151,11 @@ export abstract class Machine implements Engine {
   protected abstract forgetAddresses(): void;
   /** Where blocks must end changed: forget them. */
   protected abstract forgetBlocks(): void;
+
+  /** This vCPU wrote to a page with GPA_CODE or GPA_LOGGED. */
+  protected pageWritten(gpa: number, size: number, flags: number): void {
+    this.coherence.pageWritten(gpa, size, flags);
+  }
 
   /** Empties the jump cache by a new generation; when they have all been used, by a fill. */
   protected forgetJumps(): void {
@@ -161,7 +170,17 @@ export abstract class Machine implements Engine {
   // --- Engine
 
   run(): number {
+    return this.coherence.inside(() => this.#runInside());
+  }
+
+  serve(): void {
+    this.coherence.takeFlush(() => this.flushTlb());
+    this.coherence.serve();
+  }
+
+  #runInside(): number {
     const { state } = this;
+    this.serve();
     if (state.get(CPU.stale)) {
       state.set(CPU.stale, 0);
       if (usesPdptes(state.get(CPU.cr0), state.get(CPU.cr4), state.get(CPU.efer)))
@@ -217,7 +236,7 @@ export abstract class Machine implements Engine {
   interrupt(vector: number): void {
     this.state.set(CPU.resumeRecord, 0);
     this.state.set(CPU.exit, 0);
-    this.deliver(vector, 0, "interrupt");
+    this.coherence.inside(() => this.deliver(vector, 0, "interrupt"));
     this.#deliveryExit = this.state.get(CPU.exit);
   }
 
@@ -419,10 +438,9 @@ export abstract class Machine implements Engine {
     return ip - this.#buffer < 8 * RECORD.size && ip >= this.#buffer;
   }
 
-  /** Did `pending` or the kick word ask to leave? Else it was the budget. */
+  /** Does `pending` or the kick word ask to leave? Else it was the budget, or what could be done here and was. */
   protected wantsOut(): boolean {
-    const { i32, zone } = this.state;
-    return (Atomics.load(i32, (zone + CPU.pending) >>> 2) | Atomics.load(i32, (zone + ZONE.kick) >>> 2)) !== 0;
+    return this.coherence.wantsOut();
   }
 
   /** Ends run() if `pending` or the kick word ask for it. */

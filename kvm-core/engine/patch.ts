@@ -1,7 +1,7 @@
 /**
  * Engine `patch`: blocks are scanned once into records, linked to each other, and kept until their bytes change.
  * Document: architecture.md section 5 (scan and patch).
- * Left out: a device's DMA into code does not invalidate records yet, nor does another vCPU's store.
+ * Left out: who tells of changed bytes: coherence.ts.
  *
  * A block lies in one page, so that within it RIP = CPU.ripBase + page offset whatever the page is mapped to, and it is
  * found by guest-physical address. An instruction that crosses a page is a block of its own. Links that lead to another
@@ -10,12 +10,12 @@
 
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
-import { GPA_CODE, JUMP, ZONE } from "../cpu/zones.ts";
+import { JUMP, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded } from "../isa/decode.ts";
 import { BlockTable } from "./blocks.ts";
 import { MAX_LENGTH } from "./fetch.ts";
-import type { EngineHost } from "./host.ts";
+import { EngineExit, type EngineHost, type EngineOptions } from "./host.ts";
 import { Machine } from "./machine.ts";
 
 /** A bound on the walk from a record to its block's head. */
@@ -34,9 +34,21 @@ export class PatchEngine extends Machine {
   readonly #stampAt = new Uint32Array(4096);
   #stamp = 0;
   readonly #forward: number[] = [];
+  /** Blocks until all are forgotten though there is room. */
+  readonly #evictEvery: number;
+  #untilEviction: number;
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, zone: number, host: EngineHost, slots = 0) {
+  constructor(
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    zone: number,
+    host: EngineHost,
+    { evictEvery = Number.POSITIVE_INFINITY }: EngineOptions,
+    slots = 0,
+  ) {
     super(module, memory, zone, host, slots);
+    this.#evictEvery = evictEvery;
+    this.#untilEviction = evictEvery;
     this.#blocks = new BlockTable(this.state.u32, zone);
     // The zone may have served another engine.
     if (
@@ -65,8 +77,11 @@ export class PatchEngine extends Machine {
       this.setRipBase(gpa & 0xfff);
       return found;
     }
-    if (this.#blocks.full) this.flushBlocks();
-    return this.#scan(gpa, mode);
+    if (this.#blocks.full || --this.#untilEviction < 0) this.flushBlocks();
+    this.coherence.decoding();
+    const first = this.#scan(gpa, mode);
+    this.coherence.decoded();
+    return first;
   }
 
   protected lookup(): number {
@@ -120,10 +135,8 @@ export class PatchEngine extends Machine {
     return to;
   }
 
-  protected pageWritten(gpa: number, size: number, flags: number): void {
-    if (!(flags & GPA_CODE)) return;
+  protected codeWritten(gpa: number, size: number): void {
     this.#blocks.invalidate(gpa, size);
-    if (!this.#blocks.hasCode(gpa)) this.memory.unprotectPage(gpa);
   }
 
   protected forgetAddresses(): void {
@@ -148,6 +161,7 @@ export class PatchEngine extends Machine {
 
   protected flushBlocks(): void {
     this.#generation++;
+    this.#untilEviction = this.#evictEvery;
     this.#virtualLinks = [];
     this.#secondPages.clear();
     this.#blocks.clear();
@@ -156,19 +170,30 @@ export class PatchEngine extends Machine {
     this.current = 0;
   }
 
-  /** Scans the block at CPU.rip; returns its first record, 0 after a fault. */
+  /** Before bytes of a page are read for records. False: the vCPU is to stop, and leaves. */
+  #watch(gpa: number): boolean {
+    if (this.coherence.watch(gpa)) return true;
+    this.state.set(CPU.exit, EngineExit.INTR);
+    return false;
+  }
+
+  /** Scans the block at CPU.rip; returns its first record, 0 after a fault or when the vCPU is to stop. */
   #scan(gpa: number, mode: number): number {
     const { recorder, decoder } = this;
     const start = gpa & 0xfff;
     const head = this.#blocks.next;
-    const result = this.fetchInstruction(gpa);
+    if (!this.#watch(gpa)) return 0;
+    let result = this.fetchInstruction(gpa);
+    if (result >= 0 && this.fetch.secondPage >= 0) {
+      // The walk to the second page may have marked page tables in the first: then that is watched no more.
+      if (!this.#watch(this.fetch.secondPage) || !this.#watch(gpa)) return 0;
+      result = this.fetchInstruction(gpa); // what was read before may have changed unseen
+    }
     if (result < 0) return 0;
-    if (!this.#blocks.hasCode(gpa)) this.memory.protectPage((gpa & ~0xfff) >>> 0);
     const first = recorder.head(head, start, gpa, 0);
     this.setRipBase(start);
     if (this.fetch.secondPage >= 0) {
       const second = this.fetch.secondPage;
-      if (!this.#blocks.hasCode(second)) this.memory.protectPage((second & ~0xfff) >>> 0);
       let at = this.writeRecord(this.openBlock(first), result, start);
       at = recorder.go(at, (start + decoder.length) & 0xfff, 4096, true);
       this.#secondPages.set(first, second);

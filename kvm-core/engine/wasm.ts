@@ -9,11 +9,10 @@
  * after each helper.
  */
 
-import { GPA_CODE } from "../cpu/zones.ts";
 import { HEAD, RECORD } from "../emit/record.ts";
-import type { EngineHost } from "./host.ts";
+import type { EngineHost, EngineOptions } from "./host.ts";
 import { PatchEngine } from "./patch.ts";
-import { DEFAULT_TRANSLATION, type TranslationOptions, Translator } from "./translator.ts";
+import { DEFAULT_TRANSLATION, Translator } from "./translator.ts";
 
 export class WasmEngine extends PatchEngine {
   /** Loops must come by an entry record. */
@@ -28,12 +27,13 @@ export class WasmEngine extends PatchEngine {
     memory: WebAssembly.Memory,
     zone: number,
     host: EngineHost,
-    options: TranslationOptions = DEFAULT_TRANSLATION,
+    options: EngineOptions,
   ) {
-    super(module, memory, zone, host, options.slots);
-    this.#translator = new Translator(this.state.u32, this.environment, this.table, options);
-    this.#threshold = options.threshold;
-    this.#random = options.disturbance;
+    const translation = options.translation ?? DEFAULT_TRANSLATION;
+    super(module, memory, zone, host, options, translation.slots);
+    this.#translator = new Translator(this.state.u32, this.environment, this.table, translation);
+    this.#threshold = translation.threshold;
+    this.#random = translation.disturbance;
   }
 
   /** Blocks translated so far, those that were forgotten again included. */
@@ -80,7 +80,7 @@ export class WasmEngine extends PatchEngine {
         const entry = this.#translator.some(r >>> 4);
         if (entry === 0) return false;
         const gpa = this.state.u32[(entry - RECORD.size + HEAD.gpa) >>> 2]!;
-        this.pageWritten(gpa, 1, GPA_CODE);
+        this.codeWritten(gpa, 1);
         return true;
       }
       case 4:

@@ -9,7 +9,7 @@ import { ACCESS } from "../cpu/access.ts";
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_CODE, GPA_LOGGED, GPA_READONLY, GPA_TABLE, PAGE_SIZE } from "../cpu/zones.ts";
+import { GPA_CODE, GPA_LOGGED, GPA_READONLY, PAGE_SIZE } from "../cpu/zones.ts";
 import { pageFlags, ramAt } from "./ram.ts";
 import { Tlb } from "./tlb.ts";
 
@@ -69,15 +69,14 @@ export class GuestMemoryUnit {
     return ramAt(this.#state, gpa);
   }
 
-  /** The page at `gpa` holds decoded code from now on: no write may bypass the slow path. */
-  protectPage(gpa: number): void {
-    Atomics.or(this.#state.i32, (GPA_TABLE >>> 2) + (gpa >>> 12), GPA_CODE);
-    this.tlb.dropWrites(gpa);
+  /** Some page became slow to write: forgets all translations for writing. */
+  protect(): void {
+    this.tlb.dropAllWrites();
   }
 
-  /** It holds none any more. */
-  unprotectPage(gpa: number): void {
-    Atomics.and(this.#state.i32, (GPA_TABLE >>> 2) + (gpa >>> 12), ~GPA_CODE);
+  /** The page at `gpa` became slow to write: forgets its translations for writing. */
+  protectPage(gpa: number): void {
+    this.tlb.dropWrites(gpa);
   }
 
   /** Access bits for an ordinary data access at the current privilege level. */

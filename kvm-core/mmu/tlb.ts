@@ -91,6 +91,14 @@ export class Tlb {
     });
   }
 
+  /** Empties all write tables. */
+  dropAllWrites(): void {
+    this.#eachUsed(-1, (number) => {
+      const table = this.#words(number) + TLB.write / 4;
+      this.#state.u32.fill(EMPTY, table, table + TLB.entries * WORDS);
+    });
+  }
+
   #currentPcid(): number {
     return this.#state.get(CPU.cr4) & CR4.PCIDE ? this.#state.get(CPU.cr3) & PCID_MASK : 0;
   }

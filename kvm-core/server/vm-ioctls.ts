@@ -59,10 +59,12 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
     return { vcpu: session.handles.add({ kind: "vcpu", vm, vcpu, right }) };
   },
 
-  KVM_SET_USER_MEMORY_REGION: ({ session, handle: { vm } }, arg) => {
-    vm.setMemory(arg, arg.memory_size === 0n ? undefined : session.descriptors.get(arg.memfd));
+  KVM_SET_USER_MEMORY_REGION: async ({ session, handle: { vm } }, arg) => {
+    await vm.setMemory(arg, arg.memory_size === 0n ? undefined : session.descriptors.get(arg.memfd));
     return {};
   },
+
+  KVM_GET_DIRTY_LOG: async ({ handle: { vm } }, { slot }) => ({ dirty_bitmap: await vm.dirtyLog(slot) }),
 
   KVM_CREATE_IRQCHIP: ({ handle: { vm } }) => {
     vm.createIrqchip();
@@ -167,6 +169,8 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
   SPLITVM_GET_KICK: ({ session, handle: { vm } }, { id }) => ({
     memfd: session.descriptors.add(vcpuOf(vm, id).kickPage.hold()),
   }),
+
+  SPLITVM_GET_CODE_MAP: ({ session, handle: { vm } }) => ({ memfd: session.descriptors.add(vm.codeMap.hold()) }),
 
   SPLITVM_SET_JOURNAL: (call, { memfd }) => {
     const descriptor = call.session.descriptors.get(memfd);

@@ -51,7 +51,7 @@ export class ExitPath implements EngineHost {
   readonly #post: (message: FromThread) => void;
   readonly #posted: (PostedRing | undefined)[] = [];
   /** The engine that calls. */
-  engine!: Pick<Engine, "current" | "ports">;
+  engine!: Pick<Engine, "current" | "ports" | "coherence">;
   /** Called after an access to the 8259s: INTR may have changed. */
   onIrqchip: () => void = () => {};
 
@@ -69,6 +69,8 @@ export class ExitPath implements EngineHost {
     this.#pages = new PageExchange(memory, this.#shared, vcpu, this.stats, this.#cells, this.#fast);
     this.#router = new Router(memory);
     this.#pic = pic;
+    this.#pages.leave = () => this.engine.coherence.leave();
+    this.#pages.enter = () => this.engine.coherence.enter();
     this.#post = post;
     this.#memory = memory;
   }
@@ -107,10 +109,13 @@ export class ExitPath implements EngineHost {
   trace(line: string): void {
     // The main thread counts lines down as the client takes them; a client that reads slowly slows the guest, not the core.
     const lines = controlAt(this.#vcpu, "traceLines") >> 2;
-    while (Atomics.load(this.#words, lines) > 4096) {
-      if (Atomics.load(this.#words, controlAt(this.#vcpu, "stop") >> 2) !== 0) return;
-      futexWait(this.#words, lines, Atomics.load(this.#words, lines), 1_000_000);
-    }
+    const full = () => Atomics.load(this.#words, lines) > 4096;
+    const stops = () => Atomics.load(this.#words, controlAt(this.#vcpu, "stop") >> 2) !== 0;
+    if (full())
+      this.#outside(() => {
+        while (full() && !stops()) futexWait(this.#words, lines, Atomics.load(this.#words, lines), 1_000_000);
+      });
+    if (full()) return;
     Atomics.add(this.#words, lines, 1);
     this.#post({ kind: "trace", line });
   }
@@ -206,8 +211,10 @@ export class ExitPath implements EngineHost {
     if (sampled) this.stats.published();
     const result = runResult(name, { direction, size, count: 1, address: BigInt(address), data });
     this.stats.state(STATE_STOPPED, 0);
-    this.#post({ kind: "exit", result, pending: true });
-    this.awaitRun();
+    this.#outside(() => {
+      this.#post({ kind: "exit", result, pending: true });
+      this.awaitRun();
+    });
     this.stats.state(STATE_RUNNING, 0);
     if (sampled) this.stats.answered();
     const words = this.#words;
@@ -229,6 +236,14 @@ export class ExitPath implements EngineHost {
       if (Atomics.compareExchange(words, command, COMMAND_RUN, 0) === COMMAND_RUN) return;
       futexWait(words, command, 0, RECHECK_NS);
     }
+  }
+
+  /** A wait that may last: no other thread has to wait for this vCPU meanwhile. If it throws, the vCPU stays outside. */
+  #outside(wait: () => void): void {
+    const { coherence } = this.engine;
+    coherence.leave();
+    wait();
+    coherence.enter();
   }
 
   #hasIrqchip(): boolean {

@@ -54,6 +54,9 @@ export class PageExchange {
   /** The answer's eight bytes, or the data to write. */
   low = 0;
   high = 0;
+  /** Called around a wait that lasts: no other thread has to wait for this vCPU meanwhile. */
+  leave: () => void = () => {};
+  enter: () => void = () => {};
 
   constructor(
     memory: WebAssembly.Memory,
@@ -100,13 +103,15 @@ export class PageExchange {
     this.high = this.#i32[(ring.at + RING.data + 4) >> 2]!;
   }
 
-  /** An answer that does not come at once. */
+  /** An answer that does not come at once: the wait may last. */
   #wait(ring: Ring, published: number, result: number): void {
     const { at, waiter } = ring;
+    this.leave();
     if (result === WAKE) this.#wake(ring);
     if (!waiter.spin(at, published, at, published, ring.serverCpu)) this.#sleep(ring, published);
     while ((this.#words.load(at) & ~WAITER) !== published + 1) this.#refused(ring, published);
     this.#cells.place(ring.server, waiter.here(0));
+    this.enter();
   }
 
   #begin(server: number): Ring {

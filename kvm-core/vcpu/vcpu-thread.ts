@@ -13,7 +13,7 @@ import { vcpuZone, ZONE } from "../cpu/zones.ts";
 import { createEngine, type Engine, EngineExit, type EngineName } from "../engine/engine.ts";
 import { Lines } from "../irqchip/lines.ts";
 import { Pic } from "../irqchip/pic.ts";
-import { controlAt, PENDING_EXIT, PENDING_OURS, PENDING_TLB, VM_STATE } from "../vm/vm-state.ts";
+import { controlAt, PENDING_EXIT, PENDING_OURS, VM_STATE } from "../vm/vm-state.ts";
 import { ExitPath } from "./exit-path.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
@@ -112,7 +112,7 @@ class VcpuThread {
     const words = this.#words;
     Atomics.exchange(words, this.#kick, 0); // before the bits that it announces are read (mailbox.ts)
     if (this.#control("stop") !== 0) throw new LeaveGuest();
-    if (Atomics.and(words, this.#pending, ~PENDING_TLB) & PENDING_TLB) engine.flushTlb();
+    engine.serve();
     if (this.#hasIrqchip() && this.#start.vcpu === 0) {
       this.#lines.gather();
       if (this.#pic.intr && engine.interruptible()) {

@@ -23,6 +23,7 @@ import {
   STATS_VERSION,
 } from "../../shared/stats-page.ts";
 import { stopAtExit } from "../../shared/stop.ts";
+import { answered, GUEST_MODE } from "../cpu/requests.ts";
 import { CPU } from "../cpu/state.ts";
 import { PAGE_SIZE, vcpuZone, ZONE } from "../cpu/zones.ts";
 import { type EngineName, resetVcpu } from "../engine/engine.ts";
@@ -150,14 +151,25 @@ export class Vcpu {
     this.#pend(PENDING_EXIT);
   }
 
-  /** The guest-physical page table changed. */
+  /** The guest-physical page table or the way to it changed. */
   flushTlb(): void {
-    this.#pend(PENDING_TLB);
+    this.request(PENDING_TLB);
+  }
+
+  /** Asks the thread for something that the engine does (cpu/requests.ts). */
+  request(bit: number): void {
+    this.#pend(bit);
+  }
+
+  /** After request(): see answered() in cpu/requests.ts. A thread that has ended answers everything. */
+  answered(bit: number): boolean {
+    return this.#stopped || answered(this.#words, this.zone, bit);
   }
 
   /** True when no access of the guest's can use a translation from before the last flushTlb() any more. */
   get tlbIsFlushed(): boolean {
-    if ((Atomics.load(this.#words, (this.zone + CPU.pending) >> 2) & PENDING_TLB) === 0) return true;
+    const waiting = (Atomics.load(this.#words, (this.zone + CPU.pending) >> 2) & PENDING_TLB) !== 0;
+    if (!waiting) return answered(this.#words, this.zone, PENDING_TLB);
     return !this.#running && !this.#midInstruction; // the next KVM_RUN flushes before it enters the guest
   }
 
@@ -256,6 +268,8 @@ export class Vcpu {
 
   #failed(error: Error): void {
     this.#stopped = true;
+    // Nobody is to wait for it.
+    Atomics.store(this.#words, (this.zone + CPU.guestMode) >> 2, GUEST_MODE.outside);
     this.#running = false;
     this.#run?.reject(new KvmError("EIO", `the vCPU thread failed: ${error.message}`));
     this.#run = undefined;

@@ -7,7 +7,9 @@ import { layout } from "../../shared/layout.ts";
 import { MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
 import { MAX_VCPUS } from "../../shared/server-area.ts";
 import { STATS_BYTES } from "../../shared/stats-page.ts";
-import { SERVER_AREA_COUNT, SERVER_AREA_SIZE, SERVER_AREAS, VM_STATE_END } from "../cpu/zones.ts";
+import { CODE_MAP, SERVER_AREA_COUNT, SERVER_AREA_SIZE, SERVER_AREAS, VM_STATE_END } from "../cpu/zones.ts";
+
+export { PENDING_EXIT, PENDING_OURS, PENDING_STOP, PENDING_TLB } from "../cpu/requests.ts";
 
 /** Device servers of a VM; server 0 is the owner. */
 export const MAX_SERVERS = SERVER_AREA_COUNT;
@@ -92,6 +94,7 @@ export function controlAt(id: number, field: Exclude<keyof typeof CONTROL, "size
 
 /** Statistics pages, one memfd per vCPU. */
 const STATS_BASE = VM_STATE_END;
+if (STATS_BASE + MAX_VCPUS * STATS_BYTES > CODE_MAP) throw new Error("the statistics overflow their place");
 export function statsAt(id: number): number {
   return STATS_BASE + id * STATS_BYTES;
 }
@@ -100,11 +103,3 @@ export function statsAt(id: number): number {
 export function serverAreaAt(server: number): number {
   return SERVER_AREAS + server * SERVER_AREA_SIZE;
 }
-
-/** Bits of CPU.pending: why the engine has to come back. */
-export const PENDING_STOP = 1;
-/** SPLITVM_KICK, or the exit after which immediate_exit ends KVM_RUN. */
-export const PENDING_EXIT = 2;
-export const PENDING_TLB = 4;
-/** The bits above: what kvm-core sets. The engine has bits of its own beside them. */
-export const PENDING_OURS = PENDING_STOP | PENDING_EXIT | PENDING_TLB;

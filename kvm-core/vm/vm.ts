@@ -3,13 +3,17 @@
  * It lives as long as a handle of its owner's, and where it was kept (SPLITVM_KEEP_VM) a while longer, parked.
  * Leaves out: the requests' arguments (server/vm-ioctls.ts).
  */
+import { setImmediate } from "node:timers/promises";
+import { CODE_MAP_BYTES } from "../../shared/code-map.ts";
 import { KvmError } from "../../shared/errno.ts";
 import type { Arg } from "../../shared/ioctls.ts";
 import { MAX_VCPUS } from "../../shared/server-area.ts";
 import { initRow, STATS_REASONS } from "../../shared/stats-page.ts";
+import { PENDING_PROTECT } from "../cpu/requests.ts";
+import { CODE_MAP } from "../cpu/zones.ts";
 import { Pic } from "../irqchip/pic.ts";
 import { Vcpu } from "../vcpu/vcpu.ts";
-import type { Descriptor } from "./descriptor.ts";
+import { Descriptor } from "./descriptor.ts";
 import { DeviceServers, isGone, type Peer } from "./device-servers.ts";
 import type { MemoryPool } from "./memory-pool.ts";
 import { MemSlots } from "./memslots.ts";
@@ -25,6 +29,8 @@ export class Vm {
   readonly slots: MemSlots;
   readonly regions: RegionTable;
   readonly servers: DeviceServers;
+  /** What device servers and vCPUs tell each other of code pages (shared/code-map.ts). */
+  readonly codeMap: Descriptor;
   readonly vcpus = new Map<number, Vcpu>();
   /** Places and names of the regions, by id: their rows in the statistics. */
   readonly #names = new Map<number, { space: number; base: number; length: number; name: string }>();
@@ -49,6 +55,8 @@ export class Vm {
     this.#module = module;
     this.memory = pool.take();
     this.#words = new Int32Array(this.memory.buffer);
+    this.codeMap = Descriptor.create("splitvm-code-map", CODE_MAP_BYTES);
+    this.codeMap.map(new Uint8Array(this.memory.buffer), CODE_MAP, CODE_MAP_BYTES, 0, "the code map");
     this.slots = new MemSlots(this.memory);
     this.regions = new RegionTable(this.memory);
     this.servers = new DeviceServers(this.memory);
@@ -134,12 +142,27 @@ export class Vm {
     this.#names.delete(region);
   }
 
-  /** KVM_SET_USER_MEMORY_REGION (memslots.ts). When guest memory goes away TLBs are flushed before the vCPUs go on. */
-  setMemory(arg: Arg<"KVM_SET_USER_MEMORY_REGION">, memfd: Descriptor | undefined): void {
+  /** KVM_SET_USER_MEMORY_REGION (memslots.ts). Resolves when no vCPU uses what was before any more. */
+  async setMemory(arg: Arg<"KVM_SET_USER_MEMORY_REGION">, memfd: Descriptor | undefined): Promise<void> {
+    if ([...this.vcpus.values()].every((vcpu) => vcpu.tlbIsFlushed)) this.slots.flushed();
+    const { slot, flags, guest_phys_addr, memory_size, memfd_offset } = arg;
+    const request = this.slots.set(slot, flags, guest_phys_addr, memory_size, memfd, memfd_offset);
+    if (request !== 0) await this.#allAnswer(request);
+  }
+
+  /** KVM_GET_DIRTY_LOG: the slot's bitmap, when every write before is in it or will be in the next one. */
+  async dirtyLog(slot: number): Promise<Uint8Array> {
+    const bitmap = this.slots.dirtyLog(slot);
+    await this.#allAnswer(PENDING_PROTECT);
+    return bitmap;
+  }
+
+  /** Makes a request of every vCPU; resolves when each has done it, or will before it does anything of the guest's. */
+  async #allAnswer(request: number): Promise<void> {
     const vcpus = [...this.vcpus.values()];
-    if (vcpus.every((vcpu) => vcpu.tlbIsFlushed)) this.slots.flushed();
-    if (this.slots.set(arg.slot, arg.flags, arg.guest_phys_addr, arg.memory_size, memfd, arg.memfd_offset))
-      for (const vcpu of vcpus) vcpu.flushTlb();
+    for (const vcpu of vcpus) vcpu.request(request);
+    // A running vCPU answers within microseconds; while it does not, other clients are served.
+    while (!vcpus.every((vcpu) => vcpu.answered(request))) await setImmediate();
   }
 
   /** SPLITVM_KEEP_VM. EINVAL: longer than a timer can be. */
@@ -196,6 +219,7 @@ export class Vm {
     this.vcpus.clear();
     this.slots.releaseAll();
     this.servers.releaseAll();
+    this.codeMap.release();
     this.#pool.give(this.memory);
     this.onDestroyed();
   }

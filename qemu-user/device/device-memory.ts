@@ -1,12 +1,13 @@
 /**
- * The memory of a device-model process: guest RAM, its server area, the KICK page and its journal, all memfds that
- * kvm-core maps too, in one shared WebAssembly.Memory, so that every thread of the process sees them.
+ * The memory of a device-model process: guest RAM, its server area, the KICK pages, the code map and its journal, all
+ * memfds that kvm-core maps too, in one shared WebAssembly.Memory, so that every thread of the process sees them.
  * Leaves out: who may touch what (shared/server-area.ts and the files it names).
  */
 
+import { CODE_MAP_BYTES, CodeMap } from "../../shared/code-map.ts";
 import { JOURNAL_BYTES } from "../../shared/journal.ts";
 import { addSeals, mapFixed, memfdCreate, PROT_READ, PROT_WRITE, SEALS_FIXED } from "../../shared/native.ts";
-import { AREA_BYTES, PAGE } from "../../shared/server-area.ts";
+import { AREA_BYTES, MAX_VCPUS, PAGE } from "../../shared/server-area.ts";
 
 const WASM_PAGE = 65536;
 
@@ -14,7 +15,9 @@ const WASM_PAGE = 65536;
 export type MemoryPlan = {
   readonly ramSize: number;
   readonly area: number;
+  /** vCPU 0's KICK page; the others' follow. */
   readonly kick: number;
+  readonly codeMap: number;
   readonly journal: number;
   /** A page of this process alone: words that its threads share. */
   readonly local: number;
@@ -30,9 +33,16 @@ export const LOCAL_MAIL = 1;
 export function planMemory(ramSize: number): MemoryPlan {
   const area = ramSize;
   const kick = area + AREA_BYTES;
-  const journal = kick + PAGE;
+  const codeMap = kick + MAX_VCPUS * PAGE;
+  const journal = codeMap + CODE_MAP_BYTES;
   const local = journal + JOURNAL_BYTES;
-  return { ramSize, area, kick, journal, local, bytes: local + PAGE };
+  return { ramSize, area, kick, codeMap, journal, local, bytes: local + PAGE };
+}
+
+/** What a device server tells of its writes to guest memory: DMA into code that kvm-core has decoded (code-map.ts). */
+export function codeMapOf(buffer: ArrayBufferLike, plan: MemoryPlan, vcpus: number): CodeMap {
+  const kicks = Array.from({ length: vcpus }, (_, vcpu) => plan.kick + vcpu * PAGE);
+  return new CodeMap(buffer, plan.codeMap, kicks);
 }
 
 /** A memfd of fixed size, as kvm-core asks for. */
@@ -64,8 +74,12 @@ export class DeviceMemory {
     this.#map(this.plan.area, AREA_BYTES, fd);
   }
 
-  mapKick(fd: number): void {
-    this.#map(this.plan.kick, PAGE, fd);
+  mapKick(vcpu: number, fd: number): void {
+    this.#map(this.plan.kick + vcpu * PAGE, PAGE, fd);
+  }
+
+  mapCodeMap(fd: number): void {
+    this.#map(this.plan.codeMap, CODE_MAP_BYTES, fd);
   }
 
   mapJournal(fd: number): void {

@@ -17,7 +17,7 @@ import type { Bus, Region } from "../bus/bus.ts";
 import type { IrqLine } from "../bus/interfaces.ts";
 import { memoryMap } from "../machine/memory-map.ts";
 import { createPc, LEVEL_GSIS, type Pc } from "../machine/pc.ts";
-import { LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
+import { codeMapOf, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import { type AccessLog, Dispatcher } from "./dispatch.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
 import { RingServer, restoreJournal } from "./ring-server.ts";
@@ -73,7 +73,7 @@ const debugcon = channel("debugcon");
 function build(): Pc | undefined {
   try {
     const pc = createPc({
-      memory: new GuestMemory(buffer as unknown as SharedArrayBuffer, memoryMap(plan.ramSize).slots),
+      memory: new GuestMemory(buffer, memoryMap(plan.ramSize).slots, codeMapOf(buffer, plan, start.vcpus)),
       irq: irqLines(),
       serial,
       debugcon,

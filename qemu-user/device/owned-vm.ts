@@ -1,6 +1,6 @@
 /**
- * A VM as its owner makes it, or takes it over from a dead owner: RAM, irqchip, one vCPU, and in page mode the shared
- * memory of the first device server.
+ * A VM as its owner makes it, or takes it over from a dead owner: RAM, irqchip, one vCPU, the memory that kvm-core
+ * shares, and in page mode that of the first device server.
  * Leaves out: the board (device-thread.ts) and what the guest is to run (loader/).
  */
 import { closeSync } from "node:fs";
@@ -42,8 +42,8 @@ export async function createOwnedVm(
     closeSync(journal);
     await vm.request("SPLITVM_SET_SERVER_AREA", { memfd: areaId! });
     await vm.request("SPLITVM_SET_JOURNAL", { memfd: journalId! });
-    await mapKick(vm, memory);
   }
+  await mapCoreMemory(vm, memory);
   return { vm, vcpu, memory };
 }
 
@@ -57,11 +57,16 @@ export async function takeOverVm(kvm: Kvm, name: string): Promise<OwnedVm> {
   vm.withDescriptor(slot.memfd, (fd) => memory.mapRam(fd));
   vm.withDescriptor(left.area, (fd) => memory.mapArea(fd));
   if (left.journal !== 0) vm.withDescriptor(left.journal, (fd) => memory.mapJournal(fd));
-  await mapKick(vm, memory);
+  await mapCoreMemory(vm, memory);
   return { vm, vcpu: await vm.openVcpu(0), memory };
 }
 
-async function mapKick(vm: Vm, memory: DeviceMemory): Promise<void> {
-  const { memfd } = await vm.request("SPLITVM_GET_KICK", { id: 0 });
-  vm.withDescriptor(memfd, (fd) => memory.mapKick(fd));
+/** What kvm-core makes and shares: the vCPUs' KICK pages and the code map. */
+async function mapCoreMemory(vm: Vm, memory: DeviceMemory): Promise<void> {
+  for (let id = 0; id < VCPUS; id++) {
+    const kick = await vm.request("SPLITVM_GET_KICK", { id });
+    vm.withDescriptor(kick.memfd, (fd) => memory.mapKick(id, fd));
+  }
+  const { memfd } = await vm.request("SPLITVM_GET_CODE_MAP", {});
+  vm.withDescriptor(memfd, (fd) => memory.mapCodeMap(fd));
 }

@@ -54,6 +54,7 @@ export class BootFile {
     const target = memory.slice(gpa, length);
     if (target !== undefined) {
       this.#readInto(target, offset);
+      memory.written(gpa, length);
       return;
     }
     const bytes = new Uint8Array(length);

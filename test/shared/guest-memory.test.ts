@@ -1,5 +1,6 @@
 /** GuestMemory: its bounds, its byte order, slots that touch and slots that do not. */
 import { describe, expect, test } from "vitest";
+import { CODE_MAP, CODE_MAP_BYTES, CodeMap } from "../../shared/code-map.ts";
 import { GuestMemory } from "../../shared/guest-memory.ts";
 
 /** Two slots that touch at 0x2000 though their bytes do not, and one far off. */
@@ -141,4 +142,55 @@ test.each([
   ],
 ])("a slot that is %s is the host's mistake", (_, slots) => {
   expect(() => new GuestMemory(new ArrayBuffer(0x4000), slots)).toThrow(/memory slot/);
+});
+
+describe("the code map", () => {
+  const MAP = 0x4000;
+  /** Memory in which page 1 holds code, and how often the map was told of a write that hit it. */
+  function watched(): { readonly m: GuestMemory; readonly told: () => number } {
+    const words = new Int32Array(new SharedArrayBuffer(MAP + CODE_MAP_BYTES));
+    words[(MAP + CODE_MAP.code) / 4] = 1 << 1;
+    const slots = [
+      { gpa: 0x1000, size: 0x1000, at: 0x3000 },
+      { gpa: 0x2000, size: 0x1000, at: 0x0000 },
+    ];
+    const m = new GuestMemory(words.buffer, slots, new CodeMap(words.buffer, MAP, []));
+    return { m, told: () => words[(MAP + CODE_MAP.posted) / 4]! };
+  }
+  const WRITES: readonly (readonly [string, (m: GuestMemory, gpa: number) => void])[] = [
+    ["writeU8", (m, gpa) => m.writeU8(gpa, 1)],
+    ["writeU16", (m, gpa) => m.writeU16(gpa, 1)],
+    ["writeU32", (m, gpa) => m.writeU32(gpa, 1)],
+    ["write", (m, gpa) => m.write(gpa, Uint8Array.of(1, 2))],
+    ["fill", (m, gpa) => m.fill(gpa, 2, 1)],
+    ["written", (m, gpa) => m.written(gpa, 2)],
+  ];
+
+  test.each(WRITES)("hears of %s to a page with code, and of no other", (_name, write) => {
+    const { m, told } = watched();
+    write(m, 0x2800);
+    expect(told()).toBe(0);
+    write(m, 0x1800);
+    expect(told()).toBe(1);
+  });
+
+  test("hears of writes across two slots, and of none that was refused", () => {
+    const { m, told } = watched();
+    m.writeU16(0x1fff, 0x1234);
+    expect(told()).toBe(1);
+    m.writeU32(0x1ffd, 0x1234_5678);
+    expect(told()).toBeGreaterThan(1);
+    const before = told();
+    m.writeU32(0xffe, 1);
+    expect([m.write(0xffe, new Uint8Array(8)), m.fill(0x1000, 0x2001, 0)]).toEqual([false, false]);
+    expect(told()).toBe(before);
+  });
+
+  test("hears of no read", () => {
+    const { m, told } = watched();
+    m.read(0x1000, new Uint8Array(16));
+    m.readU32(0x1000);
+    m.slice(0x1000, 16);
+    expect(told()).toBe(0);
+  });
 });

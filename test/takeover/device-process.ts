@@ -4,7 +4,7 @@
  *   device-process.ts CORE NAME first|successor JOURNAL CHECKPOINT EXIT COMMAND-LINE
  * Prints what the guest prints. Leaves out: everything that `qemu-user run` adds.
  */
-import { LOCAL_STOP } from "../../qemu-user/device/device-memory.ts";
+import { codeMapOf, LOCAL_STOP } from "../../qemu-user/device/device-memory.ts";
 import { Dispatcher } from "../../qemu-user/device/dispatch.ts";
 import { createOwnedVm, takeOverVm, VCPUS } from "../../qemu-user/device/owned-vm.ts";
 import { type Checkpoint, RingServer, restoreJournal } from "../../qemu-user/device/ring-server.ts";
@@ -34,7 +34,7 @@ const { vm, vcpu, memory } = isFirst ? await createOwnedVm(kvm, name!, RAM, "pag
 await vm.request("SPLITVM_KEEP_VM", { linger: 60 });
 
 const map = memoryMap(RAM);
-const guest = new GuestMemory(memory.buffer, map.slots);
+const guest = new GuestMemory(memory.buffer, map.slots, codeMapOf(memory.buffer, memory.plan, VCPUS));
 let status = -1;
 const pc = createPc({
   memory: guest,

@@ -93,7 +93,7 @@ describe.each(ENGINES)("%s", (engine) => {
   it("marks pages with decoded code, and forgets the mark when their code is overwritten", () => {
     const machine = new TestMachine(engine, 32, 8 << 20);
     machine.run(assemble("mov eax, 1", 32), PAGE);
-    const marked = engine === "patch" ? GPA_CODE : 0;
+    const marked = engine === "interp" ? 0 : GPA_CODE;
     expect(flagsOf(machine, PAGE) & GPA_CODE).toBe(marked);
     // Far from the code: it stays.
     machine.run(assemble(`mov dword ptr [${PAGE + 0x800}], 1`, 32));

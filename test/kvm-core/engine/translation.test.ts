@@ -29,7 +29,7 @@ const DATA = 0x30_0000;
 const SUM = assemble("1: add eax, ecx; dec ecx; jnz 1b", 32);
 
 function machineOf(options: Partial<TranslationOptions>): TestMachine {
-  return new TestMachine("wasm", 32, 16 << 20, { translation: { ...EAGER, ...options } });
+  return new TestMachine("wasm", 32, 16 << 20, { options: { translation: { ...EAGER, ...options } } });
 }
 function translations(machine: TestMachine): number {
   return (machine.engine as WasmEngine).translations;
@@ -108,19 +108,22 @@ describe("what is forgotten", () => {
     const names = ["wasm", "patch", "wasm", "interp", "wasm"] as const;
     machine.pend();
     for (const name of names) {
-      const engine = createEngine(name, module, machine.memory, machine.zone, host, EAGER);
+      const engine = createEngine(name, module, machine.memory, machine.zone, host, { translation: EAGER });
       for (let i = 0; i < 10; i++) expect(engine.run()).toBe(EngineExit.INTR);
       if (engine instanceof WasmEngine) expect(engine.translations).toBeGreaterThan(0);
     }
     machine.unpend();
-    expect(createEngine("wasm", module, machine.memory, machine.zone, host, EAGER).run()).toBe(EngineExit.HLT);
+    expect(createEngine("wasm", module, machine.memory, machine.zone, host, { translation: EAGER }).run()).toBe(
+      EngineExit.HLT,
+    );
     expect(machine.regs.rax).toBe(((1_000_000n * 1_000_001n) / 2n) & 0xffff_ffffn);
   });
 
   it("refuses a table whose halves have no room for a batch", () => {
     const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES, shared: true });
-    const options = { ...DEFAULT_TRANSLATION, slots: 16, batch: 9 };
-    expect(() => new WasmEngine(compileInterpreter(), memory, vcpuZone(0), {} as EngineHost, options)).toThrow("room");
+    const translation = { ...DEFAULT_TRANSLATION, slots: 16, batch: 9 };
+    const make = () => new WasmEngine(compileInterpreter(), memory, vcpuZone(0), {} as EngineHost, { translation });
+    expect(make).toThrow("room");
   });
 });
 

@@ -12,5 +12,5 @@ const none = (): never => {
   throw new Error("this guest has no devices");
 };
 const host: EngineHost = { portIn: none, portOut: none, mmioRead: none, mmioWrite: none, trace: none };
-const cpu = createEngine(engine, module, memory, vcpuZone(vcpu), host, translation);
+const cpu = createEngine(engine, module, memory, vcpuZone(vcpu), host, { translation });
 parentPort!.postMessage({ exit: cpu.run(), detail: cpu.errorDetail });

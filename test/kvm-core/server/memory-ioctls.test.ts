@@ -3,6 +3,7 @@
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { CODE_MAP_BYTES } from "../../../shared/code-map.ts";
 import type { IoctlName } from "../../../shared/ioctls.ts";
 import {
   F_SEAL_FUTURE_WRITE,
@@ -10,6 +11,7 @@ import {
   F_SEAL_SEAL,
   F_SEAL_SHRINK,
   F_SEAL_WRITE,
+  getSeals,
   memfdCreate,
   SEALS_FIXED,
 } from "../../../shared/native.ts";
@@ -85,7 +87,7 @@ describe("memory slots", () => {
     ["an offset of 2^64 - 4096", { memfd_offset: 2n ** 64n - 4096n }, "EINVAL"],
     ["a memfd that is too short", { memfd_offset: 4096n }, "EINVAL"],
     ["slot 64", { slot: 64 }, "EINVAL"],
-    ["dirty logging", { flags: 1 }, "EINVAL"],
+    ["an unknown flag", { flags: 4 }, "EINVAL"],
     ["an unknown descriptor", { memfd: 77 }, "EBADF"],
     ["no descriptor", { memfd: 0 }, "EBADF"],
     ["deleting a slot that does not exist", { memory_size: 0n }, "EINVAL"],
@@ -155,6 +157,51 @@ describe("memory slots", () => {
       await set({ memfd, memory_size: 1024n * MiB });
       await set({ memory_size: 0n });
     }
+  });
+
+  test("dirty logging is switched by the same slot with another flag, and by nothing else", async () => {
+    const memfd = await client.pass(sealed(Number(2n * MiB)));
+    const other = await client.pass(sealed(Number(2n * MiB)));
+    const log = () => ok("KVM_GET_DIRTY_LOG", vm, { slot: 0 }) as Promise<{ dirty_bitmap: Uint8Array }>;
+    await set({ memfd });
+    expect(await refused("KVM_GET_DIRTY_LOG", vm, { slot: 0 })).toBe("ENOENT");
+    await set({ memfd, flags: 1 });
+    await set({ memfd, flags: 1 });
+    await write(4096n * 9n - 1n, 1, 2);
+    expect([...(await log()).dirty_bitmap]).toEqual([0, 3, ...new Array<number>(30).fill(0)]);
+    for (const fields of [{ memfd: other }, { memfd_offset: 4096n }, { flags: 2 }, { memory_size: 4096n }])
+      expect(await fails({ memfd, ...fields })).toBe("EINVAL");
+    await write(0n, 1);
+    expect((await log()).dirty_bitmap[0]).toBe(1);
+    await write(0n, 1);
+    await set({ memfd });
+    await set({ memfd, flags: 1 });
+    expect((await log()).dirty_bitmap[0]).toBe(0);
+  });
+
+  test("KVM_GET_DIRTY_LOG counts from the slot's first page, in whole 64-bit words", async () => {
+    const memfd = await client.pass(sealed(Number(MiB)));
+    await set({ memfd, flags: 1, guest_phys_addr: 4096n * 37n, memory_size: 4096n * 65n });
+    await write(4096n * 37n, 1);
+    await write(4096n * 101n, 1);
+    const { dirty_bitmap } = (await ok("KVM_GET_DIRTY_LOG", vm, { slot: 0 })) as { dirty_bitmap: Uint8Array };
+    expect([...dirty_bitmap]).toEqual([1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  test.each<[string, number, string]>([
+    ["a slot that does not exist", 1, "ENOENT"],
+    ["slot 64", 64, "EINVAL"],
+  ])("KVM_GET_DIRTY_LOG of %s", async (_what, slot, errno) => {
+    expect(await refused("KVM_GET_DIRTY_LOG", vm, { slot })).toBe(errno);
+  });
+
+  test("SPLITVM_GET_CODE_MAP gives a memfd of the map's size, fixed, and the same id each time", async () => {
+    const first = (await ok("SPLITVM_GET_CODE_MAP", vm, {})) as { memfd: number };
+    expect(await ok("SPLITVM_GET_CODE_MAP", vm, {})).toEqual(first);
+    const fd = await client.fetch(first.memfd);
+    expect(fstatSync(fd).size).toBe(CODE_MAP_BYTES);
+    expect(getSeals(fd) & SEALS_FIXED).toBe(SEALS_FIXED);
+    closeSync(fd);
   });
 
   test("a read-only slot is not written", async () => {

@@ -7,7 +7,7 @@
 import { CR0, CR4, EFER } from "../../../kvm-core/cpu/control.ts";
 import { getRegs, getSregs, setRegs, setSregs } from "../../../kvm-core/cpu/regs.ts";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
-import { GPA_PRESENT, GPA_TABLE, GUEST_RAM, MEMORY_PAGES, vcpuZone } from "../../../kvm-core/cpu/zones.ts";
+import { CODE_MAP, GPA_PRESENT, GPA_TABLE, GUEST_RAM, MEMORY_PAGES, vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import {
   compileInterpreter,
   createEngine,
@@ -15,9 +15,11 @@ import {
   type Engine,
   type EngineHost,
   type EngineName,
+  type EngineOptions,
   resetVcpu,
   type TranslationOptions,
 } from "../../../kvm-core/engine/engine.ts";
+import { CodeMap } from "../../../shared/code-map.ts";
 import type { KvmRegs, KvmSegment, KvmSregs } from "../../../shared/ioctls.ts";
 
 let module: WebAssembly.Module | undefined;
@@ -36,10 +38,18 @@ export const GDT = 0x8000;
 export const CODE_SELECTOR = 8;
 export const DATA_SELECTOR = 16;
 
+/** Where a machine is that is not alone, and what its engine is told. */
+export type Place = {
+  /** Another machine's memory, whose RAM and tables it has made. */
+  readonly memory?: WebAssembly.Memory;
+  readonly vcpu?: number;
+  readonly options?: EngineOptions;
+};
+
 export class TestMachine {
-  readonly memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES, shared: true });
-  readonly zone = vcpuZone(0);
-  readonly view = new DataView(this.memory.buffer);
+  readonly memory: WebAssembly.Memory;
+  readonly zone: number;
+  readonly view: DataView;
   readonly engine: Engine;
   /** What the engine asks of the vCPU's thread; for a test that makes an engine of its own. */
   readonly host: EngineHost;
@@ -50,23 +60,29 @@ export class TestMachine {
   mmioRead: (gpa: number, size: number) => bigint = () => 0xffff_ffff_ffff_ffffn;
   mmioWrite: (gpa: number, size: number, value: bigint) => void = () => {};
   readonly mode: Mode;
+  readonly #code: CodeMap;
 
-  /** `host`: another one than the replaceable parts above. */
   constructor(
     engine: TestEngine,
     mode: Mode,
     ramBytes = 16 << 20,
-    options: { readonly host?: (machine: TestMachine) => EngineHost; readonly translation?: TranslationOptions } = {},
+    { memory, vcpu = 0, options, host }: Place & { readonly host?: (machine: TestMachine) => EngineHost } = {},
   ) {
     this.mode = mode;
-    for (let page = 0; page < ramBytes >>> 12; page++) this.mapPage(page << 12, GUEST_RAM + (page << 12));
-    resetVcpu(this.memory, this.zone, 0);
+    this.memory = memory ?? new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_PAGES, shared: true });
+    this.zone = vcpuZone(vcpu);
+    this.view = new DataView(this.memory.buffer);
+    this.#code = new CodeMap(this.memory.buffer, CODE_MAP, []);
+    // The flags of a page that exists are not to be lost.
+    const pages = memory ? 0 : ramBytes >>> 12;
+    for (let page = 0; page < pages; page++) this.mapPage(page << 12, GUEST_RAM + (page << 12));
+    resetVcpu(this.memory, this.zone, vcpu);
     module ??= compileInterpreter();
     const disturbed = engine === "wasm, disturbed";
-    const translation = options.translation ?? (disturbed ? DISTURBED : EAGER);
+    const translation = disturbed ? DISTURBED : EAGER;
     const name = disturbed ? "wasm" : engine;
-    this.host = options.host?.(this) ?? this.#host();
-    this.engine = createEngine(name, module, this.memory, this.zone, this.host, translation);
+    this.host = host?.(this) ?? this.#host();
+    this.engine = createEngine(name, module, this.memory, this.zone, this.host, { translation, ...options });
     this.#flat();
   }
 
@@ -75,8 +91,10 @@ export class TestMachine {
     this.view.setUint32(GPA_TABLE + (gpa >>> 12) * 4, linear === 0 ? 0 : linear | flags, true);
   }
 
+  /** As DMA does: the engine learns of code that changes. */
   write(gpa: number, bytes: readonly number[] | Uint8Array): void {
     new Uint8Array(this.memory.buffer, GUEST_RAM + gpa, bytes.length).set(bytes);
+    this.#code.written(gpa, bytes.length);
   }
   read(gpa: number, length: number): Uint8Array {
     return new Uint8Array(this.memory.buffer, GUEST_RAM + gpa, length).slice();

@@ -88,7 +88,7 @@ class Board {
   /** The exit path of vCPU 1, which no engine calls. */
   second(): ExitPath {
     const path = this.#path(this.machine.memory, vcpuZone(1), 1);
-    path.engine = { current: 0, ports: path.ports };
+    path.engine = { current: 0, ports: path.ports, coherence: { leave() {}, enter() {} } };
     return path;
   }
 

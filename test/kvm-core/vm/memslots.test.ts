@@ -3,6 +3,7 @@
  * What requests may ask for is test/kvm-core/server/memory-ioctls.test.ts's.
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PENDING_TLB } from "../../../kvm-core/cpu/requests.ts";
 import { GPA_PRESENT, GPA_READONLY, GPA_TABLE, GUEST_RAM } from "../../../kvm-core/cpu/zones.ts";
 import { Descriptor } from "../../../kvm-core/vm/descriptor.ts";
 import { MemoryPool } from "../../../kvm-core/vm/memory-pool.ts";
@@ -34,7 +35,7 @@ const remove = (slot: number) => slots.set(slot, 0, 0n, 0n, undefined, 0n);
 
 describe("the page table", () => {
   test("has an entry for each page of a slot, and none beside it", () => {
-    expect(make(0, 16 * PAGE, 3 * PAGE)).toBe(false);
+    expect(make(0, 16 * PAGE, 3 * PAGE)).toBe(0);
     expect(entry(15 * PAGE)).toBe(0);
     for (let page = 0; page < 3; page++)
       expect(entry((16 + page) * PAGE)).toBe((GUEST_RAM + page * PAGE) | GPA_PRESENT);
@@ -49,7 +50,7 @@ describe("the page table", () => {
   test("loses them when the slot goes, and TLBs have to be flushed", () => {
     make(0, 0, 2 * PAGE);
     make(1, 2 * PAGE, PAGE);
-    expect(remove(0)).toBe(true);
+    expect(remove(0)).toBe(PENDING_TLB);
     expect([entry(0), entry(PAGE)]).toEqual([0, 0]);
     expect(entry(2 * PAGE) & GPA_PRESENT).toBe(GPA_PRESENT);
   });
