@@ -15,9 +15,8 @@ import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
-import { HEAD, MICRO, RECORD } from "../emit/record.ts";
+import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
-import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
 import { DebugUnit } from "./debug.ts";
@@ -29,9 +28,10 @@ import { FetchUnit } from "./fetch.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
-import { Recorder } from "./recorder.ts";
+import { pageOffsetOf, Recorder } from "./recorder.ts";
 import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
+import { hexRip, traceLine } from "./trace.ts";
 
 export abstract class Machine implements Engine {
   readonly state: VcpuState;
@@ -165,8 +165,12 @@ export abstract class Machine implements Engine {
 
   interruptible(): boolean {
     const { state } = this;
-    if (!(state.get(CPU.eflags) & RFLAGS.IF)) return false;
-    return state.get(CPU.shadow) === 0 || !state.same64(CPU.shadowRip, CPU.rip);
+    return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.#inShadow;
+  }
+
+  /** Is CPU.rip the instruction behind STI, MOV SS or POP SS? */
+  get #inShadow(): boolean {
+    return this.state.get(CPU.shadow) !== 0 && this.state.same64(CPU.shadowRip, CPU.rip);
   }
 
   get debugDetail(): DebugExit {
@@ -198,23 +202,10 @@ export abstract class Machine implements Engine {
 
   // --- RIP
 
-  /** Page offset of the record's instruction from CPU.ripBase. */
-  offsetOf(ip: number): number {
-    const { u32 } = this.state;
-    if ((u32[ip >>> 2]! & 0xffff) === MICRO.link) return u32[(ip + RECORD.disp) >>> 2]!;
-    let offset = 0;
-    let at = (ip - RECORD.size) >>> 2;
-    while ((u32[at]! & 0xffff) !== MICRO.head) {
-      offset += u32[at + 1]! >>> 24;
-      at -= RECORD.size / 4;
-    }
-    return offset + (u32[at]! >>> (8 * HEAD.pageOffset));
-  }
-
   /** CPU.rip = RIP of the record plus `extra`. */
   sync(ip: number, extra = 0): void {
     const { state } = this;
-    const lo = state.get(CPU.ripBase) + this.offsetOf(ip) + extra;
+    const lo = state.get(CPU.ripBase) + pageOffsetOf(state.u32, ip) + extra;
     state.set64(CPU.rip, lo, this.fetch.isLong ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
   }
 
@@ -245,14 +236,7 @@ export abstract class Machine implements Engine {
 
   internalError(what: string): void {
     const { state } = this;
-    const high = state.high(CPU.rip);
-    const rip =
-      (high === 0 ? "" : high.toString(16)) +
-      state
-        .get(CPU.rip)
-        .toString(16)
-        .padStart(high === 0 ? 1 : 8, "0");
-    this.errorDetail = `${what} at 0x${rip}`;
+    this.errorDetail = `${what} at ${hexRip(state)}`;
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
   }
 
@@ -280,14 +264,13 @@ export abstract class Machine implements Engine {
         state.set(CPU.exit, EngineExit.INTR);
         return 0;
       }
-      const inShadow = state.get(CPU.shadow) !== 0 && state.same64(CPU.shadowRip, CPU.rip);
       const bits = debug.atInstruction();
       if (bits !== 0 && !this.step.holdsDebug()) {
         // A fault, but one whose image of RFLAGS has RF clear.
         debug.raise(bits, "trap");
         continue;
       }
-      if (debug.alone || (wanted && inShadow)) {
+      if (debug.alone || (wanted && this.#inShadow)) {
         const ip = this.#stepAlone();
         if (ip !== 0) return ip;
         continue;
@@ -345,7 +328,7 @@ export abstract class Machine implements Engine {
 
   /** Writes the record of what fetchInstruction() gave; returns the address behind. */
   protected writeRecord(at: number, result: number, pageOffset: number): number {
-    if (this.state.get(CPU.traceMask) & 1) this.#trace(result, pageOffset);
+    if (this.state.get(CPU.traceMask) & 1) this.host.trace(traceLine(this.state, this.decoder, result, pageOffset));
     if (result === Decoded.ok) return this.recorder.record(at, pageOffset);
     if (result === Decoded.undefined) return this.recorder.fault(at, VECTOR.UD, 0);
     if (result === Decoded.tooLong) return this.recorder.fault(at, VECTOR.GP, 0);
@@ -391,9 +374,17 @@ export abstract class Machine implements Engine {
       this.step.end(this.inBuffer(ip) && (state.u32[ip >>> 2]! & 0xffff) !== MICRO.link);
       return this.#next();
     }
-    if (!this.wantsOut() && !(state.get(CPU.window) !== 0 && this.interruptible())) return ip;
-    state.copy64(CPU.resumeRip, CPU.rip);
-    state.set(CPU.resumeRecord, ip);
+    // A shadow ends behind its instruction even if that branches to itself: enter() lets it run alone.
+    const held = this.#inShadow;
+    if (!this.wantsOut()) {
+      if (state.get(CPU.window) === 0) return ip;
+      if (held) return this.enter();
+      if (!this.interruptible()) return ip;
+    }
+    if (!held) {
+      state.copy64(CPU.resumeRip, CPU.rip);
+      state.set(CPU.resumeRecord, ip);
+    }
     state.set(CPU.exit, EngineExit.INTR);
     return 0;
   }
@@ -486,15 +477,5 @@ export abstract class Machine implements Engine {
     if (gpa < 0 || this.fetchInstruction(gpa) < 0) return;
     const bytes = Array.from(this.fetch.lastBytes(), (b) => b.toString(16).padStart(2, "0"));
     this.internalError(`not implemented: ${bytes.join(" ")} ${this.decoder.unbuilt}`);
-  }
-
-  #trace(result: number, pageOffset: number): void {
-    const { state, decoder } = this;
-    const rip = (BigInt(state.high(CPU.rip)) << 32n) | BigInt(state.get(CPU.rip));
-    const base = rip - (rip & 0xfffn);
-    const at = base + BigInt(pageOffset);
-    const text =
-      result === Decoded.ok ? disassemble(decoder, at) : result === Decoded.undefined ? "(bad)" : decoder.unbuilt;
-    this.host.trace(`0x${at.toString(16).padStart(8, "0")}:  ${text}`);
   }
 }

@@ -120,3 +120,15 @@ export class Recorder {
     );
   }
 }
+
+/** Page offset, from CPU.ripBase, of the instruction whose record is at `ip`. */
+export function pageOffsetOf(u32: Uint32Array, ip: number): number {
+  if ((u32[ip >>> 2]! & 0xffff) === MICRO.link) return u32[(ip + RECORD.disp) >>> 2]!;
+  let offset = 0;
+  let at = (ip - RECORD.size) >>> 2;
+  while ((u32[at]! & 0xffff) !== MICRO.head) {
+    offset += u32[at + 1]! >>> 24;
+    at -= RECORD.size / 4;
+  }
+  return offset + (u32[at]! >>> (8 * HEAD.pageOffset));
+}
