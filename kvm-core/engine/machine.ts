@@ -142,9 +142,9 @@ export abstract class Machine implements Engine {
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
     this.step.cancel();
-    this.debugChanged();
+    const otherwise = this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
-    if (ip === 0 || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
+    if (otherwise || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
     state.set(CPU.resumeRecord, 0);
     try {
       if (ip === 0) {
