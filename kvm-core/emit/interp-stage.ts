@@ -28,10 +28,11 @@ import { RECORD } from "./record.ts";
 import {
   beyondCode,
   type CheckStage,
-  checkRecord,
   derivedAddress,
   notCanonical,
+  recordAddress,
   segmentAddress,
+  stackAccess,
   stackSegmentAddress,
 } from "./segment.ts";
 
@@ -67,7 +68,6 @@ export interface FormFacts {
   readonly locked: boolean;
 }
 
-const SS = 12;
 const GP = 13;
 
 export class InterpStage implements Emitter {
@@ -406,14 +406,8 @@ export class InterpStage implements Emitter {
 
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
-    const { code, cpu, ip } = this.#frame;
-    const sum = wide
-      ? i64.add(i64.load(ip, RECORD.wide), i64.load(this.#slot("base")))
-      : this.offset({ kind: "mem", size: 8, address: 64 });
-    const offset = this.let(unsigned(sum, size));
-    if (!long) checkRecord(this.#check, offset);
-    const linear = i64.add(offset, i64.load(this.#slot("dst")));
-    code.store("i64", cpu, long ? linear : unsigned(linear, 32), CPU.ea);
+    const sum = wide ? i64.load(this.#frame.ip, RECORD.wide) : this.offset({ kind: "mem", size: 8, address: 64 });
+    recordAddress(this.#check, sum, size, long);
     this.next();
   }
 
@@ -438,19 +432,8 @@ export class InterpStage implements Emitter {
     return i64.add(offset, i64.load(this.#slot(field)));
   }
 
-  /** The access to `linear`; one to the stack looks whether the address is canonical before it is found not to be. */
   #accessAt(linear: Expr, size: Size): AccessStage {
-    if (!this.#stack.has(linear)) return this.#access;
-    const access = this.#access;
-    return {
-      ...access,
-      call: (func, args, result) => {
-        const address = i64.load(access.cpu, CPU.address);
-        const last = i64.add(address, i64.const(size / 8 - 1));
-        this.#code.if(i32.or(notCanonical(address), notCanonical(last)), () => this.raise(SS));
-        access.call(func, args, result);
-      },
-    };
+    return this.#stack.has(linear) ? stackAccess(this.#access, this.#check, size) : this.#access;
   }
 
   #take(target: Operand): void {

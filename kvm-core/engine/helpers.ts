@@ -5,6 +5,7 @@
  * Left out: what ends in internalError() by name.
  */
 
+import { canonicalHigh } from "../cpu/address.ts";
 import { CR0, CR4, EFER, EFER_WRITABLE, fixCr0, updateMode, validCr0, validCr4 } from "../cpu/control.ts";
 import { findCpuid } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
@@ -12,6 +13,7 @@ import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import type { HelperName } from "../emit/emitter.ts";
+import { operandVector } from "./canonical.ts";
 import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";
 import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
@@ -147,7 +149,12 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     cmpxchg16b(ip) {
       m.current = ip;
       const found = m.locked.compareExchange16();
-      if (found < 0) return fault(ip, m.locked.faultVector, m.locked.faultCode);
+      if (found < 0) {
+        const { faultVector, faultCode } = m.locked;
+        // A misaligned operand is #GP in the stack segment, too.
+        const canonical = canonicalHigh(state.high(CPU.data));
+        return fault(ip, canonical ? faultVector : operandVector(state, ip, faultVector), faultCode);
+      }
       const flags = readFlags(state.u32, zone) & ~RFLAGS.ZF;
       writeFlags(state.u32, zone, found === 1 ? flags | RFLAGS.ZF : flags);
       return NEXT;

@@ -4,14 +4,13 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { canonicalHigh, sumHigh } from "../cpu/address.ts";
 import { updateMode } from "../cpu/control.ts";
 import { DescriptorTables } from "../cpu/descriptor.ts";
 import { ExceptionUnit } from "../cpu/exception.ts";
 import { Fault, VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import type { Source } from "../cpu/interrupt-gate.ts";
-import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { CPU, SEG } from "../cpu/state.ts";
 import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP_CACHE_ENTRIES, JUMP_CACHE_ENTRY_SIZE, ZONE } from "../cpu/zones.ts";
@@ -19,6 +18,7 @@ import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit } from "../mmu/memory.ts";
+import { branchToNowhere, operandVector } from "./canonical.ts";
 import { DebugUnit } from "./debug.ts";
 import { EnterUnit } from "./enter.ts";
 import { FarReturn } from "./far/far-return.ts";
@@ -397,24 +397,11 @@ export abstract class Machine implements Engine {
 
   #linkRecord(ip: number): number {
     this.sync(ip);
-    if (!this.#missesCode(ip) && !this.inBuffer(ip)) return this.linked(ip);
+    const branch = this.fetch.isLong ? branchToNowhere(this.state, this.decoder.map, ip) : 0;
+    if (branch !== 0) this.raise(branch, VECTOR.GP, 0);
+    else if (!this.inBuffer(ip)) return this.linked(ip);
     if (this.step.active) this.step.end(false);
     return this.#next();
-  }
-
-  /** The branch before the link record at `ip` leads to where there is no address: #GP at the branch. */
-  #missesCode(ip: number): boolean {
-    const { state } = this;
-    if (!this.fetch.isLong || canonicalHigh(state.high(CPU.rip))) return false;
-    const branch = ip - RECORD.size;
-    const instruction = this.decoder.map.cases[state.u32[branch >>> 2]! & 0xffff];
-    if (!instruction?.operands.some(({ kind }) => kind === "target")) return false;
-    // RIP goes back to the branch's page.
-    const distance = state.u32[(branch + RECORD.imm) >>> 2]! | 0;
-    const lo = state.get(CPU.ripBase);
-    state.set64(CPU.ripBase, lo - distance, sumHigh(lo, state.high(CPU.ripBase), -distance));
-    this.raise(branch, VECTOR.GP, 0);
-    return true;
   }
 
   #lookup(): number {
@@ -431,31 +418,21 @@ export abstract class Machine implements Engine {
   #miss(ip: number, access: number): number {
     this.current = ip;
     const pointer = this.memory.miss(access & 0xff, access > 0xff);
-    if (pointer === 0) this.#raiseMemory(ip);
+    if (pointer === 0) this.raiseMemory(ip);
     return pointer;
   }
 
   #storeMiss(ip: number, size: number): number {
     this.current = ip;
     if (this.memory.write(size)) return 0;
-    this.#raiseMemory(ip);
+    this.raiseMemory(ip);
     return 1;
   }
 
-  /** The access at CPU.address failed. An address that is not canonical, in the stack segment: #SS (SDM volume 3, 6.15). */
-  #raiseMemory(ip: number): void {
+  /** An access to the operand of the instruction at `ip` failed in the MMU. */
+  raiseMemory(ip: number): void {
     const { faultVector, faultCode } = this.memory;
-    this.raise(ip, faultVector === VECTOR.GP && this.#isStackOperand(ip) ? VECTOR.SS : faultVector, faultCode);
-  }
-
-  /** Is the operand of the record at `ip` addressed by RSP or RBP, and by no segment of its own? */
-  #isStackOperand(ip: number): boolean {
-    const { u8 } = this.state;
-    const made = u8[ip + RECORD.base] === CPU.ea;
-    const at = made ? ip - RECORD.size : ip;
-    const segment = u8[at + (made ? RECORD.dst : RECORD.index)]!;
-    if (segment >= CPU.segBase + SEG.fs * 8 && segment <= CPU.segBase + SEG.gs * 8) return false;
-    return u8[at + RECORD.base] === CPU.gpr + GPR.rsp * 8 || u8[at + RECORD.base] === CPU.gpr + GPR.rbp * 8;
+    this.raise(ip, operandVector(this.state, ip, faultVector), faultCode);
   }
 
   #lockedStore(ip: number, size: number): number {

@@ -87,11 +87,11 @@ export class Recorder {
     if (d.ripRelative) {
       const sum = disp + next;
       disp = sum | 0;
-      // More than 32 bits: an address record has room for 64. The index is none, or a segment's base.
+      // More than 32 bits: an address record has room for 64. A segment's base stays the index.
       if (disp !== sum && eaCase === 0) {
         eaCase = MICRO.eaWide;
-        eaSegment = index;
-        index = CPU.zero;
+        eaSegment = base;
+        base = CPU.zero;
       }
     }
     let record = at;
@@ -105,7 +105,7 @@ export class Recorder {
         isWide ? d.immHigh : d.eaBytes - 1,
       );
       base = CPU.ea;
-      index = CPU.zero;
+      index = d.ripRelative ? index : CPU.zero;
       scale = 0;
       disp = 0;
     }
