@@ -195,7 +195,7 @@ export class PopFrame extends Stack {
   }
 
   /** Leaves out `bytes` of parameters. */
-  skip(bytes: number): void {
+  release(bytes: number): void {
     this.move(bytes);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The vCPU state struct: one layout table, the only place with offsets.
  * Document: architecture.md section 5 (records carry pre-scaled u8 offsets into the first 256 bytes).
- * Left out: x87, SSE and debug-register behaviour; their fields come with their instructions.
+ * Left out: x87 and SSE; their fields come with their instructions.
  */
 import { layout } from "../../shared/layout.ts";
 import { PAGE_SIZE, TLB_SETS } from "./zones.ts";

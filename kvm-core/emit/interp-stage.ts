@@ -29,13 +29,14 @@ import {
 import { RECORD } from "./record.ts";
 import {
   type CheckStage,
-  checkRecord,
   checkTarget,
   derivedAddress,
+  recordAddress,
   segmentAddress,
+  stackAccess,
   stackSegmentAddress,
 } from "./segment.ts";
-import { push, release, setStackPointer, stackAccess, top } from "./stack.ts";
+import { push, release, setStackPointer, top } from "./stack.ts";
 
 /** What every case of the generated function shares. */
 export interface Frame {
@@ -395,14 +396,8 @@ export class InterpStage implements Emitter {
 
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
-    const { code, cpu, ip } = this.#frame;
-    const sum = wide
-      ? i64.add(i64.load(ip, RECORD.wide), i64.load(this.#slot("base")))
-      : this.offset({ kind: "mem", size: 8, address: 64 });
-    const offset = this.let(unsigned(sum, size));
-    if (!long) checkRecord(this.#check, offset);
-    const linear = i64.add(offset, i64.load(this.#slot("dst")));
-    code.store("i64", cpu, long ? linear : unsigned(linear, 32), CPU.ea);
+    const sum = wide ? i64.load(this.#frame.ip, RECORD.wide) : this.offset({ kind: "mem", size: 8, address: 64 });
+    recordAddress(this.#check, sum, size, long);
     this.next();
   }
 
@@ -427,7 +422,6 @@ export class InterpStage implements Emitter {
     return i64.add(offset, i64.load(this.#slot(field)));
   }
 
-  /** The access to `linear`; one to the stack looks whether the address is canonical before it is found not to be. */
   #accessAt(linear: Expr, size: Size): AccessStage {
     return this.#stack.has(linear) ? stackAccess(this.#access, this.#check, size) : this.#access;
   }

@@ -69,7 +69,7 @@ export const MICRO = {
   /** In 64-bit mode, where the segment base has 64 bits and there is nothing to check. */
   ea32long: 7,
   ea64: 8,
-  /** CPU.ea = `wide` + base + segment base: displacements of more than 32 bits. */
+  /** CPU.ea = `wide` + segment base, or + CPU.ripBase: displacements of more than 32 bits. */
   eaWide: 9,
   /** The block goes on at record `disp`, in a page `imm` bytes further: no branch of the guest's, so no look at `pending`. */
   go: 10,

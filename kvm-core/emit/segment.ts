@@ -10,6 +10,7 @@ import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { Access, Size } from "./emitter.ts";
 import { unsigned } from "./flags.ts";
+import type { AccessStage } from "./memory-access.ts";
 import { MICRO, RECORD } from "./record.ts";
 
 const SS = 12;
@@ -80,12 +81,33 @@ export function derivedAddress(stage: CheckStage, linear: Expr, bytes: number, a
   return result;
 }
 
-/** The check of an address record outside 64-bit mode: bounds row and bytes are in the record. */
-export function checkRecord(stage: CheckStage, offset: Expr): void {
-  const { cpu, ip } = stage;
-  const row = i32.add(cpu, i32.shl(i32.load8u(ip, RECORD.src), i32.const(Math.log2(BOUNDS.size))));
-  const vector = vectorOfSlot(i32.load8u(ip, RECORD.dst));
-  checkRow(stage, offset, i64.load32u(ip, RECORD.imm), row, 0, vector);
+/** CPU.ea of the address record at $ip, for the offset `sum`. Outside 64-bit mode bounds row and bytes are in the record. */
+export function recordAddress(stage: CheckStage, sum: Expr, size: 16 | 32 | 64, long: boolean): void {
+  const { code, cpu, ip } = stage;
+  const slot = code.let(i32.load8u(ip, RECORD.dst));
+  const offset = code.let(unsigned(sum, size));
+  if (!long) {
+    const row = i32.add(cpu, i32.shl(i32.load8u(ip, RECORD.src), i32.const(Math.log2(BOUNDS.size))));
+    checkRow(stage, offset, i64.load32u(ip, RECORD.imm), row, 0, vectorOfSlot(slot));
+  }
+  const linear = i64.add(offset, i64.load(i32.add(cpu, slot)));
+  code.store("i64", cpu, long ? linear : unsigned(linear, 32), CPU.ea);
+}
+
+/**
+ * An access to the stack in 64-bit mode: on the slow path it looks whether the address is canonical, before the MMU finds
+ * that it is not.
+ */
+export function stackAccess(access: AccessStage, stage: CheckStage, size: Size): AccessStage {
+  return {
+    ...access,
+    call(func, args, result) {
+      const address = i64.load(access.cpu, CPU.address);
+      const last = i64.add(address, i64.const(size / 8 - 1));
+      access.code.if(i32.or(notCanonical(address), notCanonical(last)), () => stage.raise(i32.const(SS)));
+      access.call(func, args, result);
+    },
+  };
 }
 
 /** #GP(0) unless a near branch with operand size `size` may go to `rip`. `when`: only if it is taken. */

@@ -1,17 +1,13 @@
 /**
- * The stack as both stages use it: pushes, pops, and accesses whose address is not canonical.
- * Document: SDM volume 1, 6.2 (stacks); volume 3, 6.15, interrupt 12 (#SS for a stack address that is not canonical).
- * Left out: the check of the stack segment: segment.ts, by way of stackAddress().
+ * The stack as both stages use it: pushes and pops.
+ * Document: SDM volume 1, 6.2 (stacks).
+ * Left out: the checks of the stack segment and of the address: segment.ts, by way of stackAddress().
  */
 
-import { CPU, GPR } from "../cpu/state.ts";
-import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { GPR } from "../cpu/state.ts";
+import { type Expr, i64 } from "../wasm/expr.ts";
 import type { Emitter, Size } from "./emitter.ts";
 import { unsigned } from "./flags.ts";
-import type { AccessStage } from "./memory-access.ts";
-import { type CheckStage, notCanonical } from "./segment.ts";
-
-const SS = 12;
 
 type Stack = Pick<
   Emitter,
@@ -38,17 +34,4 @@ export function release(e: Stack, size: Size, extra?: Expr): void {
 export function setStackPointer(e: Stack, value: Expr): void {
   if (e.stackSize === 16) e.setGpr(GPR.rsp, value, 16);
   else e.setGpr(GPR.rsp, unsigned(value, e.stackSize));
-}
-
-/** An access of 64-bit code's to its stack: when it misses the TLB it looks whether its address is canonical. */
-export function stackAccess(access: AccessStage, check: CheckStage, size: Size): AccessStage {
-  return {
-    ...access,
-    call: (func, args, result) => {
-      const address = i64.load(access.cpu, CPU.address);
-      const last = i64.add(address, i64.const(size / 8 - 1));
-      check.code.if(i32.or(notCanonical(address), notCanonical(last)), () => check.raise(i32.const(SS)));
-      access.call(func, args, result);
-    },
-  };
 }

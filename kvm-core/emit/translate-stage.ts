@@ -29,8 +29,15 @@ import {
   writeModified,
 } from "./memory-access.ts";
 import { MICRO, RECORD } from "./record.ts";
-import { type CheckStage, checkTarget, derivedAddress, segmentAddress, stackSegmentAddress } from "./segment.ts";
-import { push, release, setStackPointer, stackAccess, top } from "./stack.ts";
+import {
+  type CheckStage,
+  checkTarget,
+  derivedAddress,
+  segmentAddress,
+  stackAccess,
+  stackSegmentAddress,
+} from "./segment.ts";
+import { push, release, setStackPointer, top } from "./stack.ts";
 import type { StateWords } from "./state-words.ts";
 
 /** What the instructions of one block share. */

@@ -5,6 +5,7 @@
  * Left out: what ends in internalError() by name.
  */
 
+import { canonicalHigh } from "../cpu/address.ts";
 import {
   CR0,
   CR4,
@@ -26,6 +27,7 @@ import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import type { HelperName } from "../emit/emitter.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
+import { operandVector } from "./canonical.ts";
 import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";
 import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
@@ -173,7 +175,12 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     cmpxchg16b(ip) {
       m.current = ip;
       const found = m.locked.compareExchange16();
-      if (found < 0) return fault(ip, m.locked.faultVector, m.locked.faultCode);
+      if (found < 0) {
+        const { faultVector, faultCode } = m.locked;
+        // A misaligned operand is #GP in the stack segment, too.
+        const canonical = canonicalHigh(state.high(CPU.data));
+        return fault(ip, canonical ? faultVector : operandVector(state, ip, faultVector), faultCode);
+      }
       const flags = readFlags(state.u32, zone) & ~RFLAGS.ZF;
       writeFlags(state.u32, zone, found === 1 ? flags | RFLAGS.ZF : flags);
       return NEXT;

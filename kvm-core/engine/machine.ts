@@ -5,23 +5,22 @@
  */
 
 import { PROBE, RMW } from "../cpu/access.ts";
-import { canonicalHigh, sumHigh } from "../cpu/address.ts";
 import { updateMode, usesPdptes } from "../cpu/control.ts";
 import { DescriptorTables } from "../cpu/descriptor.ts";
 import { ExceptionUnit } from "../cpu/exception.ts";
 import { Fault, VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import type { Source } from "../cpu/interrupt-gate.ts";
-import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { CPU, SEG } from "../cpu/state.ts";
 import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP, TLB_ALL_CLASSES, ZONE } from "../cpu/zones.ts";
-import { HEAD, MICRO, RECORD } from "../emit/record.ts";
+import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
-import { disassemble } from "../isa/disasm.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit, type MmuExports } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
+import { branchToNowhere, operandVector } from "./canonical.ts";
 import { Coherence } from "./coherence.ts";
 import { DebugUnit } from "./debug.ts";
 import { EnterUnit } from "./enter.ts";
@@ -32,10 +31,11 @@ import { FetchUnit } from "./fetch.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
-import { Recorder } from "./recorder.ts";
+import { pageOffsetOf, Recorder } from "./recorder.ts";
 import { serialising } from "./serialising.ts";
 import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
+import { hexRip, traceLine } from "./trace.ts";
 
 export abstract class Machine implements Engine {
   readonly state: VcpuState;
@@ -198,9 +198,9 @@ export abstract class Machine implements Engine {
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
     this.step.cancel();
-    this.debugChanged();
+    const otherwise = this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
-    if (ip === 0 || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
+    if (otherwise || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
     state.set(CPU.resumeRecord, 0);
     try {
       if (ip === 0) {
@@ -221,8 +221,12 @@ export abstract class Machine implements Engine {
 
   interruptible(): boolean {
     const { state } = this;
-    if (!(state.get(CPU.eflags) & RFLAGS.IF)) return false;
-    return state.get(CPU.shadow) === 0 || !state.same64(CPU.shadowRip, CPU.rip);
+    return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.#inShadow;
+  }
+
+  /** Is CPU.rip the instruction behind STI, MOV SS or POP SS? */
+  get #inShadow(): boolean {
+    return this.state.get(CPU.shadow) !== 0 && this.state.same64(CPU.shadowRip, CPU.rip);
   }
 
   get debugDetail(): DebugExit {
@@ -259,23 +263,10 @@ export abstract class Machine implements Engine {
 
   // --- RIP
 
-  /** Page offset of the record's instruction from CPU.ripBase. */
-  offsetOf(ip: number): number {
-    const { u32 } = this.state;
-    if ((u32[ip >>> 2]! & 0xffff) === MICRO.link) return u32[(ip + RECORD.disp) >>> 2]!;
-    let offset = 0;
-    let at = (ip - RECORD.size) >>> 2;
-    while ((u32[at]! & 0xffff) !== MICRO.head) {
-      offset += u32[at + 1]! >>> 24;
-      at -= RECORD.size / 4;
-    }
-    return offset + (u32[at]! >>> (8 * HEAD.pageOffset));
-  }
-
   /** CPU.rip = RIP of the record plus `extra`. */
   sync(ip: number, extra = 0): void {
     const { state } = this;
-    const lo = state.get(CPU.ripBase) + this.offsetOf(ip) + extra;
+    const lo = state.get(CPU.ripBase) + pageOffsetOf(state.u32, ip) + extra;
     state.set64(CPU.rip, lo, this.fetch.isLong ? state.high(CPU.ripBase) + (lo > 0xffff_ffff ? 1 : 0) : 0);
   }
 
@@ -306,14 +297,7 @@ export abstract class Machine implements Engine {
 
   internalError(what: string): void {
     const { state } = this;
-    const high = state.high(CPU.rip);
-    const rip =
-      (high === 0 ? "" : high.toString(16)) +
-      state
-        .get(CPU.rip)
-        .toString(16)
-        .padStart(high === 0 ? 1 : 8, "0");
-    this.errorDetail = `${what} at 0x${rip}`;
+    this.errorDetail = `${what} at ${hexRip(state)}`;
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
   }
 
@@ -342,14 +326,13 @@ export abstract class Machine implements Engine {
         state.set(CPU.exit, EngineExit.INTR);
         return 0;
       }
-      const inShadow = state.get(CPU.shadow) !== 0 && state.same64(CPU.shadowRip, CPU.rip);
       const bits = debug.atInstruction();
       if (bits !== 0 && !this.step.holdsDebug()) {
         // A fault, but one whose image of RFLAGS has RF clear.
         debug.raise(bits, "trap");
         continue;
       }
-      if (debug.alone || (wanted && inShadow)) {
+      if (debug.alone || (wanted && this.#inShadow)) {
         const ip = this.#stepAlone();
         if (ip !== 0) return ip;
         continue;
@@ -413,7 +396,7 @@ export abstract class Machine implements Engine {
 
   /** Writes the record of what fetchInstruction() gave; returns the address behind. */
   protected writeRecord(at: number, result: number, pageOffset: number): number {
-    if (this.state.get(CPU.traceMask) & 1) this.#trace(result, pageOffset);
+    if (this.state.get(CPU.traceMask) & 1) this.host.trace(traceLine(this.state, this.decoder, result, pageOffset));
     if (result === Decoded.ok) return this.recorder.record(at, pageOffset);
     if (result === Decoded.undefined) return this.recorder.fault(at, VECTOR.UD, 0);
     if (result === Decoded.tooLong) return this.recorder.fault(at, VECTOR.GP, 0);
@@ -458,9 +441,17 @@ export abstract class Machine implements Engine {
       this.step.end(this.inBuffer(ip) && (state.u32[ip >>> 2]! & 0xffff) !== MICRO.link);
       return this.#next();
     }
-    if (!this.wantsOut() && !(state.get(CPU.window) !== 0 && this.interruptible())) return ip;
-    state.copy64(CPU.resumeRip, CPU.rip);
-    state.set(CPU.resumeRecord, ip);
+    // A shadow ends behind its instruction even if that branches to itself: enter() lets it run alone.
+    const held = this.#inShadow;
+    if (!this.wantsOut()) {
+      if (state.get(CPU.window) === 0) return ip;
+      if (held) return this.enter();
+      if (!this.interruptible()) return ip;
+    }
+    if (!held) {
+      state.copy64(CPU.resumeRip, CPU.rip);
+      state.set(CPU.resumeRecord, ip);
+    }
     state.set(CPU.exit, EngineExit.INTR);
     return 0;
   }
@@ -473,24 +464,11 @@ export abstract class Machine implements Engine {
 
   #linkRecord(ip: number): number {
     this.sync(ip);
-    if (!this.#missesCode(ip) && !this.inBuffer(ip)) return this.linked(ip);
+    const branch = this.fetch.isLong ? branchToNowhere(this.state, this.decoder.map, ip) : 0;
+    if (branch !== 0) this.raise(branch, VECTOR.GP, 0);
+    else if (!this.inBuffer(ip)) return this.linked(ip);
     if (this.step.active) this.step.end(false);
     return this.#next();
-  }
-
-  /** The branch before the link record at `ip` leads to where there is no address: #GP at the branch. */
-  #missesCode(ip: number): boolean {
-    const { state } = this;
-    if (!this.fetch.isLong || canonicalHigh(state.high(CPU.rip))) return false;
-    const branch = ip - RECORD.size;
-    const instruction = this.decoder.map.cases[state.u32[branch >>> 2]! & 0xffff];
-    if (!instruction?.operands.some(({ kind }) => kind === "target")) return false;
-    // RIP goes back to the branch's page.
-    const distance = state.u32[(branch + RECORD.imm) >>> 2]! | 0;
-    const lo = state.get(CPU.ripBase);
-    state.set64(CPU.ripBase, lo - distance, sumHigh(lo, state.high(CPU.ripBase), -distance));
-    this.raise(branch, VECTOR.GP, 0);
-    return true;
   }
 
   #lookup(): number {
@@ -509,31 +487,21 @@ export abstract class Machine implements Engine {
     const size = access & 0xff;
     const probes = (access & PROBE) === PROBE;
     const pointer = probes ? this.memory.probe(size) : this.memory.miss(size, (access & RMW) !== 0);
-    if (pointer === 0) this.#raiseMemory(ip);
+    if (pointer === 0) this.raiseMemory(ip);
     return pointer;
   }
 
   #storeMiss(ip: number, size: number): number {
     this.current = ip;
     if (this.memory.write(size)) return 0;
-    this.#raiseMemory(ip);
+    this.raiseMemory(ip);
     return 1;
   }
 
-  /** The access at CPU.address failed. An address that is not canonical, in the stack segment: #SS (SDM volume 3, 6.15). */
-  #raiseMemory(ip: number): void {
+  /** An access to the operand of the instruction at `ip` failed in the MMU. */
+  raiseMemory(ip: number): void {
     const { faultVector, faultCode } = this.memory;
-    this.raise(ip, faultVector === VECTOR.GP && this.#isStackOperand(ip) ? VECTOR.SS : faultVector, faultCode);
-  }
-
-  /** Is the operand of the record at `ip` addressed by RSP or RBP, and by no segment of its own? */
-  #isStackOperand(ip: number): boolean {
-    const { u8 } = this.state;
-    const made = u8[ip + RECORD.base] === CPU.ea;
-    const at = made ? ip - RECORD.size : ip;
-    const segment = u8[at + (made ? RECORD.dst : RECORD.index)]!;
-    if (segment >= CPU.segBase + SEG.fs * 8 && segment <= CPU.segBase + SEG.gs * 8) return false;
-    return u8[at + RECORD.base] === CPU.gpr + GPR.rsp * 8 || u8[at + RECORD.base] === CPU.gpr + GPR.rbp * 8;
+    this.raise(ip, operandVector(this.state, ip, faultVector), faultCode);
   }
 
   #lockedStore(ip: number, size: number): number {
@@ -555,15 +523,5 @@ export abstract class Machine implements Engine {
     if (gpa < 0 || this.fetchInstruction(gpa) < 0) return;
     const bytes = Array.from(this.fetch.lastBytes(), (b) => b.toString(16).padStart(2, "0"));
     this.internalError(`not implemented: ${bytes.join(" ")} ${this.decoder.unbuilt}`);
-  }
-
-  #trace(result: number, pageOffset: number): void {
-    const { state, decoder } = this;
-    const rip = (BigInt(state.high(CPU.rip)) << 32n) | BigInt(state.get(CPU.rip));
-    const base = rip - (rip & 0xfffn);
-    const at = base + BigInt(pageOffset);
-    const text =
-      result === Decoded.ok ? disassemble(decoder, at) : result === Decoded.undefined ? "(bad)" : decoder.unbuilt;
-    this.host.trace(`0x${at.toString(16).padStart(8, "0")}:  ${text}`);
   }
 }

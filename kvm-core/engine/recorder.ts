@@ -92,11 +92,11 @@ export class Recorder {
     if (d.ripRelative) {
       const sum = disp + next;
       disp = sum | 0;
-      // More than 32 bits: an address record has room for 64. The index is none, or a segment's base.
+      // More than 32 bits: an address record has room for 64. A segment's base stays the index.
       if (disp !== sum && eaCase === 0) {
         eaCase = MICRO.eaWide;
-        eaSegment = index;
-        index = CPU.zero;
+        eaSegment = base;
+        base = CPU.zero;
       }
     }
     let record = at;
@@ -110,7 +110,7 @@ export class Recorder {
         isWide ? d.immHigh : d.eaBytes - 1,
       );
       base = CPU.ea;
-      index = CPU.zero;
+      index = d.ripRelative ? index : CPU.zero;
       scale = 0;
       disp = 0;
     }
@@ -124,4 +124,16 @@ export class Recorder {
       imm,
     );
   }
+}
+
+/** Page offset, from CPU.ripBase, of the instruction whose record is at `ip`. */
+export function pageOffsetOf(u32: Uint32Array, ip: number): number {
+  if ((u32[ip >>> 2]! & 0xffff) === MICRO.link) return u32[(ip + RECORD.disp) >>> 2]!;
+  let offset = 0;
+  let at = (ip - RECORD.size) >>> 2;
+  while ((u32[at]! & 0xffff) !== MICRO.head) {
+    offset += u32[at + 1]! >>> 24;
+    at -= RECORD.size / 4;
+  }
+  return offset + (u32[at]! >>> (8 * HEAD.pageOffset));
 }

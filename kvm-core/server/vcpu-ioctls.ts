@@ -66,6 +66,8 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
     vcpu.whenIdle(() => {
       if (!setGuestDebug(vcpu.memory, vcpu.zone, control, debugreg))
         throw new KvmError("EINVAL", "control or debugreg: only steps, INT3 and execution breakpoints are built");
+      // Set between an access in message mode and its completion, it holds from the next branch on: the engine has to look.
+      vcpu.flushTlb();
       return {};
     }),
   KVM_INTERRUPT: ({ handle: { vm, vcpu } }, { irq }) => {

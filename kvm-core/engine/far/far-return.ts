@@ -53,7 +53,7 @@ export class FarReturn {
     if (!this.#popTarget(size)) return false;
     if (!this.#segments.protectedMode) {
       if (!this.#code.holds8086(this.#lo)) return false;
-      frame.skip(extra);
+      frame.release(extra);
       frame.store();
       this.#code.go8086(this.#selector, this.#lo);
       return true;
@@ -62,12 +62,12 @@ export class FarReturn {
     const { descriptor } = this.#code;
     if (descriptor.rpl === this.#state.get(CPU.cpl)) {
       if (!this.#code.holds(this.#lo, this.#hi) || !this.#tables.mark(descriptor, ACCESSED)) return false;
-      frame.skip(extra);
+      frame.release(extra);
       frame.store();
       this.#code.go(this.#lo, this.#hi, descriptor.rpl);
       return true;
     }
-    frame.skip(extra);
+    frame.release(extra);
     return this.#withStack(size, extra, NO_FLAGS);
   }
 

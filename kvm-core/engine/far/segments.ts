@@ -13,10 +13,11 @@ import { setNullSegment, setRealSegment, setSegment, setVirtualSegment } from ".
 import { CPU, SEG } from "../../cpu/state.ts";
 import type { VcpuState } from "../../cpu/vcpu-state.ts";
 
-/** System descriptors that LAR and LSL know, as bits by type; IA-32e mode knows fewer. */
+/** A set of descriptor types. */
 const bits = (...types: readonly number[]): number => types.reduce((all, type) => all | (1 << type), 0);
 const TSS16 = [SYSTEM_TYPE.tss16, SYSTEM_TYPE.busyTss16];
 const TSS32 = [SYSTEM_TYPE.tss32, SYSTEM_TYPE.busyTss32];
+/** System descriptors that LSL and LAR know; in IA-32e mode they are fewer. */
 const LSL_LONG = bits(SYSTEM_TYPE.ldt, ...TSS32);
 const LSL_LEGACY = LSL_LONG | bits(...TSS16);
 const LAR_LONG = LSL_LONG | bits(SYSTEM_TYPE.callGate32);

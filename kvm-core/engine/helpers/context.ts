@@ -28,6 +28,12 @@ export class HelperContext {
     return RESUME;
   }
 
+  /** An access to the instruction's operand failed in the MMU. */
+  operandFault(ip: number): number {
+    this.machine.raiseMemory(ip);
+    return RESUME;
+  }
+
   unbuilt(ip: number, what: string): number {
     this.machine.sync(ip);
     this.machine.internalError(`not implemented: ${what}`);

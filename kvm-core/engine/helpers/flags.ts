@@ -52,7 +52,7 @@ export function flagHelpers(c: HelperContext): Record<"cli" | "sti" | "pushf" | 
       if (!(flags & RFLAGS.TF) && !opensWindow) return NEXT;
       // Somebody has to look before the next instruction.
       frame.current();
-      frame.skip(size / 8);
+      frame.release(size / 8);
       frame.store();
       m.syncNext(ip);
       return RESUME;

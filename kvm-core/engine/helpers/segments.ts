@@ -87,7 +87,7 @@ export function segmentHelpers(c: HelperContext): Record<Name, Helper> {
       );
       state.set64(CPU.bounce + 8, state.high(base) >>> 16, 0);
       if (m.memory.writeBytes(lo, hi, isCode64() ? 10 : 6, m.memory.dataAccess)) return NEXT;
-      return c.fault(ip, m.memory.faultVector, m.memory.faultCode);
+      return c.operandFault(ip);
     },
 
     loadTable(ip, which, size) {
@@ -95,7 +95,7 @@ export function segmentHelpers(c: HelperContext): Record<Name, Helper> {
       m.current = ip;
       const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
       const long = isCode64();
-      if (!m.memory.readBytes(lo, hi, long ? 10 : 6, 0)) return c.fault(ip, m.memory.faultVector, m.memory.faultCode);
+      if (!m.memory.readBytes(lo, hi, long ? 10 : 6, 0)) return c.operandFault(ip);
       const [w0, w1, w2] = [state.get(CPU.bounce), state.high(CPU.bounce), state.get(CPU.bounce + 8)];
       let base = ((w0 >>> 16) | (w1 << 16)) >>> 0;
       if (size === 16) base &= 0xff_ffff;

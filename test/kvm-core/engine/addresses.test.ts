@@ -77,5 +77,12 @@ describe.each(ENGINES)("%s", (engine) => {
     const next = assemble(`mov eax, [rip+${displacement}]`, 64);
     expect(machine.run(next, 0x10_1ff0), machine.engine.errorDetail).toBe(EngineExit.HLT);
     expect(machine.regs.rax).toBe(77n);
+    // The same with a segment's base.
+    machine.setSregs({ fs: { ...machine.sregs.fs, base: 0x1000n } });
+    machine.mapPage(0x8010_3000, 0x1000_0000 + 0x50_1000);
+    machine.setU32(0x50_1000, 78);
+    const withBase = assemble(`mov eax, fs:[rip+${0x8010_2000 - (0x10_2ff0 + 7)}]`, 64);
+    expect(machine.run(withBase, 0x10_2ff0), machine.engine.errorDetail).toBe(EngineExit.HLT);
+    expect(machine.regs.rax).toBe(78n);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Exceptions through the IDT: vector, error code, CR2, pushed RIP and flags; double and triple faults.
  * Document: SDM volume 3, 6.15 (exception reference), 6.14 (64-bit mode).
- * Left out: privilege changes, task gates: not built.
+ * Left out: gates of every kind and level: gates.test.ts.
  */
 
 import { describe, expect, it } from "vitest";

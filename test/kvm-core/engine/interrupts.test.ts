@@ -60,6 +60,40 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(machine.regs.rip).toBe(BigInt(CODE + 1));
     });
 
+    it("opens it for a branch to itself that ran before anybody wanted one", () => {
+      const machine = ready(engine, mode);
+      machine.write(CODE, assemble("sti; 1: jmp 1b", mode));
+      machine.set({ rip: BigInt(CODE) });
+      machine.pend();
+      expect(machine.engine.run()).toBe(EngineExit.INTR);
+      machine.unpend();
+      machine.engine.interruptWindow(true);
+      expect(machine.engine.run()).toBe(EngineExit.INTR);
+      expect(machine.engine.interruptible()).toBe(true);
+    });
+
+    it("keeps the shadow of MOV SS and POP SS for one instruction when it leaves behind them", () => {
+      for (const code of ["mov eax, ss; mov ss, eax; inc ecx; 1: jmp 1b", "push ss; pop ss; inc ecx; 1: jmp 1b"]) {
+        if (mode === 64 && code.startsWith("push")) continue;
+        const machine = ready(engine, mode);
+        machine.write(CODE, assemble(code, mode));
+        machine.set({ rip: BigInt(CODE), rflags: 0x202n, rcx: 0n });
+        machine.pend();
+        // `interp` leaves behind each instruction, `patch` behind the one that ends a block.
+        const behind = CODE + (code.startsWith("mov") ? 4 : 2);
+        for (let runs = 0; runs < 2 && Number(machine.regs.rip) < behind; runs++) {
+          expect(machine.engine.run()).toBe(EngineExit.INTR);
+        }
+        expect(machine.regs.rip).toBe(BigInt(behind));
+        expect(machine.engine.interruptible()).toBe(false);
+        machine.unpend();
+        machine.engine.interruptWindow(true);
+        expect(machine.engine.run()).toBe(EngineExit.INTR);
+        expect(machine.regs.rcx).toBe(1n);
+        expect(machine.engine.interruptible()).toBe(true);
+      }
+    });
+
     it("opens the window at POPF and at IRET", () => {
       const machine = ready(engine, mode);
       machine.engine.interruptWindow(true);

@@ -101,6 +101,15 @@ test("a step over an input ends behind its completion", async () => {
   expect((await regs()).rax).toBe(0x5an);
 });
 
+test("a step that is asked for in the middle of an input begins at the next branch", async () => {
+  await make("message", "patch", [0xe4, 0x60, 0x90, 0xeb, 0xfe]);
+  expect((await run()).reason).toBe(EXIT.KVM_EXIT_IO);
+  await debug(ENABLE | SINGLESTEP);
+  const exit = await run({ data: Uint8Array.of(0x5a) });
+  expect(exit).toMatchObject({ reason: EXIT.KVM_EXIT_DEBUG, pc: CODE + 3n });
+  expect((await regs()).rax).toBe(0x5an);
+});
+
 test("what it refuses, and what it says that it can do", async () => {
   await make("message", "patch", [0xf4]);
   const refused = (control: number, debugreg: bigint[]) => codeOf(debug(control, debugreg));
