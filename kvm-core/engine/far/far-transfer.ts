@@ -64,6 +64,7 @@ export class FarTransfer {
   #to8086(selector: number, offset: number, size: number): boolean {
     const frame = this.#frame;
     if (size !== 0) {
+      frame.current();
       this.#pushReturn(size);
       if (!frame.check(0)) return false;
     }
@@ -89,7 +90,7 @@ export class FarTransfer {
     if (size !== 0) {
       if (wideStack) frame.wide(state.get(RSP), state.high(RSP), state.get(CPU.cpl));
       else frame.current();
-      this.#pushReturnOn(size);
+      this.#pushReturn(size);
       if (!frame.check(0)) return false;
     }
     if (!this.#code.holds(lo, hi) || !this.#tables.mark(this.#code.descriptor, ACCESSED)) return false;
@@ -99,11 +100,6 @@ export class FarTransfer {
   }
 
   #pushReturn(size: number): void {
-    this.#frame.current();
-    this.#pushReturnOn(size);
-  }
-
-  #pushReturnOn(size: number): void {
     const state = this.#state;
     this.#frame.push(size, state.get(CPU.selector + SEG.cs * 4));
     this.#frame.push(size, state.get(CPU.rip), state.high(CPU.rip));
@@ -167,7 +163,7 @@ export class FarTransfer {
     frame.push(size, state.get(CPU.selector + SEG.ss * 4));
     frame.push(size, state.get(RSP));
     for (let i = count - 1; i >= 0; i--) frame.push(size, this.#parameters[i]!);
-    this.#pushReturnOn(size);
+    this.#pushReturn(size);
     if (!frame.check(stack.index) || !this.#code.holds(lo, 0)) return false;
     if (!this.#tables.mark(stack, ACCESSED) || !this.#tables.mark(this.#code.descriptor, ACCESSED)) return false;
     frame.commit();
@@ -184,7 +180,7 @@ export class FarTransfer {
     frame.wide(this.#task.spLo, this.#task.spHi, level);
     frame.push(8, state.get(CPU.selector + SEG.ss * 4));
     frame.push(8, state.get(RSP), state.high(RSP));
-    this.#pushReturnOn(8);
+    this.#pushReturn(8);
     if (!frame.check(0) || !this.#code.holds(lo, hi)) return false;
     if (!this.#tables.mark(this.#code.descriptor, ACCESSED)) return false;
     frame.commit();
