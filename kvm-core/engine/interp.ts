@@ -25,5 +25,8 @@ export class InterpEngine extends Machine {
 
   protected codeWritten(): void {}
 
-  protected forgetAddresses(): void {}
+  /** It enters nothing into the jump cache, but an engine that had the vCPU before it may have. */
+  protected forgetAddresses(): void {
+    this.forgetJumps();
+  }
 }

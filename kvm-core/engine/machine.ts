@@ -80,6 +80,7 @@ export abstract class Machine implements Engine {
     const instance = new WebAssembly.Instance(module, { e: { memory, ...imports } });
     // The zone may have served another engine, whose records these are.
     this.forgetJumps();
+    this.state.set(CPU.resumeRecord, 0);
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
   }
 
