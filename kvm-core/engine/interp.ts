@@ -31,7 +31,10 @@ export class InterpEngine extends Machine {
     this.#blocks.invalidate(gpa, size);
   }
 
-  protected forgetAddresses(): void {}
+  /** It enters nothing into the jump cache, but an engine that had the vCPU before it may have. */
+  protected forgetAddresses(): void {
+    this.forgetJumps();
+  }
 
   protected forgetBlocks(): void {}
 }

@@ -6,7 +6,7 @@
 
 import { describe, expect, it } from "vitest";
 import { JUMP, ZONE } from "../../../kvm-core/cpu/zones.ts";
-import { EngineExit } from "../../../kvm-core/engine/engine.ts";
+import { compileInterpreter, createEngine, EngineExit, type EngineHost } from "../../../kvm-core/engine/engine.ts";
 import { assemble } from "../support/asm.ts";
 import { ENGINES, GDT, TABLES, TestMachine } from "../support/machine.ts";
 
@@ -28,7 +28,33 @@ function twoFunctions(engine: (typeof ENGINES)[number]): TestMachine {
   return machine;
 }
 
+const noDevices: EngineHost = {
+  portIn: () => 0,
+  portOut: () => {},
+  mmioRead: () => {},
+  mmioWrite: () => {},
+  trace: () => {},
+};
+
 describe.each(ENGINES)("%s", (engine) => {
+  it.each(ENGINES)("leaves nothing to an engine %s that takes its vCPU over", (next) => {
+    const machine = twoFunctions(engine);
+    // The function is in the jump cache; and the engine leaves a loop at its head, so there is a record to go on with.
+    expect(machine.run(assemble("call rbx; call rbx", 64), CODE + 0x1000)).toBe(EngineExit.HLT);
+    machine.write(CODE, assemble("1: dec ecx; jnz 1b; hlt", 64));
+    machine.set({ rcx: 1000n, rip: BigInt(CODE) });
+    machine.pend();
+    for (let i = 0; i < 3; i++) expect(machine.engine.run()).toBe(EngineExit.INTR);
+    machine.unpend();
+    expect(machine.regs.rip).toBe(BigInt(CODE));
+    // Both are others now.
+    machine.write(CODE, assemble("xor eax, eax; call rbx; hlt", 64));
+    machine.write(Number(ONE), assemble("add eax, 7; ret", 64));
+    const other = createEngine(next, compileInterpreter(), machine.memory, machine.zone, noDevices);
+    expect(other.run()).toBe(EngineExit.HLT);
+    expect(machine.regs.rax).toBe(7n);
+  });
+
   it("follows an address that CR3 maps elsewhere, and back", () => {
     const machine = twoFunctions(engine);
     // A second set of tables, the same but for the one entry.
