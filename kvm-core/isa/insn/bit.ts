@@ -25,6 +25,8 @@ function bitTest(mnemonic: string, digit: number, opcode: string, change?: (a: E
       const bytes = i64.shl(i64.shrs(offset, i64.const(Math.log2(size))), i64.const(Math.log2(size / 8)));
       const sum = i64.add(e.linear(dst!), bytes);
       const address = e.let(dst!.address === 32 ? i64.and(sum, i64.const(0xffff_ffffn)) : sum);
+      // A fault is one of writing even where reading would fault too.
+      if (change) e.prepare(address, size);
       const a = e.load(address, size);
       if (change) e.store(address, e.let(change(a, mask)), size);
       found(a);
