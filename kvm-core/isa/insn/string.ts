@@ -58,7 +58,12 @@ function string(
   return [one(forms[0], "b", () => 8), { ...one(forms[1], "", (e) => e.size), names: names(mnemonic) }];
 }
 
-const names = (mnemonic: string): readonly [string, string, string] => [`${mnemonic}w`, `${mnemonic}d`, `${mnemonic}q`];
+/** INS and OUTS have no 64-bit accesses: see portSize(). */
+const names = (mnemonic: string): readonly [string, string, string] => [
+  `${mnemonic}w`,
+  `${mnemonic}d`,
+  `${mnemonic}${/^(ins|outs)$/.test(mnemonic) ? "d" : "q"}`,
+];
 const source = (e: Emitter): Expr => e.let(e.sourceAddress(e.gpr(GPR.rsi, e.addressSize)));
 const destination = (e: Emitter): Expr => e.let(e.destinationAddress(e.gpr(GPR.rdi, e.addressSize)));
 const port = (e: Emitter): Expr => i64.toI32(e.gpr(GPR.rdx, 16));
