@@ -19,7 +19,7 @@ import { Values } from "./values.ts";
 
 const MODES = [64, 32] as const;
 /** States of each form in each mode. */
-const STATES = 60;
+const STATES = 100;
 /** One form's differences look alike: the first ones tell enough. */
 const SHOWN = 3;
 

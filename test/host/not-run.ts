@@ -9,7 +9,7 @@
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
 
-type Part = "register operand" | "address-size prefix";
+type Part = "register operand" | "address-size prefix" | "operand size 16";
 
 interface NotRun {
   readonly mnemonic: string;
@@ -42,6 +42,7 @@ export const NOT_RUN: readonly NotRun[] = [
     mnemonic,
     reason: "the engines check the port's permission after the count and the memory, processors before",
   })),
+  { mnemonic: "movsxd", part: "operand size 16", reason: "reads 16 bits on Intel's processors, 32 on AMD's" },
   ...["bt", "bts", "btr", "btc"].map((mnemonic) => ({
     mnemonic,
     part: "address-size prefix" as const,
