@@ -105,6 +105,15 @@ describe("decoder", () => {
     expect(decoder.decode(parse(bytes), 0, bytes.length, MODES[mode])).toBe(Decoded.undefined);
   });
 
+  it.each([
+    ["0f ae e8", "lfence"],
+    ["0f 01 38", "invlpg [rax]"],
+    ["0f c7 08", "cmpxchg8b qword [rax]"],
+  ])("%s: a description wins over the rows of unbuilt.ts", (bytes, text) => {
+    expect(decoder.decode(parse(bytes), 0, 3, MODES[64])).toBe(Decoded.ok);
+    expect(disassemble(decoder, 0n)).toBe(text);
+  });
+
   it("refuses more than 15 bytes", () => {
     const code = new Uint8Array(32).fill(0x66);
     expect(decoder.decode(code, 0, 32, MODES[32])).toBe(Decoded.tooLong);
