@@ -26,10 +26,10 @@ export const ROUTINES = CODE + PAGE;
 export const SLOTS = CODE + 2 * PAGE;
 export const SLOT_SIZE = 64;
 export const SLOT_COUNT = (CODE_SIZE - 2 * PAGE) / SLOT_SIZE;
-/** Base of GS in 64-bit code. */
-export const GS_BASE = 0x1230;
-/** Selectors of Linux for its processes; DS and ES are as the runner loads them. */
-export const SELECTORS = { code32: 0x23, code64: 0x33, data: 0x2b } as const;
+/** Base of GS: 16-bit addresses reach the arena through it. */
+export const GS_BASE: number = DATA - 0x1230;
+/** Selectors of Linux for its processes; DS, ES, and GS in 32-bit code, are as the runner loads them. */
+export const SELECTORS = { code32: 0x23, code64: 0x33, data: 0x2b, gs32: 0x07, gs64: 0 } as const;
 
 /** An aligned u64 in memory. */
 export type Word = readonly [address: number, value: bigint];

@@ -1,7 +1,7 @@
 /**
  * Cases from the descriptions: each form in each operand size, with registers and with memory, in random states.
  * Document: SDM volume 2 (what a form's operands are); case.ts (the arena that addresses lead to).
- * Left out: FS, and 32-bit code with segment bases: the runner has none. A 66 prefix on near branches in 64-bit mode, on
+ * Left out: FS, which is the runner's C library's; segment limits. A 66 prefix on near branches in 64-bit mode, on
  * which processors of Intel and AMD differ; targets that are not canonical, for the same reason.
  */
 
@@ -49,6 +49,8 @@ export function forms(mode: Mode, insns: readonly Insn[] = INSNS): Variant[][] {
 
 /** Operations that jump to an operand's value or to the word on top of the stack. */
 const JUMPS: ReadonlySet<string> = new Set(["jmp", "call", "ret"]);
+/** BX+SI, BX+DI, BP+SI, BP+DI, SI, DI, BP, BX. */
+const ADDRESS16: readonly (readonly number[])[] = [[3, 6], [3, 7], [5, 6], [5, 7], [6], [7], [5], [3]];
 const NOT_CANONICAL = 1n << 60n;
 const mask = (value: bigint, bits: number): bigint => BigInt.asUintN(bits, value);
 
@@ -118,10 +120,11 @@ class Draft {
 
   #segment(): void {
     const values = this.#values;
-    if (!values.percent(25)) return;
-    if (!this.#long) this.prefixes.push(values.pick([0x26, 0x36, 0x3e]));
-    else if (values.percent(40)) this.prefixes.push(values.pick([0x26, 0x2e, 0x36, 0x3e]));
-    else {
+    // Without GS, 16-bit addresses lead nowhere.
+    if (!values.percent(this.#addressSize === 16 ? 80 : 25)) return;
+    if (values.percent(this.#addressSize === 16 ? 10 : 50)) {
+      this.prefixes.push(values.pick(this.#long ? [0x26, 0x2e, 0x36, 0x3e] : [0x26, 0x36, 0x3e]));
+    } else {
       this.prefixes.push(0x65);
       if (!this.#variant.insn.address) this.#segmentBase = BigInt(GS_BASE);
     }
@@ -224,19 +227,29 @@ class Draft {
     this.#at = insn.address ? Number(this.#values.u64() & 0x7fff_ffffn) : this.#chooseAddress(width);
     let wanted = BigInt(this.#at) - this.#segmentBase;
     if (this.#addressSize === 64 && this.#values.percent(2)) wanted += NOT_CANONICAL;
-    if (this.#addressSize === 16) {
-      const mod = this.#values.pick([0, 1, 2] as const);
-      const base = this.#values.below(8);
-      const direct = mod === 0 && base === 6;
-      const bytes = mod === 1 ? 1 : mod === 2 || direct ? 2 : 0;
-      const value = this.#values.value();
-      const displacement: Piece | undefined = bytes === 0 ? undefined : { bytes, value: () => value };
-      const common = { size: 16, base, index: -1, scale: 0, mod, ripRelative: false } as const;
-      this.#memory = displacement ? { ...common, displacement } : common;
-      return;
-    }
+    if (this.#addressSize === 16) this.#memory = this.#address16(wanted);
     while (this.#memory === undefined) this.#memory = this.#tryAddress(wanted);
     if (!insn.address) this.#plantOperand(width);
+  }
+
+  /** ModRM.rm 0 to 7 of 16-bit addressing (SDM volume 2A, table 2-1). */
+  #address16(wanted: bigint): Address {
+    const values = this.#values;
+    const rm = values.below(8);
+    const registers = ADDRESS16[rm]!;
+    const free = registers.find((register) => !this.#fixed.has(register));
+    const mod = free === undefined ? (2 as const) : values.pick([0, 1, 2] as const);
+    const common = { size: 16, base: rm, index: -1, scale: 0, ripRelative: false } as const;
+    if (mod === 0 && rm === 6) return { ...common, mod, displacement: { bytes: 2, value: () => wanted } };
+    let displacement = mod === 0 ? 0n : mod === 1 ? BigInt.asIntN(8, values.value()) : values.u64();
+    const others = registers.filter((register) => register !== free).reduce((sum, r) => sum + this.gpr[r]!, 0n);
+    if (free === undefined) displacement = wanted - others;
+    else {
+      for (const register of registers) if (register !== free) this.#fixed.add(register);
+      this.#fix(free, wanted - others - displacement, 16);
+    }
+    if (mod === 0) return { ...common, mod };
+    return { ...common, mod, displacement: { bytes: mod, value: () => displacement } };
   }
 
   #tryAddress(wanted: bigint): Address | undefined {

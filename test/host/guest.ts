@@ -170,14 +170,13 @@ export class GuestCpu {
     const { sregs } = this.#machine;
     const long = this.#mode === 64;
     const data = { ...sregs.ds, selector: SELECTORS.data, dpl: 3 };
-    const none = { ...sregs.gs, selector: 0, unusable: long ? 0 : 1, dpl: 3 };
     const ok = this.#machine.setSregs({
       cs: { ...sregs.cs, selector: long ? SELECTORS.code64 : SELECTORS.code32, dpl: 3 },
       ss: data,
       ds: data,
       es: data,
-      fs: none,
-      gs: { ...none, base: BigInt(long ? GS_BASE : 0) },
+      fs: { ...data, selector: 0, unusable: long ? 0 : 1 },
+      gs: { ...data, selector: long ? SELECTORS.gs64 : SELECTORS.gs32, base: BigInt(GS_BASE) },
       cr0: BigInt((CR0.PE | CR0.PG | CR0.WP | CR0.NE) >>> 0),
       cr3: BigInt(long ? PML4 : PAE_POINTERS),
       cr4: BigInt(CR4.PAE),

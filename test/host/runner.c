@@ -11,6 +11,7 @@
  * stdin: struct setup, the bytes of its pages, struct request[cases]; stdout: struct result[cases].
  */
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <errno.h>
 #include <signal.h>
@@ -33,6 +34,8 @@
 #define CS_32 0x23
 #define CS_64 0x33
 #define DATA_SELECTOR 0x2b
+/* Entry 0 of the process's LDT, CPL 3. */
+#define GS_SELECTOR 0x07
 /* Exit statuses that case.ts knows. */
 #define NO_32_BIT 3
 #define ARENA_TAKEN 4
@@ -189,6 +192,21 @@ static int has_32_bit(void) {
   return valid && (rights & 0x409800) == 0x409800;
 }
 
+/* 32-bit code takes a segment's base from a descriptor. */
+static int load_gs_32(void) {
+  struct user_desc segment = {
+      .entry_number = GS_SELECTOR >> 3,
+      .base_addr = (uint32_t)setup.gs_base,
+      .limit = 0xfffff,
+      .seg_32bit = 1,
+      .limit_in_pages = 1,
+      .useable = 1,
+  };
+  if (syscall(SYS_modify_ldt, 1, &segment, sizeof segment) != 0) return 0;
+  __asm__ volatile("movl %0, %%gs" ::"r"(GS_SELECTOR));
+  return 1;
+}
+
 static void map(uint64_t at, size_t size, int protection) {
   void *got = mmap((void *)at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
   if (got == (void *)at) return;
@@ -208,6 +226,10 @@ int main(void) {
     fprintf(stderr, "host-runner: this kernel has no 32-bit code segment at selector 0x23 (IA32 emulation is off)\n");
     return NO_32_BIT;
   }
+  if (setup.wants32 && !load_gs_32()) {
+    fprintf(stderr, "host-runner: this kernel makes no segment for 32-bit code: modify_ldt: %s\n", strerror(errno));
+    return NO_32_BIT;
+  }
   for (int i = 0; i < MAX_PAGES; i++) {
     if (setup.pages[i] == HOLE) continue;
     map(setup.data + i * PAGE, PAGE, PROT_READ | PROT_WRITE);
@@ -216,7 +238,7 @@ int main(void) {
   }
   map(setup.code, setup.code_size, PROT_READ | PROT_WRITE | PROT_EXEC);
   memset((void *)setup.code, BREAKPOINT, setup.code_size);
-  if (syscall(SYS_arch_prctl, ARCH_SET_GS, setup.gs_base) != 0) fail("arch_prctl");
+  if (!setup.wants32 && syscall(SYS_arch_prctl, ARCH_SET_GS, setup.gs_base) != 0) fail("arch_prctl");
   /* 64-bit code ignores DS and ES; a 64-bit process has null selectors in them, which 32-bit code cannot use. */
   __asm__ volatile("movl %0, %%ds; movl %0, %%es" ::"r"(DATA_SELECTOR));
 
