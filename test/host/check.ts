@@ -8,11 +8,12 @@ import type { EngineName } from "../../kvm-core/engine/engine.ts";
 import type { Mode } from "../kvm-core/support/machine.ts";
 import { type Case, HUNG, type Outcome, SLOT_COUNT } from "./case.ts";
 import { differences, report, shrink } from "./compare.ts";
-import { forms, generate, type Variant } from "./generate.ts";
+import { generate } from "./generate.ts";
 import { GuestCpu } from "./guest.ts";
 import { runNative } from "./native.ts";
 import { NOT_BUILT } from "./not-run.ts";
 import type { Values } from "./values.ts";
+import { forms, type Variant } from "./variants.ts";
 
 export interface Finding {
   readonly engine: EngineName;

@@ -59,7 +59,7 @@ export function shrink(one: Case, differs: (smaller: Case) => boolean): Case {
   };
   one.gpr.forEach((value, r) => {
     for (const simple of [0n, 1n]) {
-      if (best.gpr[r] === value && value !== simple) attempt({ ...best, gpr: best.gpr.with(r, simple) });
+      if (best.gpr[r] === value && value > simple) attempt({ ...best, gpr: best.gpr.with(r, simple) });
     }
   });
   for (let bit = 1; bit <= RFLAGS.OF; bit <<= 1) {

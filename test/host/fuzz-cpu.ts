@@ -8,9 +8,9 @@ import { parseArgs } from "node:util";
 import { ENGINES } from "../kvm-core/support/machine.ts";
 import { batches, HostCheck } from "./check.ts";
 import { deserialize } from "./compare.ts";
-import { forms } from "./generate.ts";
 import { refusal } from "./native.ts";
 import { Values } from "./values.ts";
+import { forms } from "./variants.ts";
 
 const MODES = [64, 32] as const;
 /** Differences of one form look alike: the first few tell enough. */

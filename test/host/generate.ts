@@ -1,5 +1,5 @@
 /**
- * Cases from the descriptions: each form in each operand size, with registers and with memory, in random states.
+ * A case from a variant of a description: encoded with random operands, in a random state that suits it.
  * Document: SDM volume 2 (what a form's operands are); case.ts (the arena that addresses lead to).
  * Left out: FS, which is the runner's C library's; segment limits. A 66 prefix on near branches in 64-bit mode, on
  * which processors of Intel and AMD differ; targets that are not canonical, for the same reason.
@@ -9,49 +9,17 @@ import { ARITHMETIC, RFLAGS } from "../../kvm-core/cpu/flags.ts";
 import { GPR } from "../../kvm-core/cpu/state.ts";
 import type { Size } from "../../kvm-core/emit/emitter.ts";
 import type { Form } from "../../kvm-core/isa/form.ts";
-import { INSNS } from "../../kvm-core/isa/insn/all.ts";
-import type { Insn } from "../../kvm-core/isa/insn.ts";
 import { type OperandCode, operandSize } from "../../kvm-core/isa/operand.ts";
-import type { Mode } from "../kvm-core/support/machine.ts";
 import { type Case, GS_BASE, PAGE, pageKind, plant, SLOT_SIZE, SLOTS, type Word } from "./case.ts";
 import { type Address, encode, type Piece } from "./encode.ts";
 import { notRun } from "./not-run.ts";
+import { Registers } from "./registers.ts";
 import { undefinedFlags, undefinedResult } from "./undefined-flags.ts";
 import type { Values } from "./values.ts";
-
-export interface Variant {
-  readonly insn: Insn;
-  readonly form: Form;
-  readonly mode: Mode;
-  readonly size: Size;
-  readonly memory: boolean;
-}
-
-/** All that a description allows in a mode: sizes times register or memory. */
-export function variants(insn: Insn, form: Form, mode: Mode): Variant[] {
-  if (notRun(insn, form, "all") || (mode === 64 ? form.i64 : form.o64)) return [];
-  let sizes: readonly Size[] = [32];
-  if (form.sized) sizes = mode === 32 ? [16, 32] : form.f64 ? [64] : form.d64 ? [16, 64] : [16, 32, 64];
-  if (insn.narrow) sizes = sizes.filter((size) => size !== 64);
-  if (notRun(insn, form, "operand size 16")) sizes = sizes.filter((size) => size !== 16);
-  sizes = sizes.filter((size) => undefinedResult(insn.mnemonic, { size, count: 0 }) === "");
-  const has = (methods: string): boolean => form.operands.some(({ method }) => methods.includes(method));
-  const kinds = (has("E") ? [false, true] : has("MO") ? [true] : [false]).filter(
-    (memory) => memory || notRun(insn, form, "register operand") === undefined,
-  );
-  return sizes.flatMap((size) => kinds.map((memory) => ({ insn, form, mode, size, memory })));
-}
-
-/** Groups of variants: one for each form of each description. */
-export function forms(mode: Mode, insns: readonly Insn[] = INSNS): Variant[][] {
-  return insns.flatMap((insn) => insn.parsed.map((form) => variants(insn, form, mode))).filter((all) => all.length > 0);
-}
+import type { Variant } from "./variants.ts";
 
 /** Operations that jump to an operand's value or to the word on top of the stack. */
 const JUMPS: ReadonlySet<string> = new Set(["jmp", "call", "ret"]);
-/** BX+SI, BX+DI, BP+SI, BP+DI, SI, DI, BP, BX. */
-const ADDRESS16: readonly (readonly number[])[] = [[3, 6], [3, 7], [5, 6], [5, 7], [6], [7], [5], [3]];
-const NOT_CANONICAL = 1n << 60n;
 const mask = (value: bigint, bits: number): bigint => BigInt.asUintN(bits, value);
 
 /** One case in the making. */
@@ -59,9 +27,7 @@ class Draft {
   readonly #values: Values;
   readonly #variant: Variant;
   readonly #long: boolean;
-  readonly gpr: bigint[];
-  /** Registers whose values are decided. */
-  readonly #fixed = new Set<number>();
+  readonly registers: Registers;
   readonly plants: Word[] = [];
   readonly prefixes: number[] = [];
   readonly immediates: Piece[] = [];
@@ -81,8 +47,7 @@ class Draft {
     this.#variant = variant;
     const { mode, form, size, insn } = variant;
     this.#long = mode === 64;
-    const registers = this.#long ? 16 : 8;
-    this.gpr = Array.from({ length: registers }, () => this.#cut(values.value()));
+    this.registers = new Registers(values, this.#long);
     const start = SLOTS + slot * SLOT_SIZE;
     // In the first slot of a page the instruction may begin in the page before.
     const crosses = slot > 0 && start % PAGE === 0;
@@ -101,10 +66,6 @@ class Draft {
 
   get locked(): boolean {
     return this.prefixes.includes(0xf0) || this.#variant.insn.mnemonic === "xchg";
-  }
-
-  #cut(value: bigint): bigint {
-    return mask(value, this.#long ? 64 : 32);
   }
 
   #operandSize(form: Form, size: Size): void {
@@ -130,34 +91,22 @@ class Draft {
     }
   }
 
-  /** Decides a register that holds an address or a count. */
-  #fix(register: number, value: bigint, bits: number): void {
-    if (this.#fixed.has(register)) return;
-    // Bits above the address size do not count.
-    const above = bits < 64 && this.#long ? (this.#values.u64() >> BigInt(bits)) << BigInt(bits) : 0n;
-    const keep = !this.#long && bits === 16 ? this.gpr[register]! & ~0xffffn : above;
-    this.gpr[register] = this.#cut(keep | mask(value, bits));
-    this.#fixed.add(register);
-  }
-
   operands(): void {
     const { insn, form, size } = this.#variant;
     if (insn.string) this.#stringOperands();
     if (insn.stack) this.#stackOperands();
-    this.#rm = this.#register();
-    this.#reg = form.operands.some(({ method }) => "SCD".includes(method)) ? this.#values.below(8) : this.#register();
+    this.#rm = this.registers.any();
+    this.#reg = form.operands.some(({ method }) => "SCD".includes(method))
+      ? this.#values.below(8)
+      : this.registers.any();
     const bitString = /^bt/.test(insn.mnemonic) && form.operands[1]!.method === "G" && this.#variant.memory;
-    if (bitString) this.#fix(this.#reg, BigInt(this.#values.below(600) - 300), size);
+    if (bitString) this.registers.fix(this.#reg, BigInt(this.#values.below(600) - 300), size);
     if (!form.plusR && form.operands.some(({ method }) => method === "Z"))
       this.#rm = (form.opcode & 7) | (this.#rm & 8);
     if (form.operands.some(({ method }) => method === "O")) this.#offset(form.operands);
     else if (this.#variant.memory) this.#addressOperand();
     this.#usefulValues();
     for (const operand of form.operands) this.#immediate(operand);
-  }
-
-  #register(): number {
-    return this.#values.below(this.gpr.length);
   }
 
   /** Bytes that the memory operand has. */
@@ -184,14 +133,14 @@ class Draft {
     const width = this.#variant.size / 8;
     const [source, destination] = [values.address(width, false), values.address(width, false)];
     if (this.#variant.form.operands.length > 0 && !this.#isBranch()) {
-      this.#fix(GPR.rsi, BigInt(source) - this.#segmentBase, bits);
-      this.#fix(GPR.rdi, BigInt(destination), bits);
+      this.registers.fix(GPR.rsi, BigInt(source) - this.#segmentBase, bits);
+      this.registers.fix(GPR.rdi, BigInt(destination), bits);
       const word = values.percent(50) ? values.value() : values.pick([0n, 0x0101_0101_0101_0101n]);
       this.plants.push(...plant(source, word, 8));
       this.plants.push(...plant(destination, values.percent(60) ? word : values.value(), 8));
-      if (values.percent(50)) this.gpr[GPR.rax] = this.#cut(word);
+      if (values.percent(50)) this.registers.gpr[GPR.rax] = this.registers.cut(word);
     }
-    this.#fix(GPR.rcx, values.percent(90) ? BigInt(values.below(7)) : values.pick([0n, 1n]), bits);
+    this.registers.fix(GPR.rcx, values.percent(90) ? BigInt(values.below(7)) : values.pick([0n, 1n]), bits);
   }
 
   #isBranch(): boolean {
@@ -209,7 +158,7 @@ class Draft {
     const register = insn.mnemonic === "leave" ? GPR.rbp : GPR.rsp;
     // Above the address what is pushed lies, from it on what is popped.
     const pops = /^(pop|ret|leave)/.test(insn.mnemonic);
-    this.#fix(register, BigInt(pops ? at : at + width), this.#long ? 64 : 32);
+    this.registers.fix(register, BigInt(pops ? at : at + width), this.#long ? 64 : 32);
     if (insn.mnemonic === "ret") this.plants.push(...plant(at, this.#values.target(), width));
     else if (insn.mnemonic === "popf") this.plants.push(...plant(at, this.#flagImage(), width));
     else if (pops) this.plants.push(...plant(at, this.#values.value(), Math.min(width, 8)));
@@ -225,64 +174,8 @@ class Draft {
     const { insn } = this.#variant;
     const width = this.#width();
     this.#at = insn.address ? Number(this.#values.u64() & 0x7fff_ffffn) : this.#chooseAddress(width);
-    let wanted = BigInt(this.#at) - this.#segmentBase;
-    if (this.#addressSize === 64 && this.#values.percent(2)) wanted += NOT_CANONICAL;
-    if (this.#addressSize === 16) this.#memory = this.#address16(wanted);
-    while (this.#memory === undefined) this.#memory = this.#tryAddress(wanted);
+    this.#memory = this.registers.addressTo(BigInt(this.#at) - this.#segmentBase, this.#addressSize);
     if (!insn.address) this.#plantOperand(width);
-  }
-
-  /** ModRM.rm 0 to 7 of 16-bit addressing (SDM volume 2A, table 2-1). */
-  #address16(wanted: bigint): Address {
-    const values = this.#values;
-    const rm = values.below(8);
-    const registers = ADDRESS16[rm]!;
-    const free = registers.find((register) => !this.#fixed.has(register));
-    const mod = free === undefined ? (2 as const) : values.pick([0, 1, 2] as const);
-    const common = { size: 16, base: rm, index: -1, scale: 0, ripRelative: false } as const;
-    if (mod === 0 && rm === 6) return { ...common, mod, displacement: { bytes: 2, value: () => wanted } };
-    let displacement = mod === 0 ? 0n : mod === 1 ? BigInt.asIntN(8, values.value()) : values.u64();
-    const others = registers.filter((register) => register !== free).reduce((sum, r) => sum + this.gpr[r]!, 0n);
-    if (free === undefined) displacement = wanted - others;
-    else {
-      for (const register of registers) if (register !== free) this.#fixed.add(register);
-      this.#fix(free, wanted - others - displacement, 16);
-    }
-    if (mod === 0) return { ...common, mod };
-    return { ...common, mod, displacement: { bytes: mod, value: () => displacement } };
-  }
-
-  #tryAddress(wanted: bigint): Address | undefined {
-    const values = this.#values;
-    const bits = this.#addressSize;
-    const shape = values.below(10);
-    const ripRelative = shape === 0 && this.#long;
-    const base = shape <= 1 ? -1 : this.#register();
-    const index = shape === 1 || shape >= 7 ? this.#register() : -1;
-    // With RSP or RBP as base it is #SS, which the engines leave out (kvm-core/mmu/memory.ts).
-    if (index === 4 || (wanted >= NOT_CANONICAL && (base === 4 || base === 5))) return undefined;
-    const scale = index < 0 ? 0 : values.below(4);
-    if (base < 0 && index >= 0 && !this.#fixed.has(index)) this.#fix(index, BigInt(values.below(256)), bits);
-    const sum = (): bigint => (base < 0 ? 0n : this.gpr[base]!) + (index < 0 ? 0n : this.gpr[index]! << BigInt(scale));
-    if (index >= 0 && base !== index) this.#fixed.add(index);
-    if (base === index && base >= 0) this.#fix(base, BigInt(values.below(256)), bits);
-    const free = base >= 0 && !this.#fixed.has(base);
-    let mod: 0 | 1 | 2 = base < 0 ? 0 : free ? values.pick([0, 1, 2] as const) : 2;
-    if (mod === 0 && base >= 0 && (base & 7) === 5) mod = 1;
-    let displacement =
-      mod === 1 ? BigInt.asIntN(8, values.value()) : mod === 2 ? BigInt.asIntN(32, values.value()) : 0n;
-    if (free) {
-      const rest = wanted - displacement - (index < 0 ? 0n : this.gpr[index]! << BigInt(scale));
-      this.#fix(base, rest, bits);
-    } else displacement = wanted - sum();
-    if (bits === 32) displacement = BigInt.asIntN(32, displacement);
-    else if (!ripRelative && BigInt.asIntN(32, BigInt.asIntN(64, displacement)) !== BigInt.asIntN(64, displacement)) {
-      return undefined;
-    }
-    const common = { size: bits, base, index, scale, mod, ripRelative } as const;
-    if (ripRelative) return { ...common, displacement: { bytes: 4, value: (next) => wanted - next } };
-    if (base < 0 || mod === 2) return { ...common, displacement: { bytes: 4, value: () => displacement } };
-    return mod === 1 ? { ...common, displacement: { bytes: 1, value: () => displacement } } : common;
   }
 
   #plantOperand(width: number): void {
@@ -296,7 +189,7 @@ class Draft {
   #operandValue(): bigint {
     const { insn } = this.#variant;
     if (!insn.mnemonic.startsWith("cmpxchg") || this.#values.percent(50)) return this.#values.value();
-    const [low, high] = [this.gpr[GPR.rax]!, this.gpr[GPR.rdx]!];
+    const [low, high] = [this.registers.gpr[GPR.rax]!, this.registers.gpr[GPR.rdx]!];
     return insn.mnemonic === "cmpxchg8b" ? (mask(high, 32) << 32n) | mask(low, 32) : low;
   }
 
@@ -314,10 +207,10 @@ class Draft {
     const values = this.#values;
     const { insn, memory, size, form } = this.#variant;
     const change = (register: number, value: bigint): void => {
-      if (!this.#fixed.has(register)) this.gpr[register] = this.#cut(value);
+      if (!this.registers.isFixed(register)) this.registers.gpr[register] = this.registers.cut(value);
     };
     const { mnemonic } = insn;
-    if (!memory && mnemonic === "cmpxchg" && values.percent(50)) change(this.#rm, this.gpr[GPR.rax]!);
+    if (!memory && mnemonic === "cmpxchg" && values.percent(50)) change(this.#rm, this.registers.gpr[GPR.rax]!);
     if (!memory && JUMPS.has(mnemonic)) change(this.#rm, values.target());
     if (form.operands.some(({ text }) => text === "CL") && values.percent(60)) {
       change(GPR.rcx, (values.u64() & ~0xffn) | BigInt(values.below(70)));
@@ -325,7 +218,7 @@ class Draft {
     if (/^i?div$/.test(mnemonic)) {
       const narrow = operandSize(form.operands[0]!, size) === 8;
       // A high half that is small, or the sign of the low one, or smaller than most divisors.
-      const low = this.gpr[GPR.rax]!;
+      const low = this.registers.gpr[GPR.rax]!;
       const sign = BigInt.asIntN(size, low) < 0n ? -1n : 0n;
       const high = values.pick([0n, sign, 1n, BigInt(values.below(200)), values.u64() >> BigInt(values.below(64))]);
       if (narrow) change(GPR.rax, (low & ~0xff00n) | ((high & 0xffn) << 8n));
@@ -372,7 +265,7 @@ class Draft {
     );
     const bits = form.operands[0] ? operandSize(form.operands[0], size) : size;
     const by = form.operands.some(({ text }) => text === "CL")
-      ? this.gpr[GPR.rcx]!
+      ? this.registers.gpr[GPR.rcx]!
       : form.operands.some(({ text }) => text === "1")
         ? 1n
         : this.#count;
@@ -382,7 +275,7 @@ class Draft {
     return {
       name: `${insn.mnemonic} ${form.text} (${mode}-bit, o${size}${memory ? ", memory" : ""})`,
       mode,
-      gpr: this.gpr,
+      gpr: this.registers.gpr,
       flags: (values.below(2 ** 32) & ARITHMETIC) | direction | RFLAGS.FIXED,
       rip: this.rip,
       code,

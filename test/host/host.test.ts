@@ -11,11 +11,11 @@ import { ENGINES } from "../kvm-core/support/machine.ts";
 import { type Case, CODE, type Outcome, SLOTS } from "./case.ts";
 import { batches, HostCheck } from "./check.ts";
 import { deserialize, differences, serialize, shrink } from "./compare.ts";
-import { forms, variants } from "./generate.ts";
 import { refusal, runNative } from "./native.ts";
 import { NOT_BUILT, NOT_RUN, notRun } from "./not-run.ts";
 import { UNDEFINED_FLAGS } from "./undefined-flags.ts";
 import { Values } from "./values.ts";
+import { forms, variants } from "./variants.ts";
 
 const MODES = [64, 32] as const;
 /** States of each form in each mode. */
