@@ -185,9 +185,10 @@ class Draft {
     else if (values.percent(85)) this.plants.push(...plant(this.#at, this.#operandValue(), Math.min(width, 8)));
   }
 
-  /** Sometimes what a comparison with rAX finds equal. */
+  /** Sometimes what a comparison with rAX finds equal, or a product's small factor. */
   #operandValue(): bigint {
     const { insn } = this.#variant;
+    if (insn.mnemonic === "imul" && this.#values.percent(50)) return this.#values.small();
     if (!insn.mnemonic.startsWith("cmpxchg") || this.#values.percent(50)) return this.#values.value();
     const [low, high] = [this.registers.gpr[GPR.rax]!, this.registers.gpr[GPR.rdx]!];
     return insn.mnemonic === "cmpxchg8b" ? (mask(high, 32) << 32n) | mask(low, 32) : low;
@@ -214,6 +215,10 @@ class Draft {
     if (!memory && JUMPS.has(mnemonic)) change(this.#rm, values.target());
     if (form.operands.some(({ text }) => text === "CL") && values.percent(60)) {
       change(GPR.rcx, (values.u64() & ~0xffn) | BigInt(values.below(70)));
+    }
+    // Products that just fit, of both signs.
+    if (mnemonic === "imul" && values.percent(50)) {
+      for (const register of [GPR.rax, this.#rm, this.#reg]) change(register, values.small());
     }
     if (/^i?div$/.test(mnemonic)) {
       const narrow = operandSize(form.operands[0]!, size) === 8;

@@ -32,6 +32,11 @@ export class Values {
     return (BigInt(this.below(2 ** 32)) << 32n) | BigInt(this.below(2 ** 32));
   }
 
+  /** A small number of either sign. */
+  small(): bigint {
+    return BigInt.asUintN(64, BigInt(this.below(400) - 200));
+  }
+
   /** A value for a register or a word of memory. */
   value(): bigint {
     switch (this.below(8)) {
