@@ -151,10 +151,9 @@ class Draft {
     const { insn, size } = this.#variant;
     const width = (size / 8) * (/^(pusha|popa)/.test(insn.mnemonic) ? 8 : 1);
     let at = this.#chooseAddress(width);
-    // Which registers POPA has loaded when it faults half-way is the processor's own matter.
-    while (insn.mnemonic === "popa" && pageKind(at) !== "hole" && pageKind(at + width - 1) === "hole") {
+    // What PUSHA and POPA have done when they fault half-way is the processor's own matter.
+    while (/^(pusha|popa)/.test(insn.mnemonic) && pageKind(at) !== pageKind(at + width - 1))
       at = this.#chooseAddress(width);
-    }
     const register = insn.mnemonic === "leave" ? GPR.rbp : GPR.rsp;
     // Above the address what is pushed lies, from it on what is popped.
     const pops = /^(pop|ret|leave)/.test(insn.mnemonic);

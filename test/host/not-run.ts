@@ -9,7 +9,7 @@
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
 
-type Part = "register operand" | "address-size prefix" | "operand size 16";
+type Part = "register operand" | "address-size prefix" | "operand size 16" | "operand size 32";
 
 interface NotRun {
   readonly mnemonic: string;
@@ -41,6 +41,12 @@ export const NOT_RUN: readonly NotRun[] = [
   ...["insb", "ins", "outsb", "outs"].map((mnemonic) => ({
     mnemonic,
     reason: "the engines check the port's permission after the count and the memory, processors before",
+  })),
+  ...["06", "0E", "16", "1E", "0F A0", "0F A8"].map((form) => ({
+    mnemonic: "push",
+    form,
+    part: "operand size 32" as const,
+    reason: "writes 16 of the 32 bits on Intel's processors, all on AMD's",
   })),
   { mnemonic: "movsxd", part: "operand size 16", reason: "reads 16 bits on Intel's processors, 32 on AMD's" },
   ...["bt", "bts", "btr", "btc"].map((mnemonic) => ({

@@ -26,7 +26,9 @@ export function variants(insn: Insn, form: Form, mode: Mode): Variant[] {
   let sizes: readonly Size[] = [32];
   if (form.sized) sizes = mode === 32 ? [16, 32] : form.f64 ? [64] : form.d64 ? [16, 64] : [16, 32, 64];
   if (insn.narrow) sizes = sizes.filter((size) => size !== 64);
-  if (notRun(insn, form, "operand size 16")) sizes = sizes.filter((size) => size !== 16);
+  for (const left of [16, 32] as const) {
+    if (notRun(insn, form, `operand size ${left}`)) sizes = sizes.filter((size) => size !== left);
+  }
   sizes = sizes.filter((size) => undefinedResult(insn.mnemonic, { size, count: 0 }) === "");
   const has = (methods: string): boolean => form.operands.some(({ method }) => methods.includes(method));
   const kinds = (has("E") ? [false, true] : has("MO") ? [true] : [false]).filter(
