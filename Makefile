@@ -8,7 +8,7 @@ CC       ?= gcc
 GUEST    ?= build/guest/demo64.elf
 ARGS     ?=
 
-.PHONY: help build run test test-fast bench soak fuzz-frames lint format guest clean
+.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu lint format guest clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,7 +23,7 @@ include test/guest/guest.mk
 
 test: lint test-fast ## Everything that CI checks: lint, types, all tests
 
-test-fast: build guest build/floor # the tests alone
+test-fast: build guest build/floor build/host-runner # the tests alone
 	$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
 
 lint: build ## Types, format, lint
@@ -41,6 +41,9 @@ soak: build guest ## Ten million exits with three device servers (COUNT=...)
 
 fuzz-frames: build ## Random and mutated frames against the server (N=100000 SEED=...)
 	$(NODE) test/fuzz/frames.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+
+fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=1000000 SEED=... CASE=...)
+	$(NODE) test/host/fuzz-cpu.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
 
 clean: ## Remove everything that was built or installed
 	rm -rf build node_modules
@@ -63,3 +66,7 @@ build/floor: test/bench/floor.c
 build/native: test/bench/native.c test/guest/loops.S test/guest/dispersed.S
 	@mkdir -p build
 	$(CC) -O2 -Wall -Wl,-z,noexecstack $^ -o $@
+
+build/host-runner: test/host/runner.c
+	@mkdir -p build
+	$(CC) -O2 -Wall -Wextra $< -o $@

@@ -30,12 +30,15 @@ function memoryText(d: Decoder, code: OperandCode, size: Size): string {
   const width = d.addressSize;
   const parts: string[] = [];
   const isRegister = (slot: number): boolean => slot < CPU.zero;
-  if (d.ripRelative) parts.push("rip");
+  if (d.ripRelative) parts.push(width === 32 ? "eip" : "rip");
   else if (isRegister(d.base)) parts.push(registerName(d.base, width));
-  if (isRegister(d.index)) parts.push(registerName(d.index, width) + (d.scale ? `*${1 << d.scale}` : ""));
+  // An index without a base is told from a base by its factor.
+  if (isRegister(d.index))
+    parts.push(registerName(d.index, width) + (d.scale || parts.length === 0 ? `*${1 << d.scale}` : ""));
   let text = parts.join("+");
   if (text === "") {
-    text = hex(d.wide ? (BigInt(d.immHigh >>> 0) << 32n) | BigInt(d.disp >>> 0) : d.disp >>> 0);
+    const address = d.wide ? (BigInt(d.immHigh >>> 0) << 32n) | BigInt(d.disp >>> 0) : BigInt(d.disp);
+    text = hex(BigInt.asUintN(width, address));
   } else if (d.disp !== 0) text += d.disp < 0 ? hex(d.disp) : `+${hex(d.disp)}`;
   const segment = d.segment >= 0 ? `${SEGMENTS[d.segment]}:` : "";
   // An operand without a type is an address, not an access (LEA).

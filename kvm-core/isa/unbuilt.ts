@@ -30,6 +30,7 @@ const ROWS: readonly Unbuilt[] = [
   { map: 1, from: 0xaa, to: 0xaa, name: "rsm" },
   { map: 1, from: 0xae, to: 0xae, name: "group 15" },
   { map: 1, from: 0xc2, to: 0xc2, name: "SSE compare" },
+  { map: 1, from: 0xc3, to: 0xc3, name: "movnti" },
   { map: 1, from: 0xc4, to: 0xc6, name: "SSE shuffle" },
   { map: 1, from: 0xc7, to: 0xc7, name: "group 9 (rdrand, rdseed, VMX)", regs: [6, 7] },
   { map: 1, from: 0xd0, to: 0xfe, name: "MMX or SSE" },

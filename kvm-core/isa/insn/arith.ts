@@ -10,7 +10,7 @@ import { addFlags, carry, setZero, stepFlags, subFlags, unsigned } from "../../e
 import { type Expr, i32, i64, select } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
-/** The nine encodings of an operation with number `nr` in the first column of the opcode map. */
+/** The ten encodings of an operation with number `nr` in the first column of the opcode map. */
 export function aluForms(nr: number): string[] {
   const op = (low: number): string => ((nr << 3) | low).toString(16).toUpperCase().padStart(2, "0");
   return [
@@ -22,6 +22,7 @@ export function aluForms(nr: number): string[] {
     `${op(5)} iz rAX,Iz`,
     `80 /${nr} ib Eb,Ib`,
     `81 /${nr} iz Ev,Iz`,
+    `82 /${nr} ib Eb,Ib i64`,
     `83 /${nr} ib Ev,Ibs`,
   ];
 }

@@ -33,7 +33,6 @@ type Shift = (e: Emitter, a: Expr, n: Expr, size: Size) => readonly [r: Expr, ca
 function shiftInsn(mnemonic: string, digits: readonly number[], shift: Shift, keepsOthers: boolean): Insn {
   return insn(mnemonic, {
     forms: digits.flatMap(forms),
-    lock: true,
     exec(e, dst, src) {
       const { size } = dst!;
       const n = e.let(masked(e.read(src!), size));

@@ -78,8 +78,9 @@ export const STACK: readonly Insn[] = [
       const step = e.size / 8;
       const sp = e.let(e.gpr(GPR.rsp));
       const at = (n: number) => unsigned(i64.add(sp, i64.const(n * step)), e.stackSize);
-      const values = ALL.map((r) => e.load(e.stackAddress(at(7 - r), step, "read"), e.size));
-      for (const r of ALL) if (r !== GPR.rsp) e.setGpr(r, values[r]!, e.size);
+      // From the lowest address up: a fault reports the first that cannot be read.
+      const values = ALL.map((n) => e.load(e.stackAddress(at(n), step, "read"), e.size));
+      for (const r of ALL) if (r !== GPR.rsp) e.setGpr(r, values[7 - r]!, e.size);
       e.setStackPointer(at(8));
     },
   }),

@@ -46,6 +46,7 @@ function string(
   pointers: readonly number[],
   body: Iteration,
   looksAtZero = false,
+  element = (e: Emitter): Size => e.size,
 ): Insn[] {
   const repeat = looksAtZero ? "repe-repne" : "rep";
   const one = (form: string, suffix: string, width: (e: Emitter) => Size): Insn =>
@@ -55,16 +56,21 @@ function string(
       repeat,
       exec: (e) => iterate(e, width(e), pointers, body, looksAtZero),
     });
-  return [one(forms[0], "b", () => 8), { ...one(forms[1], "", (e) => e.size), names: names(mnemonic) }];
+  return [one(forms[0], "b", () => 8), { ...one(forms[1], "", element), names: names(mnemonic) }];
 }
 
-const names = (mnemonic: string): readonly [string, string, string] => [`${mnemonic}w`, `${mnemonic}d`, `${mnemonic}q`];
+/** INS and OUTS have no 64-bit accesses: see portSize(). */
+const names = (mnemonic: string): readonly [string, string, string] => [
+  `${mnemonic}w`,
+  `${mnemonic}d`,
+  `${mnemonic}${/^(ins|outs)$/.test(mnemonic) ? "d" : "q"}`,
+];
 const source = (e: Emitter, size: Size): Expr => e.let(e.sourceAddress(e.gpr(GPR.rsi, e.addressSize), size / 8));
 const destination = (e: Emitter, size: Size, access: Access): Expr =>
   e.let(e.destinationAddress(e.gpr(GPR.rdi, e.addressSize), size / 8, access));
 const port = (e: Emitter): Expr => i64.toI32(e.gpr(GPR.rdx, 16));
 /** Ports have no 64-bit accesses. */
-const portSize = (size: Size): Size => (size === 64 ? 32 : size);
+const portSize = (e: Emitter): Size => (e.size === 64 ? 32 : e.size);
 
 export const STRING: readonly Insn[] = [
   ...string("movs", ["A4 Yb,Xb", "A5 Yv,Xv"], [GPR.rsi, GPR.rdi], (e, size) => {
@@ -99,19 +105,31 @@ export const STRING: readonly Insn[] = [
     },
     true,
   ),
-  ...string("ins", ["6C Yb", "6D Yz"], [GPR.rdi], (e, element) => {
-    const size = portSize(element);
-    e.helper("ioPermission", port(e), i32.const(size / 8));
-    const address = destination(e, size, "write");
-    // Law 1: a port is read only once the memory is known to take the value.
-    e.prepare(address, size);
-    e.helper("in", port(e), i32.const(size / 8));
-    e.store(address, e.data(), size);
-  }),
-  ...string("outs", ["6E Xb", "6F Xz"], [GPR.rsi], (e, element) => {
-    const size = portSize(element);
-    e.helper("ioPermission", port(e), i32.const(size / 8));
-    e.setData(e.load(source(e, size), size));
-    e.helper("out", port(e), i32.const(size / 8));
-  }),
+  ...string(
+    "ins",
+    ["6C Yb", "6D Yz"],
+    [GPR.rdi],
+    (e, size) => {
+      e.helper("ioPermission", port(e), i32.const(size / 8));
+      const address = destination(e, size, "write");
+      // Law 1: a port is read only once the memory is known to take the value.
+      e.prepare(address, size);
+      e.helper("in", port(e), i32.const(size / 8));
+      e.store(address, e.data(), size);
+    },
+    false,
+    portSize,
+  ),
+  ...string(
+    "outs",
+    ["6E Xb", "6F Xz"],
+    [GPR.rsi],
+    (e, size) => {
+      e.helper("ioPermission", port(e), i32.const(size / 8));
+      e.setData(e.load(source(e, size), size));
+      e.helper("out", port(e), i32.const(size / 8));
+    },
+    false,
+    portSize,
+  ),
 ];

@@ -37,7 +37,7 @@ const noDevices: EngineHost = {
 };
 
 describe.each(ENGINES)("%s", (engine) => {
-  it.each(ENGINES)("leaves nothing to an engine %s that takes its vCPU over", (next) => {
+  it.each(["interp", "patch", "wasm"] as const)("leaves nothing to an engine %s that takes its vCPU over", (next) => {
     const machine = twoFunctions(engine);
     // The function is in the jump cache; and the engine leaves a loop at its head, so there is a record to go on with.
     expect(machine.run(assemble("call rbx; call rbx", 64), CODE + 0x1000)).toBe(EngineExit.HLT);
