@@ -6,7 +6,6 @@
  */
 
 import type { HelperName } from "../emit/emitter.ts";
-import type { FormFacts } from "../emit/interp-stage.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
 import { StateWords } from "../emit/state-words.ts";
 import { type BlockFrame, type Instruction, TranslateStage, translateAddress } from "../emit/translate-stage.ts";
@@ -72,7 +71,7 @@ export class BlockReader {
   /** Is there anything to translate behind the entry record? */
   begins(entry: number): boolean {
     const number = this.caseOf(entry + RECORD.size);
-    return ADDRESS_CASES.has(number) || this.#built(number) !== undefined;
+    return ADDRESS_CASES.has(number) || this.#cases[number] !== undefined;
   }
 
   caseOf(record: number): number {
@@ -94,10 +93,10 @@ export class BlockReader {
         at = insn.following;
         continue;
       }
-      const built = this.#built(number);
+      const built = this.#cases[number];
       if (built === undefined) break;
-      // Behind a relative branch lies its link record.
-      const branches = built.operands.some(({ kind }) => kind === "target");
+      // Behind a relative branch that is not computed lies its link record.
+      const branches = built.operands.some((operand) => operand.kind === "target" && !operand.computed);
       const following = branches ? at + 2 * RECORD.size : insn.following;
       const stage = new TranslateStage(frame, built.facts, { ...insn, following });
       stage.translate((e) => built.insn.exec(e, ...built.operands), built.insn.ends === true);
@@ -112,11 +111,6 @@ export class BlockReader {
     words.spill();
     code.return(i32.const(at));
     words.end();
-  }
-
-  #built(number: number): Case | undefined {
-    const found = this.#cases[number];
-    return found && isTranslated(found.facts) ? found : undefined;
   }
 
   #read(record: number, offset: number): Instruction {
@@ -137,8 +131,4 @@ export class BlockReader {
       wide: BigInt.asIntN(64, (BigInt(imm) << 32n) | BigInt(disp)),
     };
   }
-}
-
-function isTranslated({ stackSize }: FormFacts): boolean {
-  return stackSize !== 16;
 }
