@@ -7,8 +7,9 @@
 import { CPU } from "../cpu/state.ts";
 import { JUMP, PAGE_SIZE, ZONE } from "../cpu/zones.ts";
 import type { Code } from "../wasm/code.ts";
-import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType } from "../wasm/module.ts";
+import { RECORD } from "./record.ts";
 
 /** A translated block: ($cpu) -> 0: the state says where to go on; else a record, with TAKEN if a branch was taken to it. */
 export const BLOCK_TYPE: FuncType = { params: ["i32"], results: ["i32"] };
@@ -18,6 +19,17 @@ export const TAKEN = 1;
 /** i32, not 0: somebody wants the vCPU out. Atomic, so that the optimiser never folds two looks at what other threads write. */
 export function wanted(cpu: Expr): Expr {
   return i32.or(i32.atomicLoad(cpu, CPU.pending), i32.atomicLoad(cpu, ZONE.kick - ZONE.cpu));
+}
+
+/**
+ * Where the record at `ip` leads that goes to another page; `ripBase` is that page's. A link holds for the linear page for
+ * which it was made (RECORD.page): the same code may be mapped twice, with other pages beside it. For another one the link
+ * record behind it finds the way anew.
+ */
+export function linkedRecord(ip: Expr, ripBase: Expr): Expr {
+  const page = i32.and(i64.toI32(i64.shru(ripBase, i64.const(12))), i32.const(RECORD.pageMask));
+  const made = i32.and(i32.load(ip, RECORD.page), i32.const(RECORD.pageMask));
+  return select(i32.eq(made, page), i32.load(ip, RECORD.disp), i32.add(ip, i32.const(RECORD.size)));
 }
 
 /** Looks up the record of `rip`: `found` goes on with it, CPU.ripBase being set; `missed` does not find it. */

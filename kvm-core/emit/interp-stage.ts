@@ -9,7 +9,7 @@ import { RFLAGS } from "../cpu/flags.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
-import { jumpCache, TAKEN, wanted } from "./boundary.ts";
+import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
 import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
@@ -435,10 +435,10 @@ export class InterpStage implements Emitter {
     }
     const { code, cpu, ip, top } = this.#frame;
     if (target.cross) {
-      const base = i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm));
+      const base = code.let(i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm)));
       code.store("i64", cpu, base, CPU.ripBase);
-    }
-    code.set(ip, i32.load(ip, RECORD.disp));
+      code.set(ip, linkedRecord(ip, base));
+    } else code.set(ip, i32.load(ip, RECORD.disp));
     checkPending(this.#frame);
     code.br(top);
   }
@@ -453,8 +453,16 @@ function checkPending({ code, cpu, budget, leave }: Frame): void {
 /** The case of MICRO.go. */
 export function goRecord(frame: Frame): void {
   const { code, cpu, ip, top } = frame;
-  code.store("i64", cpu, i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm)), CPU.ripBase);
-  code.set(ip, i32.load(ip, RECORD.disp));
+  const distance = code.let(i64.load32s(ip, RECORD.imm));
+  code.if(
+    i64.eqz(distance),
+    () => code.set(ip, i32.load(ip, RECORD.disp)),
+    () => {
+      const base = code.let(i64.add(i64.load(cpu, CPU.ripBase), distance));
+      code.store("i64", cpu, base, CPU.ripBase);
+      code.set(ip, linkedRecord(ip, base));
+    },
+  );
   code.br(top);
 }
 

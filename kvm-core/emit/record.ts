@@ -17,6 +17,12 @@ export const RECORD = {
   scale: 6,
   /** u8: bytes of the instruction; 0 for a record that precedes or follows the one that counts them. */
   length: 7,
+  /**
+   * u24, where `base`, `index` and `scale` are otherwise: of a record that leads to another page, the low bits of the number
+   * of the linear page for which `disp` holds.
+   */
+  page: 4,
+  pageMask: 0xff_ffff,
   /** i32: displacement; for a relative branch the record to go to. */
   disp: 8,
   /** i32: immediate. Without one: page offset of the next instruction. For a branch to another page: the page's distance. */

@@ -12,7 +12,7 @@ import { RFLAGS } from "../cpu/flags.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
-import { jumpCache, TAKEN, wanted } from "./boundary.ts";
+import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
 import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
@@ -332,11 +332,13 @@ export class TranslateStage implements Emitter {
       this.jumpTo(this.#targetRip(target)!);
       return;
     }
+    let record = i32.load(this.#ip, RECORD.disp);
     if (target.cross) {
-      const base = i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.imm));
+      const base = this.let(i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.imm)));
       this.#code.store("i64", this.#frame.cpu, base, CPU.ripBase);
+      record = linkedRecord(this.#ip, base);
     }
-    this.#leave(i32.or(i32.load(this.#ip, RECORD.disp), i32.const(TAKEN)));
+    this.#leave(i32.or(record, i32.const(TAKEN)));
   }
 
   jumpIf(condition: Expr, target: Operand): void {

@@ -110,12 +110,21 @@ export class PatchEngine extends Machine {
     // Not after a fault, and not where the target RIP wraps around: the branch itself would not.
     if (state.get(CPU.rip) !== lo || state.high(CPU.rip) !== hi) return ip;
     if (state.get(CPU.ripBase) !== base || state.high(CPU.ripBase) !== baseHigh) return ip;
-    const virtual = state.u32[(link + RECORD.imm) >>> 2] !== 0 || this.#secondPages.has(ip);
+    const { u32 } = state;
+    const virtual = u32[(link + RECORD.imm) >>> 2] !== 0;
+    // What lies in the second page depends on the mapping, which a link within the first would not notice.
+    if (!virtual && this.#secondPages.has(ip)) return ip;
     // Another page may lie beyond a limit of CS, which only flat code does not have.
     if (virtual && !(state.get(CPU.mode) & MODE.flat)) return ip;
     const branch = link - RECORD.size;
-    state.u32[(branch + RECORD.disp) >>> 2] = ip;
-    if (virtual) this.#virtualLinks.push(branch);
+    if (virtual) {
+      // Linked for another linear page already: then it is in the list.
+      if (u32[(branch + RECORD.disp) >>> 2] === link) this.#virtualLinks.push(branch);
+      const page = ((base >>> 12) | (baseHigh << 20)) & RECORD.pageMask;
+      const at = (branch + RECORD.page) >>> 2;
+      u32[at] = (u32[at]! & ~RECORD.pageMask) | page;
+    }
+    u32[(branch + RECORD.disp) >>> 2] = ip;
     return ip;
   }
 
