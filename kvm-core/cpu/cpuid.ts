@@ -25,13 +25,13 @@ const brand = (at: number): CpuidEntry => {
 };
 
 /**
- * Leaf 1 EDX: PSE TSC MSR PAE CX8 PGE CMOV PAT PSE36. Leaf 1 ECX: PCID POPCNT and HYPERVISOR.
+ * Leaf 1 EDX: DE PSE TSC MSR PAE CX8 PGE CMOV PAT PSE36. Leaf 1 ECX: CX16 PCID POPCNT and HYPERVISOR.
  * Leaf 7 EBX: SMEP INVPCID SMAP.
  */
 export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
   leaf(0, 7, text("Genu"), text("ntel"), text("ineI")),
   // Family 6, model 15, stepping 1; one logical processor, CLFLUSH line of 64 bytes.
-  leaf(1, 0x0000_06f1, 0x0001_0800, bits(17, 23, 31), bits(3, 4, 5, 6, 8, 13, 15, 16, 17)),
+  leaf(1, 0x0000_06f1, 0x0001_0800, bits(13, 17, 23, 31), bits(2, 3, 4, 5, 6, 8, 13, 15, 16, 17)),
   leaf(7, 0, bits(7, 10, 20)),
   leaf(0x8000_0000, 0x8000_0008),
   // ECX: LAHF. EDX: NX, 1 GiB pages, long mode.
