@@ -41,6 +41,16 @@ export const VECTORS: Vectors = {
     [{ rax: 0x7fff_ffff_ffff_ffffn }, "add rax, 1", { rax: 1n << 63n, flags: "PF AF SF OF" }],
     [{ rax: 1n << 63n }, "sub rax, 1", { rax: 0x7fff_ffff_ffff_ffffn, flags: "PF AF OF" }],
     [{ rax: 0 }, "sub rax, 1", { rax: 0xffff_ffff_ffff_ffffn, flags: "CF PF AF SF" }],
+    [
+      { rdx: 2, rax: 1, rcx: 4, rbx: 3, rsi: 0x30_0010, flags: "SF" },
+      "mov [rsi], rax; mov [rsi+8], rdx; cmpxchg16b [rsi]; mov rdi, [rsi]; mov rsi, [rsi+8]",
+      { rdi: 3, rsi: 4, rax: 1, rdx: 2, flags: "ZF SF" },
+    ],
+    [
+      { rdx: 2, rax: 1, rcx: 4, rbx: 3, rsi: 0x30_0010, flags: "ZF" },
+      "mov [rsi], rax; mov [rsi+8], rax; cmpxchg16b [rsi]; mov rdi, [rsi]; mov rsi, [rsi+8]",
+      { rdi: 1, rsi: 1, rax: 1, rdx: 1, flags: "" },
+    ],
     [{ r14: 0x30_0000, m: 9 }, "add r15, [r14]", { r15: 9 }, ""],
   ],
 };

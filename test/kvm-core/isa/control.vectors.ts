@@ -1,6 +1,6 @@
 /**
  * Vectors of kvm-core/isa/insn/control.ts.
- * Document: SDM volume 2, JMP Jcc CALL RET LOOP JCXZ IRET.
+ * Document: SDM volume 2, JMP Jcc CALL RET LOOP JCXZ BOUND INTO IRET.
  * Left out: exceptions, which exceptions.test.ts has.
  */
 
@@ -8,6 +8,7 @@ import { CONDITION_FLAGS, DATA, M, type Row, type Vectors } from "./vectors.ts";
 
 const SP = 0x20_0000;
 const EXCEPTIONS = "test/kvm-core/engine/exceptions.test.ts";
+const DEBUG = "test/kvm-core/engine/debug.test.ts";
 const HOST = "test/host/host.test.ts";
 
 const JCC: readonly Row[] = CONDITION_FLAGS.flatMap(([name, holds, not]): Row[] => [
@@ -45,6 +46,20 @@ export const VECTORS: Vectors = {
     // The far pointer in the instruction is written before it.
     [{}, `${address("ebx")}; mov [ebx-6], ebx; .byte 0xea, 0, 0, 0, 0, 8, 0; 2: mov eax, cs`, { rax: 8 }, ""],
     [{ m: 8n << 32n }, `${address("ebx")}; mov ${M}, ebx; ljmp ${M}; inc ecx; 2: mov eax, cs`, { rax: 8, rcx: 0 }, ""],
+    [
+      {},
+      `${address("ebx")}; mov [ebx-6], ebx; .byte 0x9a, 0, 0, 0, 0, 8, 0; 2: pop eax; sub eax, ebx; pop cx; pop dx`,
+      { rax: 0, rcx: 8, rsp: SP },
+      "",
+    ],
+    [
+      { m: 8n << 32n },
+      `${address("ebx")}; mov ${M}, ebx; lcall ${M}; jmp 3f; 2: inc eax; retf; 3: nop`,
+      { rax: 1, rsp: SP },
+      "",
+    ],
+    [{ rax: -5, m: 0x7_ffff_fffbn }, `bound eax, ${M}; inc eax`, { rax: -4 }, ""],
+    [{ flags: "CF PF AF ZF SF" }, "into; inc eax", { rax: 1 }, ""],
     [{}, "push 8; call 1f; jmp 2f; 1: retf; 2: mov eax, cs", { rax: 8, rsp: SP }, ""],
     [{}, "push 0; push 8; call 1f; jmp 2f; 1: retf 4; 2: nop", { rsp: SP }, ""],
     [{}, "push 0x8d7; push 8; call 1f; jmp 2f; 1: iret; 2: nop", { rsp: SP, flags: "CF PF AF ZF SF OF" }],
@@ -61,6 +76,12 @@ export const VECTORS: Vectors = {
     ],
     [{}, "push 0; call 1f; jmp 2f; 1: ret 8; 2: nop", { rsp: SP }, ""],
     [{ m: 8n << 32n }, `${address("rbx")}; mov ${M}, ebx; ljmp ${M}; inc ecx; 2: mov eax, cs`, { rax: 8, rcx: 0 }, ""],
+    [
+      { m: 8n << 32n },
+      `${address("rbx")}; mov ${M}, ebx; lcall ${M}; jmp 3f; 2: inc eax; retfd; 3: nop`,
+      { rax: 1, rsp: SP },
+      "",
+    ],
     [{}, "push 8; call 1f; jmp 2f; 1: rex.w retf; 2: mov eax, cs", { rax: 8, rsp: SP }, ""],
     [{}, "push 0; push 8; call 1f; jmp 2f; 1: rex.w retf 8; 2: nop", { rsp: SP }, ""],
     [
@@ -74,6 +95,7 @@ export const VECTORS: Vectors = {
   elsewhere: [
     { mnemonic: "int3", file: EXCEPTIONS, reason: "delivers through an IDT" },
     { mnemonic: "int", file: EXCEPTIONS, reason: "delivers through an IDT" },
+    { mnemonic: "int1", file: DEBUG, reason: "delivers through an IDT" },
     { mnemonic: "ud2", file: EXCEPTIONS, reason: "delivers through an IDT" },
     { mnemonic: "ud1", file: HOST, reason: "its #UD and the RIP of it, as the host's processor has them" },
     { mnemonic: "ud0", file: HOST, reason: "its #UD and the RIP of it, as the host's processor has them" },

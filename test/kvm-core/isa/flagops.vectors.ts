@@ -1,7 +1,7 @@
 /**
  * Vectors of kvm-core/isa/insn/flagops.ts.
- * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI.
- * Left out: the interrupt shadow of STI: interrupts.test.ts.
+ * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC.
+ * Left out: the interrupt shadow of STI: interrupts.test.ts. What AC means with SMAP: tlb.test.ts.
  */
 
 import { ARITHMETIC, type Vectors } from "./vectors.ts";
@@ -18,6 +18,8 @@ export const VECTORS: Vectors = {
     [{ rax: 0x12_34ff, flags: "" }, "lahf", { rax: 0x12_02ff }],
     [{ rax: 0xd700, flags: "OF" }, "sahf", { flags: ARITHMETIC }],
     [{ rax: 0x0000, flags: ARITHMETIC }, "sahf", { flags: "OF" }],
+    [{ flags: "CF" }, "stac", { flags: "AC CF" }, "AC CF"],
+    [{ flags: "AC CF" }, "clac", { flags: "CF" }, "AC CF"],
     [{ flags: "IF" }, "cli", { flags: "" }, "IF"],
     [{ flags: "" }, "sti", { flags: "IF" }, "IF"],
   ],

@@ -1,6 +1,6 @@
 /**
  * Vectors of kvm-core/isa/insn/move.ts.
- * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP.
+ * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP XLAT.
  * Left out: nothing.
  */
 
@@ -37,6 +37,7 @@ export const VECTORS: Vectors = {
     [{ rax: 1, rbx: 2 }, "xchg eax, ebx", { rax: 2, rbx: 1 }],
     [{ rcx: 1, rbx: 2 }, "xchg ecx, ebx", { rcx: 2, rbx: 1 }],
     [{ rax: 1, m: 2 }, `xchg ${D}, eax`, { rax: 2, m: 1 }],
+    [{ rax: 0x1234_5602, rbx: DATA, m: 0x77_0000 }, "xlatb", { rax: 0x1234_5677 }],
     ...CMOV,
     ...SET,
     // The address of a NOP is computed and never used.

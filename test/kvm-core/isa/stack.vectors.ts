@@ -1,6 +1,6 @@
 /**
  * Vectors of kvm-core/isa/insn/stack.ts.
- * Document: SDM volume 2, PUSH POP PUSHA POPA LEAVE PUSHF POPF.
+ * Document: SDM volume 2, PUSH POP PUSHA POPA ENTER LEAVE PUSHF POPF.
  * Left out: 16-bit stacks.
  */
 
@@ -14,6 +14,7 @@ export const VECTORS: Vectors = {
     [{ rax: 0x1234 }, "push ax; pop bx", { rbx: 0x1234, rsp: SP }],
     [{ m: 0x1234 }, `push ${W}; pop bx`, { rbx: 0x1234, rsp: SP }],
     [{ rax: 0x1234 }, `push ax; pop ${W}`, { m: 0x1234, rsp: SP }],
+    [{ rbp: 0x77 }, "enter 8, 0; mov eax, ebp; sub eax, esp; leave", { rax: 8, rbp: 0x77, rsp: SP }, ""],
     [{ rbp: DATA, m: 0x77 }, "leave", { rbp: 0x77 }, ""],
   ],
   only32: [

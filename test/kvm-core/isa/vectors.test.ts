@@ -134,7 +134,7 @@ describe("every description has a vector", () => {
     const silent = rows.filter(
       ({ mnemonic, file }) =>
         file !== "test/host/host.test.ts" &&
-        !new RegExp(`\\b${mnemonic}\\b`).test(readFileSync(new URL(file, ROOT), "utf8")),
+        !new RegExp(`\\b${mnemonic}\\b`, "i").test(readFileSync(new URL(file, ROOT), "utf8")),
     );
     expect(silent).toEqual([]);
   });
@@ -150,8 +150,9 @@ describe.each(ENGINES)("%s", (engine) => {
     machine.portOut = (port, size, value) => out.push([port, size, value].map((n) => n.toString(16)).join(" "));
     let at = CODE;
 
-    describe.each([...FAMILIES.keys()])("%s", (family) => {
-      const rows = ALL.get(family)!.find(([its]) => its === mode)![1];
+    const rowsOf = (family: string): Assembled[] => ALL.get(family)!.find(([its]) => its === mode)![1];
+    describe.each([...FAMILIES.keys()].filter((family) => rowsOf(family).length > 0))("%s", (family) => {
+      const rows = rowsOf(family);
       it.each(rows.map((all) => [all.row[1], all] as const))("%s", (_name, { row, code }) => {
         const [before, , after, looksAt = ARITHMETIC] = row;
         const start = (name: string): bigint => number(before[name] ?? (name === "rsp" ? 0x20_0000 : 0));
