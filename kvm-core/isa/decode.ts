@@ -145,8 +145,10 @@ export class Decoder {
       else if (byte === 0x67) addressPrefix = true;
       else if (byte === 0xf0) this.lock = true;
       else if (byte === 0xf2 || byte === 0xf3) repeatPrefix = byte;
-      else if ((byte & 0xe7) === 0x26) this.segment = (byte >> 3) & 3;
-      else if (byte === 0x64 || byte === 0x65) this.segment = byte - 0x60;
+      else if ((byte & 0xe7) === 0x26) {
+        // In 64-bit mode these four mean nothing, and take back neither FS nor GS.
+        if (!long || this.segment < SEG.fs) this.segment = (byte >> 3) & 3;
+      } else if (byte === 0x64 || byte === 0x65) this.segment = byte - 0x60;
       else if (long && (byte & 0xf0) === 0x40) {
         // Only a REX right before the opcode counts.
         this.rex = byte;
@@ -212,7 +214,7 @@ export class Decoder {
         else this.src = value;
       }
     }
-    if (form.modrm && !this.hasMemory && this.#modrm < 0xc0 && form.exact < 0) this.#memory();
+    if (form.modrm && !this.hasMemory && this.#modrm < 0xc0 && form.exact < 0 && !form.modIgnored) this.#memory();
     if (this.#short) return Decoded.short;
     if (this.lock && !(lockable && insn.lock)) return Decoded.undefined;
     return this.#variant(row, repeatPrefix);

@@ -18,6 +18,8 @@ export interface Form {
   readonly digit: number;
   /** The whole ModRM byte, for forms like "0F 01 F8"; -1 if it is free. */
   readonly exact: number;
+  /** ModRM.rm is a register whatever ModRM.mod is (SDM volume 2, MOV CR and MOV DR). */
+  readonly modIgnored: boolean;
   /** +r: the low three bits of the opcode are a register. */
   readonly plusR: boolean;
   readonly operands: readonly OperandCode[];
@@ -100,6 +102,7 @@ export function parseForm(text: string): Form {
     modrm,
     digit,
     exact,
+    modIgnored: operands.some(({ method }) => "CD".includes(method)),
     plusR,
     operands,
     i64: marks.has("i64"),

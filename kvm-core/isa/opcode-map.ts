@@ -139,7 +139,7 @@ function claim(
     cells[index] = number;
   };
   const memoryOnly = form.operands.some(({ method }) => method === "M");
-  const registerOnly = form.operands.some(({ method }) => "RCD".includes(method));
+  const registerOnly = !form.modIgnored && form.operands.some(({ method }) => method === "R");
   for (let opcode = form.opcode; opcode < form.opcode + (form.plusR ? 8 : 1); opcode++) {
     if (form.modrm) modrm[(form.map << 8) | opcode] = 1;
     for (const long of [0, 1]) {

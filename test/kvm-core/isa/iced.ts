@@ -12,8 +12,8 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   [/\b(xacquire|xrelease|bnd|notrack|hint-taken|hint-not-taken|data16|data32|data64|addr16|addr32) /g, ""],
   [/^rex(\.\w+)? /, ""],
   [/^ret far\b/, "lret"],
-  [/^jmp far /, "ljmp "],
-  [/^ljmp (0x\w+),(0x\w+)$/, "ljmp $2:$1"],
+  [/^(jmp|call) (?:far |(?=0x\w+,))/, "l$1 "],
+  [/^l(jmp|call) (0x\w+),(0x\w+)$/, "l$1 $3:$2"],
   [/\b(ptr|far|short) /g, ""],
   // Reserved NOPs: ModRM.reg means nothing.
   [/^nop (.*),\w+$/, "nop $1"],
@@ -23,8 +23,13 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   [/^repne (?!cmps|scas)/, "rep "],
   [/^rep (?!movs|stos|lods|cmps|scas|ins|outs)/, ""],
   // Far pointers and descriptor tables.
-  [/^ljmp (fword|dword|tbyte) /, "ljmp "],
+  [/^l(jmp|call) (fword|dword|tbyte) /, "l$1 "],
   [/^([sl][gi]dt) [a-z]+ /, "$1 "],
+  [/^((?:l[defgs]s|bound) \w+,)[a-z]+ /, "$1"],
+  // Of a register LAR and LSL take the selector.
+  [/^(l(?:ar|sl) \w+),[er]([abcds][xpi])$/, "$1,$2"],
+  [/^(l(?:ar|sl) \w+),(r\d+)d?$/, "$1,$2w"],
+  [/^xlat .*$/, "xlat"],
   [/^j[er]cxz/, "jcxz"],
   [/^(push|pop)(f|a)[wdq]?\b/, "$1$2"],
   [/^iret$/, "iretw"],
@@ -38,6 +43,7 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
 const OUR_REWRITES: readonly (readonly [RegExp, string])[] = [
   [/ {2}# .*$/, ""],
   [/^(push|pop)(f|a)d?$/, "$1$2"],
+  [/^((?:lock )?cmpxchg16b) qword /, "$1 xmmword "],
   [/^(r[oc][lr]|sh[lr]|sar) (.*),0x1$/, "$1 $2,1"],
 ];
 
