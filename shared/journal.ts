@@ -55,7 +55,7 @@ export class Journal {
     this.view.setUint32(slot + SLOT.seq, seq, true);
     this.view.setUint32(slot + SLOT.low, low, true);
     this.view.setUint32(slot + SLOT.high, high, true);
-    Atomics.store(this.#words, (this.#at + JOURNAL.commits) >> 2, commits); // the slot before the count
+    Atomics.store(this.#words, (this.#at + JOURNAL.commits) >>> 2, commits); // the slot before the count
   }
 
   /** The current state's place, or -1 before the first commit. */
@@ -81,7 +81,7 @@ export class Journal {
   }
 
   get #commits(): number {
-    return Atomics.load(this.#words, (this.#at + JOURNAL.commits) >> 2);
+    return Atomics.load(this.#words, (this.#at + JOURNAL.commits) >>> 2);
   }
 
   /** The next commit's number; 2 after the last, so that the slots go on taking turns. */

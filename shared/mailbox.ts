@@ -40,12 +40,12 @@ export class Mailbox {
   /** `area` is the server area's byte offset in `buffer`, `kickAt` the KICK page's in `kickBuffer`. */
   constructor(buffer: ArrayBufferLike, area: number, kickBuffer: ArrayBufferLike, kickAt: number) {
     this.#words = new Int32Array(buffer);
-    this.#summary = (area + AREA_MAILBOX + MAILBOX.summary) >> 2;
-    this.#edges = (area + AREA_MAILBOX + MAILBOX.edges) >> 2;
-    this.#levels = (area + AREA_MAILBOX + MAILBOX.levels) >> 2;
-    this.#rises = (area + AREA_MAILBOX + MAILBOX.rises) >> 2;
+    this.#summary = (area + AREA_MAILBOX + MAILBOX.summary) >>> 2;
+    this.#edges = (area + AREA_MAILBOX + MAILBOX.edges) >>> 2;
+    this.#levels = (area + AREA_MAILBOX + MAILBOX.levels) >>> 2;
+    this.#rises = (area + AREA_MAILBOX + MAILBOX.rises) >>> 2;
     this.#kick = new Int32Array(kickBuffer);
-    this.#kickIndex = kickAt >> 2;
+    this.#kickIndex = kickAt >>> 2;
   }
 
   /** An edge on the GSI that KVM_IRQFD tied to `event`. */

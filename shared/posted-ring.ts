@@ -53,8 +53,8 @@ export class PostedRing {
     this.#view = new DataView(buffer);
     this.#base = area + AREA_POSTED;
     this.headAt = this.#base + HEADER.head;
-    this.#head = this.headAt >> 2;
-    this.#tail = (this.#base + HEADER.tail) >> 2;
+    this.#head = this.headAt >>> 2;
+    this.#tail = (this.#base + HEADER.tail) >>> 2;
     this.taken = Atomics.load(this.#words, this.#tail);
   }
 

@@ -86,7 +86,7 @@ export class DeviceHost {
   }
 
   #signalStop(): void {
-    Atomics.store(this.#words, (this.#memory.plan.local >> 2) + LOCAL_STOP, 1);
+    Atomics.store(this.#words, (this.#memory.plan.local >>> 2) + LOCAL_STOP, 1);
     if (this.#mode === "page") RingServer.ring(this.#words, this.#memory.plan.area);
     else this.#worker.postMessage("stop");
   }
@@ -94,7 +94,7 @@ export class DeviceHost {
   #tell(message: ToDevice): void {
     this.#worker.postMessage(message);
     if (this.#mode === "message") return;
-    Atomics.store(this.#words, (this.#memory.plan.local >> 2) + LOCAL_MAIL, 1); // the message before the flag
+    Atomics.store(this.#words, (this.#memory.plan.local >>> 2) + LOCAL_MAIL, 1); // the message before the flag
     RingServer.ring(this.#words, this.#memory.plan.area);
   }
 

@@ -121,7 +121,7 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
 }
 
 function servePages(pc: Pc, dispatcher: Dispatcher): void {
-  const mail = (plan.local >> 2) + LOCAL_MAIL;
+  const mail = (plan.local >>> 2) + LOCAL_MAIL;
   const poll = () => {
     pollBackends();
     if (Atomics.exchange(words, mail, 0) === 0) return false;
@@ -137,7 +137,7 @@ function servePages(pc: Pc, dispatcher: Dispatcher): void {
     area: plan.area,
     vcpus: start.vcpus,
     dispatcher,
-    stopIndex: (plan.local >> 2) + LOCAL_STOP,
+    stopIndex: (plan.local >>> 2) + LOCAL_STOP,
     poll,
     finished: () => endStatus >= 0,
     ...(devices.length > 0 ? { journal: { journal, devices } } : {}),

@@ -87,7 +87,7 @@ export class RingServer {
     this.#doorbell = options.area + AREA.doorbell;
     this.#state = options.area + ringOffset(0) + RING.state;
     this.#vcpuCpu = options.area + ringOffset(0) + RING.vcpuCpu;
-    this.#doorbellWord = bindWord(this.#words, this.#doorbell >> 2);
+    this.#doorbellWord = bindWord(this.#words, this.#doorbell >>> 2);
     this.#posted = new PostedRing(buffer, options.area);
     this.#waiter = new Waiter(this.#shared, options.area + AREA.serverCpu, true);
   }
@@ -99,7 +99,7 @@ export class RingServer {
     const doorbell = this.#doorbell;
     const { stopIndex, poll, finished } = this.#o;
     // A server that takes another's place may find it asleep for ever.
-    Atomics.and(this.#words, doorbell >> 2, ~1);
+    Atomics.and(this.#words, doorbell >>> 2, ~1);
     while (shared.load(stopIndex << 2) === 0) {
       this.#serveInARow();
       if (finished()) return; // before the scan would serve the last exit again
@@ -113,7 +113,7 @@ export class RingServer {
       if (shared.compareExchange(doorbell, seen, seen | 1) !== seen) continue;
       waiter.asleep();
       if (shared.load(stopIndex << 2) === 0) this.#doorbellWord.wait(seen | 1, RECHECK_NS);
-      Atomics.and(this.#words, doorbell >> 2, ~1);
+      Atomics.and(this.#words, doorbell >>> 2, ~1);
       waiter.awake();
     }
   }
@@ -158,7 +158,7 @@ export class RingServer {
 
   /** Makes a server that sleeps or spins look at its sources; any thread of the process may call it. */
   static ring(words: Int32Array, area: number): void {
-    const doorbell = (area + AREA.doorbell) >> 2;
+    const doorbell = (area + AREA.doorbell) >>> 2;
     if (Atomics.add(words, doorbell, 2) & 1) futexWake(words, doorbell, 1);
   }
 
@@ -197,8 +197,8 @@ export class RingServer {
    */
   #perform(vcpu: number, ring: number, state: number): boolean {
     const words = this.#words;
-    const kind = words[(ring + RING.kind) >> 2]!;
-    const data = (ring + RING.data) >> 2;
+    const kind = words[(ring + RING.kind) >>> 2]!;
+    const data = (ring + RING.data) >>> 2;
     this.#low = words[data]!; // a write's data stays: a successor may have to repeat it
     this.#high = words[data + 1]!;
     this.#checkpoint?.("claimed");
@@ -210,8 +210,8 @@ export class RingServer {
   /** Writes and publishes the answer of the exit that was published as `seen`, unless the vCPU gave it up: then it is stale. */
   #answer(vcpu: number, seen: number): void {
     const ring = this.#o.area + ringOffset(vcpu);
-    this.#words[(ring + RING.data) >> 2] = this.#low;
-    this.#words[(ring + RING.data + 4) >> 2] = this.#high;
+    this.#words[(ring + RING.data) >>> 2] = this.#low;
+    this.#words[(ring + RING.data + 4) >>> 2] = this.#high;
     for (let expected = seen; ; ) {
       const done = (seen & ~(PHASE_MASK | WAITER)) | PHASE_DONE;
       const found = this.#shared.compareExchange(ring + RING.state, expected, done); // orders the answer before it
@@ -225,8 +225,8 @@ export class RingServer {
   }
 
   #wake(ring: number): void {
-    Atomics.and(this.#words, (ring + RING.vcpuCpu) >> 2, ~ASLEEP);
-    futexWake(this.#words, (ring + RING.state) >> 2, 1);
+    Atomics.and(this.#words, (ring + RING.vcpuCpu) >>> 2, ~ASLEEP);
+    futexWake(this.#words, (ring + RING.state) >>> 2, 1);
   }
 
   /** Dispatches; a read's data is its answer. */
@@ -234,7 +234,7 @@ export class RingServer {
     const dispatcher = this.#dispatcher;
     const space = kindReason(kind) === EXIT.KVM_EXIT_IO ? SPACE_PIO : SPACE_MMIO;
     const direction = kindDirection(kind);
-    const address = this.#f64[(ring + RING.address) >> 3]!;
+    const address = this.#f64[(ring + RING.address) >>> 3]!;
     dispatcher.access(space, direction, address, kindSize(kind), this.#low, this.#high);
     if (direction === IO_IN) {
       this.#low = dispatcher.low;

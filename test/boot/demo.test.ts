@@ -50,6 +50,23 @@ describe.each([64, 32] as const)("demo%i.elf", (bits) => {
   });
 });
 
+it("the guest's report is right with RAM beyond 2 GiB, where offsets have their sign bit set", async () => {
+  const { stdout, stderr, status } = await qemuUser(
+    "run",
+    "-kernel",
+    guest("demo64"),
+    "-m",
+    "3G",
+    "-nographic",
+    ...COMMON,
+  );
+  expect(stderr).toBe("");
+  expect(stdout).toContain("3072 MiB");
+  expect(stdout).toContain("demo: done");
+  expect(stdout).not.toContain("WRONG");
+  expect(status).toBe(33);
+});
+
 describe("where the output goes", () => {
   it("-serial file: has it all, and stdout nothing", async () => {
     const file = join(folder, "out.txt");
