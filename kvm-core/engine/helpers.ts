@@ -125,7 +125,6 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
 
     /** MP, EM and TS, and PE, which it can set only. */
     lmsw(ip, value) {
-      if (!privileged()) return fault(ip, VECTOR.GP);
       const old = state.get(CPU.cr0);
       const next = (old & ~LMSW_BITS) | (value & LMSW_BITS) | (old & CR0.PE);
       return writeControl(m, 0, next >>> 0, 0) ? NEXT : fault(ip, VECTOR.GP);

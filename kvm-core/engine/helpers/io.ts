@@ -33,7 +33,7 @@ export function ioHelpers(c: HelperContext): Record<"in" | "out" | "ioPermission
       return NEXT;
     },
 
-    /** INS and OUTS ask before they touch memory: #GP comes before #PF. */
+    /** INS and OUTS ask before they look at their count or touch memory: #GP comes before #PF. */
     ioPermission: (ip, port, size) => (allowed(port & 0xffff, size) ? NEXT : c.failed(ip)),
   };
 }

@@ -62,6 +62,7 @@ const loadSystem = (mnemonic: "lldt" | "ltr", digit: number): Insn =>
     forms: [`0F 00 /${digit} Ew`],
     exec(e, src) {
       e.helper("protectedMode");
+      e.helper("privileged");
       e.helper(mnemonic, i64.toI32(e.read(src!)));
     },
   });
@@ -125,7 +126,8 @@ export const SEGMENT: readonly Insn[] = [
     exec(e, dst, src) {
       e.helper("protectedMode");
       const rpl = e.let(i64.and(e.read(src!), i64.const(3)));
-      const old = e.let(e.modify(dst!));
+      // Only read where nothing changes.
+      const old = e.let(e.read(dst!));
       const less = e.let(i64.ltu(i64.and(old, i64.const(3)), rpl));
       e.if(less, () => e.write(dst!, i64.or(i64.and(old, i64.const(0xfffc)), rpl)));
       setZero(e, less);

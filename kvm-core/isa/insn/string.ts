@@ -19,8 +19,16 @@ const advance = (e: Emitter, register: number, size: Size): void => {
   e.setGpr(register, i64.add(e.gpr(register), step), e.addressSize);
 };
 
-/** `ends`: REPE and REPNE look at ZF after each iteration (CMPS, SCAS). */
-function iterate(e: Emitter, size: Size, pointers: readonly number[], body: Iteration, looksAtZero: boolean): void {
+/** What sets a string instruction apart. */
+interface Kind {
+  /** REPE and REPNE look at ZF after each iteration (CMPS, SCAS). */
+  readonly looksAtZero?: true;
+  /** The port in DX has to be allowed, whatever the count is; there are no 64-bit accesses (INS, OUTS). */
+  readonly port?: true;
+}
+
+function iterate(e: Emitter, size: Size, pointers: readonly number[], body: Iteration, kind: Kind): void {
+  if (kind.port) e.helper("ioPermission", port(e), i32.const(size / 8));
   const once = (): void => {
     body(e, size);
     for (const register of pointers) advance(e, register, size);
@@ -35,7 +43,7 @@ function iterate(e: Emitter, size: Size, pointers: readonly number[], body: Iter
     const left = e.let(unsigned(i64.sub(count, i64.const(1)), e.addressSize));
     e.setGpr(GPR.rcx, left, e.addressSize);
     const more = i64.ne(left, i64.const(0));
-    e.again(looksAtZero ? i32.and(more, condition(e, e.repeat === "rep" ? 4 : 5)) : more);
+    e.again(kind.looksAtZero ? i32.and(more, condition(e, e.repeat === "rep" ? 4 : 5)) : more);
   });
 }
 
@@ -45,32 +53,25 @@ function string(
   forms: readonly [string, string],
   pointers: readonly number[],
   body: Iteration,
-  looksAtZero = false,
-  element = (e: Emitter): Size => e.size,
+  kind: Kind = {},
 ): Insn[] {
-  const repeat = looksAtZero ? "repe-repne" : "rep";
+  const repeat = kind.looksAtZero ? "repe-repne" : "rep";
   const one = (form: string, suffix: string, width: (e: Emitter) => Size): Insn =>
     insn(mnemonic + suffix, {
       forms: [form],
       string: true,
       repeat,
-      exec: (e) => iterate(e, width(e), pointers, body, looksAtZero),
+      exec: (e) => iterate(e, width(e), pointers, body, kind),
     });
-  return [one(forms[0], "b", () => 8), { ...one(forms[1], "", element), names: names(mnemonic) }];
+  const element = (e: Emitter): Size => (kind.port && e.size === 64 ? 32 : e.size);
+  const names = [`${mnemonic}w`, `${mnemonic}d`, mnemonic + (kind.port ? "d" : "q")] as const;
+  return [one(forms[0], "b", () => 8), { ...one(forms[1], "", element), names }];
 }
 
-/** INS and OUTS have no 64-bit accesses: see portSize(). */
-const names = (mnemonic: string): readonly [string, string, string] => [
-  `${mnemonic}w`,
-  `${mnemonic}d`,
-  `${mnemonic}${/^(ins|outs)$/.test(mnemonic) ? "d" : "q"}`,
-];
 const source = (e: Emitter, size: Size): Expr => e.let(e.sourceAddress(e.gpr(GPR.rsi, e.addressSize), size / 8));
 const destination = (e: Emitter, size: Size, access: Access): Expr =>
   e.let(e.destinationAddress(e.gpr(GPR.rdi, e.addressSize), size / 8, access));
 const port = (e: Emitter): Expr => i64.toI32(e.gpr(GPR.rdx, 16));
-/** Ports have no 64-bit accesses. */
-const portSize = (e: Emitter): Size => (e.size === 64 ? 32 : e.size);
 
 export const STRING: readonly Insn[] = [
   ...string("movs", ["A4 Yb,Xb", "A5 Yv,Xv"], [GPR.rsi, GPR.rdi], (e, size) => {
@@ -92,7 +93,7 @@ export const STRING: readonly Insn[] = [
       const b = e.load(destination(e, size, "read"), size);
       subFlags(e, e.let(i64.sub(a, b)), a, b, size);
     },
-    true,
+    { looksAtZero: true },
   ),
   ...string(
     "scas",
@@ -103,33 +104,29 @@ export const STRING: readonly Insn[] = [
       const a = e.let(e.gpr(GPR.rax, size));
       subFlags(e, e.let(i64.sub(a, b)), a, b, size);
     },
-    true,
+    { looksAtZero: true },
   ),
   ...string(
     "ins",
     ["6C Yb", "6D Yz"],
     [GPR.rdi],
     (e, size) => {
-      e.helper("ioPermission", port(e), i32.const(size / 8));
       const address = destination(e, size, "write");
       // Law 1: a port is read only once the memory is known to take the value.
       e.prepare(address, size);
       e.helper("in", port(e), i32.const(size / 8));
       e.store(address, e.data(), size);
     },
-    false,
-    portSize,
+    { port: true },
   ),
   ...string(
     "outs",
     ["6E Xb", "6F Xz"],
     [GPR.rsi],
     (e, size) => {
-      e.helper("ioPermission", port(e), i32.const(size / 8));
       e.setData(e.load(source(e, size), size));
       e.helper("out", port(e), i32.const(size / 8));
     },
-    false,
-    portSize,
+    { port: true },
   ),
 ];

@@ -85,6 +85,7 @@ export const SYSTEM: readonly Insn[] = [
     forms: ["0F 01 /6 Ew"],
     ends: true,
     exec(e, src) {
+      e.helper("privileged");
       e.helper("lmsw", i64.toI32(e.read(src!)));
       e.jumpTo(e.nextRip());
     },
