@@ -10,7 +10,7 @@ import { GPR } from "../../kvm-core/cpu/state.ts";
 import type { Size } from "../../kvm-core/emit/emitter.ts";
 import type { Form } from "../../kvm-core/isa/form.ts";
 import { type OperandCode, operandSize } from "../../kvm-core/isa/operand.ts";
-import { type Case, GS_BASE, PAGE, pageKind, plant, SLOT_SIZE, SLOTS, type Word } from "./case.ts";
+import { type Case, DATA, GS_BASE, PAGE, pageKind, plant, SLOT_SIZE, SLOTS, type Word } from "./case.ts";
 import { type Address, encode, type Piece } from "./encode.ts";
 import { notRun } from "./not-run.ts";
 import { Registers } from "./registers.ts";
@@ -20,6 +20,8 @@ import type { Variant } from "./variants.ts";
 
 /** Operations that jump to an operand's value or to the word on top of the stack. */
 const JUMPS: ReadonlySet<string> = new Set(["jmp", "call", "ret"]);
+/** Bytes of CMPXCHG16B's operand, which has to be aligned. */
+const WIDE = 16;
 const mask = (value: bigint, bits: number): bigint => BigInt.asUintN(bits, value);
 
 /** One case in the making. */
@@ -93,8 +95,10 @@ class Draft {
 
   operands(): void {
     const { insn, form, size } = this.#variant;
-    if (insn.string) this.#stringOperands();
+    if (insn.mnemonic === "xlat") this.#tableOperand();
+    else if (insn.string) this.#stringOperands();
     if (insn.stack) this.#stackOperands();
+    if (insn.mnemonic === "enter") this.#frameOperands();
     this.#rm = this.registers.any();
     this.#reg = form.operands.some(({ method }) => "SCD".includes(method))
       ? this.#values.below(8)
@@ -113,13 +117,16 @@ class Draft {
   #width(): number {
     const code = this.#variant.form.operands.find(({ method }) => "EMO".includes(method));
     if (code === undefined) return 1;
-    return code.type === "t" ? 10 : operandSize(code, this.#variant.size) / 8;
+    const { insn, size } = this.#variant;
+    // BOUND has two bounds, CMPXCHG8B two registers' worth.
+    if (code.type === "a" || (insn.mnemonic === "cmpxchg8b" && size === 64)) return size / 4;
+    return code.type === "t" ? 10 : operandSize(code, size) / 8;
   }
 
   #chooseAddress(width: number): number {
     const { mnemonic } = this.#variant.insn;
     for (;;) {
-      const at = this.#values.address(width, this.locked);
+      const at = this.#values.address(width, this.locked) & (width === WIDE && this.#values.percent(95) ? -WIDE : -1);
       if (!(JUMPS.has(mnemonic) || mnemonic === "popf")) return at;
       // What is read has to be what was planted, or a fault.
       const kinds = [pageKind(at), pageKind(at + width - 1)];
@@ -141,6 +148,28 @@ class Draft {
       if (values.percent(50)) this.registers.gpr[GPR.rax] = this.registers.cut(word);
     }
     this.registers.fix(GPR.rcx, values.percent(90) ? BigInt(values.below(7)) : values.pick([0n, 1n]), bits);
+  }
+
+  /** XLAT: the table and the byte of it. */
+  #tableOperand(): void {
+    const values = this.#values;
+    const byte = BigInt(values.below(256));
+    const at = values.address(1, false);
+    this.registers.gpr[GPR.rax] = (this.registers.gpr[GPR.rax]! & ~0xffn) | byte;
+    this.registers.fix(GPR.rbx, BigInt(at) - this.#segmentBase - byte, this.#addressSize);
+  }
+
+  /** ENTER: two stack pointers in pages that may be written, so that nothing is half done when it faults. */
+  #frameOperands(): void {
+    const values = this.#values;
+    const bits = this.#long ? 64 : 32;
+    const middle = (): bigint => BigInt(DATA + PAGE + PAGE / 2 + values.below(PAGE / 4));
+    const level = values.percent(60) ? 0 : values.below(8);
+    this.registers.fix(GPR.rsp, level === 0 ? BigInt(this.#chooseAddress(8) + 8) : middle(), bits);
+    this.registers.fix(GPR.rbp, middle(), bits);
+    const room = BigInt(values.percent(80) ? values.below(256) : values.below(0x1_0000));
+    const high = BigInt(values.percent(80) ? 0 : values.below(8) << 5);
+    this.immediates.push({ bytes: 2, value: () => room }, { bytes: 1, value: () => high | BigInt(level) });
   }
 
   #isBranch(): boolean {
@@ -181,16 +210,27 @@ class Draft {
     const values = this.#values;
     if (this.plants.length > 2) return;
     if (JUMPS.has(this.#variant.insn.mnemonic)) this.plants.push(...plant(this.#at, values.target(), width));
-    else if (values.percent(85)) this.plants.push(...plant(this.#at, this.#operandValue(), Math.min(width, 8)));
+    else if (values.percent(85)) this.plants.push(...plant(this.#at, this.#operandValue(), Math.min(width, WIDE)));
   }
 
   /** Sometimes what a comparison with rAX finds equal, or a product's small factor. */
   #operandValue(): bigint {
     const { insn } = this.#variant;
     if (insn.mnemonic === "imul" && this.#values.percent(50)) return this.#values.small();
+    const { size } = this.#variant;
+    if (insn.mnemonic === "bound") return this.#bounds(size);
     if (!insn.mnemonic.startsWith("cmpxchg") || this.#values.percent(50)) return this.#values.value();
     const [low, high] = [this.registers.gpr[GPR.rax]!, this.registers.gpr[GPR.rdx]!];
-    return insn.mnemonic === "cmpxchg8b" ? (mask(high, 32) << 32n) | mask(low, 32) : low;
+    if (insn.mnemonic !== "cmpxchg8b") return low;
+    const half = size === 64 ? 64 : 32;
+    return (mask(high, half) << BigInt(half)) | mask(low, half);
+  }
+
+  /** BOUND's: about the index. */
+  #bounds(size: Size): bigint {
+    const index = this.registers.gpr[this.#reg]!;
+    const near = (sign: bigint): bigint => mask(index + sign * BigInt(this.#values.below(9) - 1), size);
+    return (near(1n) << BigInt(size)) | near(-1n);
   }
 
   /** moffs: an address in the instruction. */

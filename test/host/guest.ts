@@ -177,6 +177,8 @@ export class GuestCpu {
       es: data,
       fs: { ...data, selector: 0, unusable: long ? 0 : 1 },
       gs: { ...data, selector: long ? SELECTORS.gs64 : SELECTORS.gs32, base: BigInt(GS_BASE) },
+      // No room for an I/O permission bitmap: a process has no port.
+      tr: { ...sregs.tr, limit: 0 },
       cr0: BigInt((CR0.PE | CR0.PG | CR0.WP | CR0.NE) >>> 0),
       cr3: BigInt(long ? PML4 : PAE_POINTERS),
       cr4: BigInt(CR4.PAE),

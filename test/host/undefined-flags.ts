@@ -26,6 +26,9 @@ const scan: Rule = () => CF | OF | SF | AF | PF;
 const rotate: Rule = ({ count }) => (count > 1 ? OF : 0);
 const shift: Rule = ({ count, size }) => (count === 0 ? 0 : AF | (count > 1 ? OF : 0) | (count >= size ? CF : 0));
 const arithmeticShift: Rule = ({ count }) => (count === 0 ? 0 : AF | (count > 1 ? OF : 0));
+const decimal: Rule = () => OF;
+const unpackedDecimal: Rule = () => OF | SF | ZF | PF;
+const decimalProduct: Rule = () => OF | AF | CF;
 const doubleShift: Rule = ({ count, size }) => (count === 0 ? 0 : count > size ? ALL : AF | (count > 1 ? OF : 0));
 
 export const UNDEFINED_FLAGS: Readonly<Record<string, Rule>> = {
@@ -50,6 +53,12 @@ export const UNDEFINED_FLAGS: Readonly<Record<string, Rule>> = {
   shl: shift,
   shr: shift,
   sar: arithmeticShift,
+  daa: decimal,
+  das: decimal,
+  aaa: unpackedDecimal,
+  aas: unpackedDecimal,
+  aam: decimalProduct,
+  aad: decimalProduct,
   shld: doubleShift,
   shrd: doubleShift,
 };
