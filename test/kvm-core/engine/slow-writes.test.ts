@@ -90,7 +90,7 @@ describe.each(ENGINES)("%s", (engine) => {
     await worker.terminate();
   });
 
-  it("marks pages with decoded code, and forgets the mark when their code is overwritten", () => {
+  it("marks pages with decoded code, and forgets the mark at the second write without a decode in between", () => {
     const machine = new TestMachine(engine, 32, 8 << 20);
     machine.run(assemble("mov eax, 1", 32), PAGE);
     const marked = engine === "interp" ? 0 : GPA_CODE;
@@ -98,7 +98,17 @@ describe.each(ENGINES)("%s", (engine) => {
     // Far from the code: it stays.
     machine.run(assemble(`mov dword ptr [${PAGE + 0x800}], 1`, 32));
     expect(flagsOf(machine, PAGE) & GPA_CODE).toBe(marked);
-    machine.run(assemble(`mov dword ptr [${PAGE}], 0xf4f4f4f4`, 32), 0x10_1000);
+    const overwrite = assemble(`mov dword ptr [${PAGE}], 0xf4f4f4f4`, 32);
+    for (let times = 0; times < 2; times++) {
+      machine.run(overwrite, 0x10_1000);
+      expect(flagsOf(machine, PAGE) & GPA_CODE).toBe(marked);
+      // Decoded again: the next write is a first one.
+      machine.set({ rip: BigInt(PAGE) });
+      expect(machine.engine.run()).toBe(EngineExit.HLT);
+    }
+    machine.run(overwrite, 0x10_1000);
+    expect(flagsOf(machine, PAGE) & GPA_CODE).toBe(marked);
+    machine.run(overwrite, 0x10_1000);
     expect(flagsOf(machine, PAGE) & GPA_CODE).toBe(0);
   });
 });
