@@ -4,14 +4,13 @@
  * Left out: how a record is found for an RIP: interp.ts and patch.ts.
  */
 
-import { PROBE, RMW } from "../cpu/access.ts";
 import { updateMode, usesPdptes } from "../cpu/control.ts";
 import { DescriptorTables } from "../cpu/descriptor.ts";
 import { ExceptionUnit } from "../cpu/exception.ts";
 import { Fault, VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import type { Source } from "../cpu/interrupt-gate.ts";
-import { CPU, SEG } from "../cpu/state.ts";
+import { CPU } from "../cpu/state.ts";
 import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP, TLB_ALL_CLASSES, ZONE } from "../cpu/zones.ts";
@@ -20,7 +19,9 @@ import { Decoded, Decoder } from "../isa/decode.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit, type MmuExports } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
+import { accessImports } from "./accesses.ts";
 import { branchToNowhere, operandVector } from "./canonical.ts";
+import { CodeSegment } from "./code-segment.ts";
 import { Coherence } from "./coherence.ts";
 import { DebugUnit } from "./debug.ts";
 import { EnterUnit } from "./enter.ts";
@@ -65,10 +66,7 @@ export abstract class Machine implements Engine {
   current = 0;
   errorDetail = "";
   #deliveryExit = 0;
-  // The code segment that records by RIP belong to.
-  #codeBase = 0;
-  #codeLimit = 0;
-  #codeMode = -1;
+  readonly #codeSegment: CodeSegment;
 
   /** What generated code imports: the interpreter, and what is translated. */
   protected readonly environment: Readonly<Record<string, unknown>>;
@@ -92,6 +90,7 @@ export abstract class Machine implements Engine {
     this.debug = new DebugUnit(this.state, (code, source, length) => this.deliver(VECTOR.DB, code, source, length));
     this.step = new Step(this.state, this.debug);
     this.frames = new EnterUnit(this.state, this.memory);
+    this.#codeSegment = new CodeSegment(this.state);
     this.fetch = new FetchUnit(this.state, this.memory, host, this.decoder);
     this.recorder = new Recorder(this.state.u32, this.decoder);
     this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task);
@@ -99,13 +98,7 @@ export abstract class Machine implements Engine {
     const helpers = helperImports(this);
     this.ports = { in: helpers.in, out: helpers.out };
     const imports: InterpreterImports = {
-      slowMiss: (ip, access) => this.#miss(ip!, access!),
-      slowStore: (ip, size) => this.#storeMiss(ip!, size!),
-      lockedStore: (ip, size) => this.#lockedStore(ip!, size!),
-      tableWritten: (gpa, size) => {
-        this.memory.tableWritten(gpa! >>> 0, size!);
-        return undefined;
-      },
+      ...accessImports(this),
       raise: (ip, vector) => this.raise(ip!, vector!, 0),
       lookup: () => this.#lookup(),
       resume: () => this.#resume(),
@@ -319,7 +312,7 @@ export abstract class Machine implements Engine {
       if (state.get(CPU.exit) !== 0) return 0;
       // Deliveries that fault at their handlers may go on for ever.
       if (!first && this.#leaves()) return 0;
-      this.#watchCode();
+      if (this.#codeSegment.changed()) this.modeChanged();
       if ((state.get(CPU.cpl) === 3) !== ((state.get(ZONE.jumpGeneration) & JUMP.user) !== 0)) this.#privilegeChanged();
       const wanted = state.get(CPU.window) !== 0;
       if (wanted && this.interruptible()) {
@@ -357,19 +350,6 @@ export abstract class Machine implements Engine {
     const ip = this.stepRecord();
     if (ip === 0) this.step.end(false);
     return ip;
-  }
-
-  /** What an RIP leads to, and how far it may go, is the code segment's: whoever changed it, records by RIP are forgotten. */
-  #watchCode(): void {
-    const { state } = this;
-    const base = state.get(CPU.segBase + SEG.cs * 8);
-    const limit = state.get(CPU.limit + SEG.cs * 4);
-    const mode = state.get(CPU.mode);
-    if (base === this.#codeBase && limit === this.#codeLimit && mode === this.#codeMode) return;
-    this.#codeBase = base;
-    this.#codeLimit = limit;
-    this.#codeMode = mode;
-    this.modeChanged();
   }
 
   /** Guest-physical address of CPU.rip + extra; -1 after a fault was delivered. */
@@ -482,34 +462,10 @@ export abstract class Machine implements Engine {
     return this.#next();
   }
 
-  #miss(ip: number, access: number): number {
-    this.current = ip;
-    const size = access & 0xff;
-    const probes = (access & PROBE) === PROBE;
-    const pointer = probes ? this.memory.probe(size) : this.memory.miss(size, (access & RMW) !== 0);
-    if (pointer === 0) this.raiseMemory(ip);
-    return pointer;
-  }
-
-  #storeMiss(ip: number, size: number): number {
-    this.current = ip;
-    if (this.memory.write(size)) return 0;
-    this.raiseMemory(ip);
-    return 1;
-  }
-
   /** An access to the operand of the instruction at `ip` failed in the MMU. */
   raiseMemory(ip: number): void {
     const { faultVector, faultCode } = this.memory;
     this.raise(ip, operandVector(this.state, ip, faultVector), faultCode);
-  }
-
-  #lockedStore(ip: number, size: number): number {
-    this.current = ip;
-    const found = this.locked.compareExchange(size);
-    if (found >= 0) return found === 1 ? 0 : 2;
-    this.raise(ip, this.locked.faultVector, this.locked.faultCode);
-    return 1;
   }
 
   #faultRecord(ip: number): undefined {

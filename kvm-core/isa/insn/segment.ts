@@ -9,6 +9,7 @@ import { condition, setZero } from "../../emit/flags.ts";
 import { i32, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
+const GP = 13;
 /** Bytes of a pseudo-descriptor where segments have limits; in 64-bit mode, which has none, it takes ten. */
 const PSEUDO_DESCRIPTOR = 6;
 
@@ -62,7 +63,7 @@ const loadSystem = (mnemonic: "lldt" | "ltr", digit: number): Insn =>
     forms: [`0F 00 /${digit} Ew`],
     exec(e, src) {
       e.helper("protectedMode");
-      e.helper("privileged");
+      e.if(e.privilege(), () => e.raise(GP));
       e.helper(mnemonic, i64.toI32(e.read(src!)));
     },
   });

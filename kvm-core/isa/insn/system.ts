@@ -8,6 +8,8 @@ import { unsigned } from "../../emit/flags.ts";
 import { i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
+const GP = 13;
+
 export const SYSTEM: readonly Insn[] = [
   insn("cpuid", { forms: ["0F A2"], exec: (e) => e.helper("cpuid") }),
   insn("rdtsc", { forms: ["0F 31"], exec: (e) => e.helper("rdtsc") }),
@@ -85,7 +87,7 @@ export const SYSTEM: readonly Insn[] = [
     forms: ["0F 01 /6 Ew"],
     ends: true,
     exec(e, src) {
-      e.helper("privileged");
+      e.if(e.privilege(), () => e.raise(GP));
       e.helper("lmsw", i64.toI32(e.read(src!)));
       e.jumpTo(e.nextRip());
     },
