@@ -7,6 +7,7 @@
 import { closeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ENGINES } from "../../../kvm-core/vcpu/messages.ts";
 import { codeMapOf, DeviceMemory, sealedMemfd } from "../../../qemu-user/device/device-memory.ts";
 import type { Vcpu, Vm } from "../../../qemu-user/kvm/kvm.ts";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
@@ -16,7 +17,6 @@ import { mapFixed, PROT_READ, PROT_WRITE } from "../../../shared/native.ts";
 import { type Core, startCore } from "../../support/core.ts";
 import { type TinyVm, tinyVm } from "../../support/tiny-vm.ts";
 import { assemble } from "../support/asm.ts";
-import { ENGINES } from "../support/machine.ts";
 
 const SEED = (Number(process.env["SEED"]) || 20_261_124) >>> 0;
 const RAM = 1 << 20;

@@ -6,6 +6,7 @@
 import { closeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ENGINES } from "../../../kvm-core/vcpu/messages.ts";
 import { DeviceMemory, sealedMemfd } from "../../../qemu-user/device/device-memory.ts";
 import { Kvm, type Vcpu, type Vm } from "../../../qemu-user/kvm/kvm.ts";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
@@ -14,7 +15,6 @@ import { KVM_MEM_LOG_DIRTY_PAGES } from "../../../shared/ioctls.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { type Core, startCore } from "../../support/core.ts";
 import { assemble } from "../support/asm.ts";
-import { ENGINES } from "../support/machine.ts";
 
 const PAGE = 4096;
 const RAM = 1 << 20;
