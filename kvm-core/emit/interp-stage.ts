@@ -31,6 +31,7 @@ import {
   type CheckStage,
   checkTarget,
   derivedAddress,
+  derivedLong,
   recordAddress,
   segmentAddress,
   stackAccess,
@@ -173,7 +174,7 @@ export class InterpStage implements Emitter {
 
   #derived({ linear, size, of }: Operand & { readonly kind: "at" }, access: Access): Expr {
     const isLong = of.kind === "mem" && of.address === 64;
-    return isLong ? linear : derivedAddress(this.#check, linear, size / 8, access);
+    return isLong ? derivedLong(this.#check, linear) : derivedAddress(this.#check, linear, size / 8, access);
   }
 
   #modified(operand: Operand): Expr | undefined {

@@ -81,6 +81,19 @@ export function derivedAddress(stage: CheckStage, linear: Expr, bytes: number, a
   return result;
 }
 
+/** The same in 64-bit mode, where nothing is checked: an offset of 32 bits is cut before the segment's base comes to it. */
+export function derivedLong({ code, cpu, ip }: CheckStage, linear: Expr): Expr {
+  const result = code.local("i64");
+  code.set(result, linear);
+  const record = code.let(i32.sub(ip, i32.const(RECORD.size)));
+  const narrow = i32.eq(i32.load16u(record, RECORD.case), i32.const(MICRO.ea32long));
+  code.if(i32.and(i32.eq(i32.load8u(ip, RECORD.base), i32.const(CPU.ea)), narrow), () => {
+    const base = code.let(i64.load(i32.add(cpu, i32.load8u(record, RECORD.dst))));
+    code.set(result, i64.add(unsigned(i64.sub(result, base), 32), base));
+  });
+  return result;
+}
+
 /** CPU.ea of the address record at $ip, for the offset `sum`. Outside 64-bit mode bounds row and bytes are in the record. */
 export function recordAddress(stage: CheckStage, sum: Expr, size: 16 | 32 | 64, long: boolean): void {
   const { code, cpu, ip } = stage;

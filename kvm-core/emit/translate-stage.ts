@@ -33,6 +33,7 @@ import {
   type CheckStage,
   checkTarget,
   derivedAddress,
+  derivedLong,
   segmentAddress,
   stackAccess,
   stackSegmentAddress,
@@ -470,7 +471,7 @@ export class TranslateStage implements Emitter {
 
   #derived({ linear, size, of }: Operand & { readonly kind: "at" }, access: Access): Expr {
     const isLong = of.kind === "mem" && of.address === 64;
-    return isLong ? linear : derivedAddress(this.#check, linear, size / 8, access);
+    return isLong ? derivedLong(this.#check, linear) : derivedAddress(this.#check, linear, size / 8, access);
   }
 }
 

@@ -65,6 +65,23 @@ describe.each(ENGINES)("%s", (engine) => {
     for (const [name, value] of Object.entries(after)) expect(machine.regs[name as "rax"], name).toBe(value);
   });
 
+  it.each([
+    ["bt dword ptr [eax], ecx", 0xffff_fe10],
+    ["bt dword ptr [rax+0x1000], ecx", 0xe10],
+    ["bts dword ptr fs:[eax], ecx", 0xffff_fe10],
+  ])("64-bit: the offset of %s is cut to its size after the bit string's displacement was added", (code, expected) => {
+    const machine = new TestMachine(engine, 64, 4 << 20);
+    for (const page of [0, 0xffff_f000]) machine.mapPage(page, 0);
+    const seen: number[] = [];
+    machine.mmioRead = (gpa) => {
+      seen.push(gpa);
+      return 0n;
+    };
+    machine.set({ rax: 16n, rcx: 0xffff_f000n });
+    machine.run(assemble(code, 64));
+    expect(seen).toEqual([expected]);
+  });
+
   it("goes on with RIP-relative addresses over the end of 32 bits of displacement", () => {
     const machine = new TestMachine(engine, 64);
     // Near the end of a page, where page offset and displacement together leave 32 bits.
