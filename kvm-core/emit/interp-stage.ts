@@ -5,39 +5,16 @@
  * branch that V8's optimiser cannot see through.
  */
 
-import { RFLAGS } from "../cpu/flags.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
-import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
-import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
-import { signed, unsigned } from "./flags.ts";
-import {
-  type AccessImports,
-  type AccessStage,
-  compareExchange,
-  LOADS,
-  load,
-  type Modified,
-  modify,
-  prepare,
-  STORES,
-  store,
-  writeModified,
-} from "./memory-access.ts";
+import type { HelperName, Operand, Size } from "./emitter.ts";
+import { unsigned } from "./flags.ts";
+import { type AccessImports, type AccessStage, LOADS, STORES } from "./memory-access.ts";
 import { RECORD } from "./record.ts";
-import {
-  type CheckStage,
-  checkTarget,
-  derivedAddress,
-  derivedLong,
-  recordAddress,
-  segmentAddress,
-  stackAccess,
-  stackSegmentAddress,
-} from "./segment.ts";
-import { push, release, setStackPointer, top } from "./stack.ts";
+import { type CheckStage, recordAddress } from "./segment.ts";
+import { type FormFacts, Stage } from "./stage.ts";
 
 /** What every case of the generated function shares. */
 export interface Frame {
@@ -59,37 +36,18 @@ export interface Frame {
   };
 }
 
-/** What a form fixes beside its operands. */
-export interface FormFacts {
-  readonly size: Size;
-  readonly addressSize: 16 | 32 | 64;
-  readonly stackSize: 16 | 32 | 64;
-  /** The stack segment, or those of a string instruction, may have a base, and are checked. */
-  readonly segmented: boolean;
-  readonly repeat: "none" | "rep" | "repne";
-  /** LOCK, or XCHG with memory: the write after modify() is a compare-and-exchange. */
-  readonly locked: boolean;
-}
-
-export class InterpStage implements Emitter {
+export class InterpStage extends Stage {
   readonly #frame: Frame;
-  readonly #code: Code;
-  readonly #facts: FormFacts;
-  /** Where write() finds a memory operand that modify() translated, and what was there. */
-  readonly #translated = new Map<Operand, Modified>();
   readonly #target: boolean;
-  readonly #access: AccessStage;
-  readonly #check: CheckStage;
-  /** Addresses that stackAddress() gave in 64-bit mode: those that are not canonical raise #SS, not #GP. */
-  readonly #stack = new Set<Expr>();
+  protected readonly access: AccessStage;
+  protected readonly check: CheckStage;
 
   constructor(frame: Frame, facts: FormFacts, operands: readonly Operand[]) {
-    this.#frame = frame;
-    this.#code = frame.code;
-    this.#facts = facts;
-    this.#target = operands.some((operand) => operand.kind === "target");
     const { code, cpu, ip, imports, resume, top } = frame;
-    this.#access = {
+    super(code, cpu, facts);
+    this.#frame = frame;
+    this.#target = operands.some((operand) => operand.kind === "target");
+    this.access = {
       code,
       cpu,
       ip,
@@ -100,198 +58,79 @@ export class InterpStage implements Emitter {
       restartIf: (condition) => code.brIf(top, condition),
       storedSlowly() {},
     };
-    this.#check = { code, cpu, ip, raise: (vector) => this.#raise(vector) };
+    this.check = { code, cpu, ip, raise: (vector) => this.#raise(vector) };
   }
 
-  get size(): Size {
-    return this.#facts.size;
-  }
-  get addressSize(): 16 | 32 | 64 {
-    return this.#facts.addressSize;
-  }
-  get stackSize(): 16 | 32 | 64 {
-    return this.#facts.stackSize;
-  }
-  get repeat(): "none" | "rep" | "repne" {
-    return this.#facts.repeat;
-  }
-
-  let(value: Expr): Expr {
-    return this.#code.let(value);
-  }
-  variable(value: Expr): Expr {
-    const variable = this.#code.local(value.type);
-    this.#code.set(variable, value);
-    return variable;
-  }
-  assign(variable: Expr, value: Expr): void {
-    this.#code.set(variable, value);
-  }
   if(condition: Expr, then: () => void, otherwise?: () => void): void {
-    this.#code.if(condition, then, otherwise);
+    this.code.if(condition, then, otherwise);
   }
 
-  // --- operands
+  // --- where values are
 
-  read(operand: Operand): Expr {
-    switch (operand.kind) {
-      case "reg":
-        return LOADS[operand.size](this.#slot(operand.field));
-      case "imm":
-        return operand.wide ? i64.load(this.#frame.ip, RECORD.wide) : i64.load32s(this.#frame.ip, RECORD.imm);
-      case "const":
-        return i64.const(operand.value);
-      case "implied":
-        return this.gpr(operand.register, operand.size);
-      case "mem":
-        return this.load(this.linear(operand), operand.size);
-      case "at":
-        return this.load(this.#derived(operand, "read"), operand.size);
-      case "index":
-        return i32.toI64u(this.#byte(operand.field));
-      case "far":
-        return i64.load32u(this.#frame.ip, RECORD.disp);
-      case "target":
-        throw new Error("a branch target is not read");
-    }
+  protected readField(field: "dst" | "src", size: Size): Expr {
+    return LOADS[size](this.#slot(field));
   }
-
-  readSigned(operand: Operand): Expr {
-    return signed(this.read(operand), operand.size);
+  protected writeField(field: "dst" | "src", value: Expr, size: Size): void {
+    this.#store(this.#slot(field), value, size);
   }
-
-  modify(operand: Operand): Expr {
-    const linear = this.#modified(operand);
-    if (linear === undefined) return this.read(operand);
-    const modified = modify(this.#access, linear, operand.size);
-    this.#translated.set(operand, modified);
-    return modified.old;
+  protected number(field: "dst" | "src"): Expr {
+    return i32.toI64u(this.segmentSlot(field));
   }
-
-  at(linear: Expr, size: Size, of: Operand): Operand {
-    return { kind: "at", size, linear: this.let(linear), of };
+  protected immediate(wide: boolean): Expr {
+    return wide ? i64.load(this.#frame.ip, RECORD.wide) : i64.load32s(this.#frame.ip, RECORD.imm);
   }
-
-  #derived({ linear, size, of }: Operand & { readonly kind: "at" }, access: Access): Expr {
-    const isLong = of.kind === "mem" && of.address === 64;
-    return isLong ? derivedLong(this.#check, linear) : derivedAddress(this.#check, linear, size / 8, access);
+  protected displacement(): Expr {
+    return i64.load32s(this.#frame.ip, RECORD.disp);
   }
-
-  #modified(operand: Operand): Expr | undefined {
-    if (operand.kind === "at") return this.#derived(operand, "modify");
-    return operand.kind === "mem" ? this.linear(operand) : undefined;
+  protected farOffset(): Expr {
+    return i64.load32u(this.#frame.ip, RECORD.disp);
   }
-
-  write(operand: Operand, value: Expr): void {
-    if (operand.kind === "reg") {
-      this.#store(this.#slot(operand.field), value, operand.size);
-      return;
-    }
-    const translated = this.#translated.get(operand);
-    if (translated === undefined) {
-      if (operand.kind === "mem") this.store(this.linear(operand), value, operand.size);
-      else if (operand.kind === "at") this.store(this.#derived(operand, "write"), value, operand.size);
-      else throw new Error(`write to an operand of kind ${operand.kind}`);
-      return;
-    }
-    const finish = this.#facts.locked ? compareExchange : writeModified;
-    finish(this.#access, translated, value, operand.size);
-  }
-
   readSelector(_operand: Operand): Expr {
     return i64.load32u(this.#frame.ip, RECORD.imm);
   }
-
-  offset(operand: Operand): Expr {
-    if (operand.kind !== "mem") throw new Error("only a memory operand has an offset");
-    const { ip } = this.#frame;
+  protected sum(): Expr {
     const base = i64.load(this.#slot("base"));
-    const index = i64.shl(i64.load(this.#slot("index")), i64.load8u(ip, RECORD.scale));
-    const sum = i64.add(i64.add(base, index), i64.load32s(ip, RECORD.disp));
-    return operand.address === 64 ? sum : unsigned(sum, 32);
+    const index = i64.shl(i64.load(this.#slot("index")), i64.load8u(this.#frame.ip, RECORD.scale));
+    return i64.add(i64.add(base, index), this.displacement());
   }
-
-  /** Where a segment has a base or bounds, an address record went before, and the offset is CPU.ea. */
-  linear(operand: Operand): Expr {
-    return this.offset(operand);
+  protected ripBase(): Expr {
+    return i64.load(this.cpu, CPU.ripBase);
+  }
+  protected segmentSlot(field: "dst" | "src" | "base" | "index"): Expr {
+    return i32.load8u(this.#frame.ip, RECORD[field]);
+  }
+  protected segmentBase(field: "base" | "index"): Expr {
+    return i64.load(this.#slot(field));
   }
 
   gpr(register: number, size: Size = 64): Expr {
-    return LOADS[size](this.#frame.cpu, CPU.gpr + register * 8);
+    return LOADS[size](this.cpu, CPU.gpr + register * 8);
   }
-
   setGpr(register: number, value: Expr, size: Size = 64): void {
-    this.#store(this.#frame.cpu, value, size, CPU.gpr + register * 8);
+    this.#store(this.cpu, value, size, CPU.gpr + register * 8);
   }
-
-  // --- flags
 
   flagResult(): Expr {
-    return i64.load(this.#frame.cpu, CPU.flagResult);
+    return i64.load(this.cpu, CPU.flagResult);
   }
   flagAux(): Expr {
-    return i64.load(this.#frame.cpu, CPU.flagAux);
+    return i64.load(this.cpu, CPU.flagAux);
   }
   setFlagResult(value: Expr): void {
-    this.#code.store("i64", this.#frame.cpu, value, CPU.flagResult);
+    this.code.store("i64", this.cpu, value, CPU.flagResult);
   }
   setFlagAux(value: Expr): void {
-    this.#code.store("i64", this.#frame.cpu, value, CPU.flagAux);
-  }
-  direction(): Expr {
-    return direction(this.#frame.cpu);
-  }
-  setDirection(on: boolean): void {
-    setFlag(this.#code, this.#frame.cpu, RFLAGS.DF, on);
-  }
-  setAlignmentCheck(on: boolean): void {
-    setAlignmentCheck(this.#code, this.#frame.cpu, on);
-  }
-  privilege(): Expr {
-    return i32.load(this.#frame.cpu, CPU.cpl);
+    this.code.store("i64", this.cpu, value, CPU.flagAux);
   }
 
-  // --- memory
-
-  load(linear: Expr, size: Size): Expr {
-    return load(this.#accessAt(linear, size), linear, size);
+  #slot(field: "dst" | "src" | "base" | "index"): Expr {
+    return i32.add(this.cpu, this.segmentSlot(field));
   }
 
-  store(linear: Expr, value: Expr, size: Size): void {
-    store(this.#accessAt(linear, size), linear, value, size);
-  }
-
-  prepare(linear: Expr, size: Size): void {
-    prepare(this.#access, linear, size);
-  }
-
-  sourceAddress(offset: Expr, bytes: number): Expr {
-    return this.#stringAddress(offset, "base", bytes, "read");
-  }
-
-  destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
-    return this.#stringAddress(offset, "index", bytes, access);
-  }
-
-  // --- stack
-
-  push(value: Expr, size: Size): void {
-    push(this, value, size);
-  }
-  top(size: Size): Expr {
-    return top(this, size);
-  }
-  release(size: Size, extra?: Expr): void {
-    release(this, size, extra);
-  }
-  setStackPointer(value: Expr): void {
-    setStackPointer(this, value);
-  }
-
-  stackAddress(offset: Expr, bytes: number, access: Access): Expr {
-    if (this.#facts.segmented) return stackSegmentAddress(this.#check, offset, bytes, access);
-    if (this.stackSize === 64) this.#stack.add(offset);
-    return offset;
+  /** A 32-bit register write clears bits 63..32; 8- and 16-bit ones leave the rest (SDM volume 1, 3.4.1.1). */
+  #store(address: Expr, value: Expr, size: Size, offset = 0): void {
+    if (size === 32) this.code.store("i64", address, unsigned(value, 32), offset);
+    else this.code.store(STORES[size], address, value, offset);
   }
 
   // --- control
@@ -302,13 +141,9 @@ export class InterpStage implements Emitter {
     return i64.add(i64.load(cpu, CPU.ripBase), at);
   }
 
-  jump(target: Operand): void {
-    this.#take(target);
-  }
-
   jumpIf(condition: Expr, target: Operand): void {
     const { code, ip, top } = this.#frame;
-    code.if(condition, () => this.#take(target));
+    code.if(condition, () => this.jump(target));
     // Behind a branch that is not computed lies its link record.
     const records = target.kind === "target" && target.computed ? 1 : 2;
     code.set(ip, i32.add(ip, i32.const(records * RECORD.size)));
@@ -336,24 +171,15 @@ export class InterpStage implements Emitter {
     );
   }
 
-  checkTarget(target: Operand | Expr, when?: Expr): void {
-    const rip = target.kind === "target" ? this.#targetRip(target) : (target as Expr);
-    // No target: it can be gone to. Flat code with a stack variant of its own may go anywhere.
-    if (rip === undefined || (this.stackSize === 32 && !this.#facts.segmented)) return;
-    checkTarget(this.#check, this.size, rip, when);
-  }
-
-  /** RIP that a relative branch goes to, if it may be one that cannot be gone to. */
-  #targetRip(target: Operand & { readonly kind: "target" }): Expr | undefined {
-    const { ip, cpu } = this.#frame;
-    if (target.computed) return unsigned(i64.add(this.nextRip(), i64.load32s(ip, RECORD.disp)), this.size);
-    if (!target.cross || this.size !== 64) return undefined;
-    // The page that it lies in tells.
-    return i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm));
-  }
-
-  fence(): void {
-    this.#code.fence();
+  protected follow(target: Operand & { readonly kind: "target" }): void {
+    const { code, cpu, ip, top } = this.#frame;
+    if (target.cross) {
+      const base = code.let(i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm)));
+      code.store("i64", cpu, base, CPU.ripBase);
+      code.set(ip, linkedRecord(ip, base));
+    } else code.set(ip, i32.load(ip, RECORD.disp));
+    checkPending(this.#frame);
+    code.br(top);
   }
 
   again(condition: Expr): void {
@@ -381,13 +207,6 @@ export class InterpStage implements Emitter {
     code.brIf(resume, status);
   }
 
-  data(): Expr {
-    return i64.load(this.#frame.cpu, CPU.data);
-  }
-  setData(value: Expr): void {
-    this.#code.store("i64", this.#frame.cpu, value, CPU.data);
-  }
-
   /** Goes on with the record behind this one. */
   next(): void {
     const { code, ip, top } = this.#frame;
@@ -397,51 +216,9 @@ export class InterpStage implements Emitter {
 
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
-    const sum = wide ? i64.load(this.#frame.ip, RECORD.wide) : this.offset({ kind: "mem", size: 8, address: 64 });
-    recordAddress(this.#check, sum, size, long);
+    const sum = wide ? this.immediate(true) : this.sum();
+    recordAddress(this.check, sum, size, long);
     this.next();
-  }
-
-  // --- what only this stage knows
-
-  #byte(field: "dst" | "src" | "base" | "index"): Expr {
-    return i32.load8u(this.#frame.ip, RECORD[field]);
-  }
-
-  #slot(field: "dst" | "src" | "base" | "index"): Expr {
-    return i32.add(this.#frame.cpu, this.#byte(field));
-  }
-
-  /** A 32-bit register write clears bits 63..32; 8- and 16-bit ones leave the rest (SDM volume 1, 3.4.1.1). */
-  #store(address: Expr, value: Expr, size: Size, offset = 0): void {
-    if (size === 32) this.#code.store("i64", address, unsigned(value, 32), offset);
-    else this.#code.store(STORES[size], address, value, offset);
-  }
-
-  #stringAddress(offset: Expr, field: "base" | "index", bytes: number, access: Access): Expr {
-    if (this.#facts.segmented) return segmentAddress(this.#check, offset, this.#byte(field), bytes, access);
-    return i64.add(offset, i64.load(this.#slot(field)));
-  }
-
-  #accessAt(linear: Expr, size: Size): AccessStage {
-    return this.#stack.has(linear) ? stackAccess(this.#access, this.#check, size) : this.#access;
-  }
-
-  #take(target: Operand): void {
-    if (target.kind !== "target") throw new Error("a relative branch needs a target");
-    if (target.computed) {
-      this.checkTarget(target);
-      this.jumpTo(this.#targetRip(target)!);
-      return;
-    }
-    const { code, cpu, ip, top } = this.#frame;
-    if (target.cross) {
-      const base = code.let(i64.add(i64.load(cpu, CPU.ripBase), i64.load32s(ip, RECORD.imm)));
-      code.store("i64", cpu, base, CPU.ripBase);
-      code.set(ip, linkedRecord(ip, base));
-    } else code.set(ip, i32.load(ip, RECORD.disp));
-    checkPending(this.#frame);
-    code.br(top);
   }
 }
 

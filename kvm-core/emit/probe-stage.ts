@@ -7,7 +7,7 @@
 
 import { type Expr, local } from "../wasm/expr.ts";
 import type { Access, Emitter, Operand, Size } from "./emitter.ts";
-import type { FormFacts } from "./interp-stage.ts";
+import type { FormFacts } from "./stage.ts";
 
 /** What an instruction does with its memory operand. No bytes: nothing (LEA, INVLPG). */
 export interface OperandAccess {

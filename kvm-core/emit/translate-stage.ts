@@ -1,44 +1,22 @@
 /**
  * The translator's stage of the Emitter: operands are constants of one record, registers and flags are locals.
  * Document: architecture.md section 5 (staging; memory ordering).
- * Left out: 16-bit stacks. Flags are recorded whether or not somebody reads them.
+ * Left out: address records of 16- and 32-bit code, which end a translation. Flags are recorded whether or not somebody reads them.
  *
- * A block's function is one of boundary.ts's BLOCK_TYPE. RIP is no
- * constant, since a block is found by its guest-physical address: it is CPU.ripBase plus a page offset. Records are at
- * constant addresses; where a branch leads stands in its record and is read there, so links are made and undone as ever.
+ * A block's function is one of boundary.ts's BLOCK_TYPE. RIP is no constant, since a block is found by its guest-physical
+ * address: it is CPU.ripBase plus a page offset. Records are at constant addresses; where a branch leads stands in its record and is read there, so links are made and undone as ever.
  */
 
-import { RFLAGS } from "../cpu/flags.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
-import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
-import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
-import { signed, unsigned } from "./flags.ts";
-import type { FormFacts } from "./interp-stage.ts";
-import {
-  type AccessImports,
-  type AccessStage,
-  compareExchange,
-  load,
-  type Modified,
-  modify,
-  prepare,
-  store,
-  writeModified,
-} from "./memory-access.ts";
+import type { Emitter, HelperName, Operand, Size } from "./emitter.ts";
+import { unsigned } from "./flags.ts";
+import type { AccessImports, AccessStage } from "./memory-access.ts";
 import { MICRO, RECORD } from "./record.ts";
-import {
-  type CheckStage,
-  checkTarget,
-  derivedAddress,
-  derivedLong,
-  segmentAddress,
-  stackAccess,
-  stackSegmentAddress,
-} from "./segment.ts";
-import { push, release, setStackPointer, top } from "./stack.ts";
+import type { CheckStage } from "./segment.ts";
+import { type FormFacts, Stage } from "./stage.ts";
 import type { StateWords } from "./state-words.ts";
 
 /** What the instructions of one block share. */
@@ -77,19 +55,13 @@ export interface Instruction {
   readonly wide: bigint;
 }
 
-export class TranslateStage implements Emitter {
+export class TranslateStage extends Stage {
   readonly #frame: BlockFrame;
-  readonly #code: Code;
   readonly #words: StateWords;
-  readonly #facts: FormFacts;
   readonly #insn: Instruction;
   readonly #ip: Expr;
-  readonly #access: AccessStage;
-  readonly #check: CheckStage;
-  /** Addresses that stackAddress() gave in 64-bit mode: those that are not canonical raise #SS, not #GP. */
-  readonly #stack = new Set<Expr>();
-  /** Where write() finds a memory operand that modify() translated. */
-  readonly #translated = new Map<Operand, Modified>();
+  protected readonly access: AccessStage;
+  protected readonly check: CheckStage;
   /** Head of the loop around an instruction that may be executed again. */
   #head: Label | undefined;
   /** Memory may have been written by what the block cannot see through. */
@@ -97,13 +69,12 @@ export class TranslateStage implements Emitter {
 
   constructor(frame: BlockFrame, facts: FormFacts, insn: Instruction) {
     const { code, cpu, words, imports, ordered } = frame;
+    super(code, cpu, facts);
     this.#frame = frame;
-    this.#code = code;
     this.#words = words;
-    this.#facts = facts;
     this.#insn = insn;
     this.#ip = i32.const(insn.record);
-    this.#access = {
+    this.access = {
       code,
       cpu,
       ip: this.#ip,
@@ -117,7 +88,7 @@ export class TranslateStage implements Emitter {
       restartIf: (condition) => code.brIf(this.#loopHead(), condition),
       storedSlowly: () => this.#lookForChange(),
     };
-    this.#check = {
+    this.check = {
       code,
       cpu,
       ip: this.#ip,
@@ -129,25 +100,12 @@ export class TranslateStage implements Emitter {
     };
   }
 
-  get size(): Size {
-    return this.#facts.size;
-  }
-  get addressSize(): 16 | 32 | 64 {
-    return this.#facts.addressSize;
-  }
-  get stackSize(): 16 | 32 | 64 {
-    return this.#facts.stackSize;
-  }
-  get repeat(): "none" | "rep" | "repne" {
-    return this.#facts.repeat;
-  }
-
   /** The instruction, whose meaning `exec` makes; `ends`: it never goes on to the next one. */
   translate(exec: (e: Emitter) => void, ends: boolean): void {
-    const { code } = this.#frame;
+    const { code } = this;
     this.#words.begin();
     code.scope(() => {
-      if (this.#facts.locked || this.#facts.repeat !== "none") {
+      if (this.facts.locked || this.facts.repeat !== "none") {
         this.#nested(() =>
           code.loop((head) => {
             this.#head = head;
@@ -161,88 +119,44 @@ export class TranslateStage implements Emitter {
     });
   }
 
-  let(value: Expr): Expr {
-    return this.#code.let(value);
-  }
-  variable(value: Expr): Expr {
-    const variable = this.#code.local(value.type);
-    this.#code.set(variable, value);
-    return variable;
-  }
-  assign(variable: Expr, value: Expr): void {
-    this.#code.set(variable, value);
-  }
   if(condition: Expr, then: () => void, otherwise?: () => void): void {
-    this.#nested(() => this.#code.if(condition, then, otherwise));
+    this.#nested(() => this.code.if(condition, then, otherwise));
   }
 
-  // --- operands
+  // --- where values are
 
-  read(operand: Operand): Expr {
-    const { dst, src, imm, disp, wide } = this.#insn;
-    switch (operand.kind) {
-      case "reg":
-        return this.#readSlot(operand.field === "dst" ? dst : src, operand.size);
-      case "imm":
-        return i64.const(operand.wide ? wide : imm);
-      case "const":
-        return i64.const(operand.value);
-      case "implied":
-        return this.gpr(operand.register, operand.size);
-      case "mem":
-        return this.load(this.linear(operand), operand.size);
-      case "at":
-        return this.load(this.#derived(operand, "read"), operand.size);
-      case "index":
-        return i64.const(operand.field === "dst" ? dst : src);
-      case "far":
-        return i64.const(BigInt(disp >>> 0));
-      case "target":
-        throw new Error("a branch target is not read");
-    }
+  protected readField(field: "dst" | "src", size: Size): Expr {
+    return this.#readSlot(this.#insn[field], size);
   }
-
-  readSigned(operand: Operand): Expr {
-    return signed(this.read(operand), operand.size);
+  protected writeField(field: "dst" | "src", value: Expr, size: Size): void {
+    this.#writeSlot(this.#insn[field], value, size);
   }
-
-  modify(operand: Operand): Expr {
-    if (operand.kind !== "mem" && operand.kind !== "at") return this.read(operand);
-    const linear = operand.kind === "at" ? this.#derived(operand, "modify") : this.linear(operand);
-    const modified = modify(this.#access, linear, operand.size);
-    this.#translated.set(operand, modified);
-    return modified.old;
+  protected number(field: "dst" | "src"): Expr {
+    return i64.const(this.#insn[field]);
   }
-
-  at(linear: Expr, size: Size, of: Operand): Operand {
-    return { kind: "at", size, linear: this.let(linear), of };
+  protected immediate(wide: boolean): Expr {
+    return i64.const(wide ? this.#insn.wide : this.#insn.imm);
   }
-
-  write(operand: Operand, value: Expr): void {
-    const translated = this.#translated.get(operand);
-    if (translated) {
-      const finish = this.#facts.locked ? compareExchange : writeModified;
-      finish(this.#access, translated, value, operand.size);
-    } else if (operand.kind === "reg") {
-      this.#writeSlot(operand.field === "dst" ? this.#insn.dst : this.#insn.src, value, operand.size);
-    } else if (operand.kind === "mem") {
-      this.store(this.linear(operand), value, operand.size);
-    } else if (operand.kind === "at") this.store(this.#derived(operand, "write"), value, operand.size);
-    else throw new Error(`write to an operand of kind ${operand.kind}`);
+  protected displacement(): Expr {
+    return i64.const(this.#insn.disp);
   }
-
+  protected farOffset(): Expr {
+    return i64.const(BigInt(this.#insn.disp >>> 0));
+  }
   readSelector(_operand: Operand): Expr {
     return i64.const(BigInt(this.#insn.imm >>> 0));
   }
-
-  offset(operand: Operand): Expr {
-    if (operand.kind !== "mem") throw new Error("only a memory operand has an offset");
-    const sum = offsetOf(this.#words, this.#insn);
-    return operand.address === 64 ? sum : unsigned(sum, 32);
+  protected sum(): Expr {
+    return offsetOf(this.#words, this.#insn);
   }
-
-  linear(operand: Operand): Expr {
-    return this.offset(operand);
+  protected ripBase(): Expr {
+    return this.#words.read(CPU.ripBase);
+  }
+  protected segmentSlot(field: "base" | "index"): Expr {
+    return i32.const(this.#insn[field]);
+  }
+  protected segmentBase(field: "base" | "index"): Expr {
+    return slotOf(this.#words, this.#insn[field]);
   }
 
   gpr(register: number, size: Size = 64): Expr {
@@ -252,8 +166,6 @@ export class TranslateStage implements Emitter {
   setGpr(register: number, value: Expr, size: Size = 64): void {
     this.#writeSlot(CPU.gpr + register * 8, value, size);
   }
-
-  // --- flags
 
   flagResult(): Expr {
     return this.#words.read(CPU.flagResult);
@@ -267,76 +179,18 @@ export class TranslateStage implements Emitter {
   setFlagAux(value: Expr): void {
     this.#words.write(CPU.flagAux, value);
   }
-  direction(): Expr {
-    return direction(this.#frame.cpu);
-  }
-  setDirection(on: boolean): void {
-    setFlag(this.#code, this.#frame.cpu, RFLAGS.DF, on);
-  }
-  setAlignmentCheck(on: boolean): void {
-    setAlignmentCheck(this.#code, this.#frame.cpu, on);
-  }
-  privilege(): Expr {
-    return i32.load(this.#frame.cpu, CPU.cpl);
-  }
-
-  // --- memory
-
-  load(linear: Expr, size: Size): Expr {
-    return load(this.#accessAt(linear, size), linear, size);
-  }
-  store(linear: Expr, value: Expr, size: Size): void {
-    store(this.#accessAt(linear, size), linear, value, size);
-  }
-  prepare(linear: Expr, size: Size): void {
-    prepare(this.#access, linear, size);
-  }
-
-  sourceAddress(offset: Expr, bytes: number): Expr {
-    return this.#stringAddress(offset, this.#insn.base, bytes, "read");
-  }
-  destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
-    return this.#stringAddress(offset, this.#insn.index, bytes, access);
-  }
-
-  // --- stack
-
-  push(value: Expr, size: Size): void {
-    push(this, value, size);
-  }
-  top(size: Size): Expr {
-    return top(this, size);
-  }
-  release(size: Size, extra?: Expr): void {
-    release(this, size, extra);
-  }
-  setStackPointer(value: Expr): void {
-    setStackPointer(this, value);
-  }
-
-  stackAddress(offset: Expr, bytes: number, access: Access): Expr {
-    if (this.#facts.segmented) return stackSegmentAddress(this.#check, offset, bytes, access);
-    if (this.stackSize === 64) this.#stack.add(offset);
-    return offset;
-  }
 
   // --- control
 
   nextRip(): Expr {
-    return i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.next));
+    return i64.add(this.ripBase(), i64.const(this.#insn.next));
   }
 
-  jump(target: Operand): void {
-    if (target.kind !== "target") throw new Error("a relative branch needs a target");
-    if (target.computed) {
-      this.checkTarget(target);
-      this.jumpTo(this.#targetRip(target)!);
-      return;
-    }
+  protected follow(target: Operand & { readonly kind: "target" }): void {
     let record = i32.load(this.#ip, RECORD.disp);
     if (target.cross) {
-      const base = this.let(i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.imm)));
-      this.#code.store("i64", this.#frame.cpu, base, CPU.ripBase);
+      const base = this.let(i64.add(this.ripBase(), this.immediate(false)));
+      this.code.store("i64", this.cpu, base, CPU.ripBase);
       record = linkedRecord(this.#ip, base);
     }
     this.#leave(i32.or(record, i32.const(TAKEN)));
@@ -344,21 +198,6 @@ export class TranslateStage implements Emitter {
 
   jumpIf(condition: Expr, target: Operand): void {
     this.if(condition, () => this.jump(target));
-  }
-
-  checkTarget(target: Operand | Expr, when?: Expr): void {
-    const rip = target.kind === "target" ? this.#targetRip(target) : (target as Expr);
-    // As in the interpreter: flat code with a stack variant of its own may go anywhere.
-    if (rip === undefined || (this.stackSize === 32 && !this.#facts.segmented)) return;
-    checkTarget(this.#check, this.size, rip, when);
-  }
-
-  /** RIP that a relative branch goes to, if it may be one that cannot be gone to. */
-  #targetRip(target: Operand & { readonly kind: "target" }): Expr | undefined {
-    if (target.computed) return unsigned(i64.add(this.nextRip(), i64.const(this.#insn.disp)), this.size);
-    if (!target.cross || this.size !== 64) return undefined;
-    // The page that it lies in tells.
-    return i64.add(this.#words.read(CPU.ripBase), i64.const(this.#insn.imm));
   }
 
   jumpTo(rip: Expr): void {
@@ -377,10 +216,6 @@ export class TranslateStage implements Emitter {
         code.return(record);
       },
     );
-  }
-
-  fence(): void {
-    this.#code.fence();
   }
 
   again(condition: Expr): void {
@@ -410,13 +245,6 @@ export class TranslateStage implements Emitter {
     this.#lookForChange();
   }
 
-  data(): Expr {
-    return i64.load(this.#frame.cpu, CPU.data);
-  }
-  setData(value: Expr): void {
-    this.#code.store("i64", this.#frame.cpu, value, CPU.data);
-  }
-
   // --- what only this stage knows
 
   #nested(inside: () => void): void {
@@ -425,7 +253,7 @@ export class TranslateStage implements Emitter {
 
   #leave(result: Expr): void {
     this.#words.spill();
-    this.#code.return(result);
+    this.code.return(result);
   }
 
   /** If the block's bytes were written, its records are stale, the first one too: go on in the next one, which knows. */
@@ -457,21 +285,6 @@ export class TranslateStage implements Emitter {
     const mask = ((1n << BigInt(size)) - 1n) << BigInt(shift);
     const rest = i64.and(this.#words.read(offset), i64.const(BigInt.asIntN(64, ~mask)));
     this.#words.write(offset, i64.or(rest, i64.shl(unsigned(value, size), i64.const(shift))));
-  }
-
-  #stringAddress(offset: Expr, slot: number, bytes: number, access: Access): Expr {
-    if (this.#facts.segmented) return segmentAddress(this.#check, offset, i32.const(slot), bytes, access);
-    return slot === CPU.zero ? offset : i64.add(offset, slotOf(this.#words, slot));
-  }
-
-  /** The access to `linear`; one to the stack looks whether the address is canonical before it is found not to be. */
-  #accessAt(linear: Expr, size: Size): AccessStage {
-    return this.#stack.has(linear) ? stackAccess(this.#access, this.#check, size) : this.#access;
-  }
-
-  #derived({ linear, size, of }: Operand & { readonly kind: "at" }, access: Access): Expr {
-    const isLong = of.kind === "mem" && of.address === 64;
-    return isLong ? derivedLong(this.#check, linear) : derivedAddress(this.#check, linear, size / 8, access);
   }
 }
 

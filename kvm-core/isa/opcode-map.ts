@@ -7,9 +7,9 @@
  */
 
 import type { Operand, Size } from "../emit/emitter.ts";
-import type { FormFacts } from "../emit/interp-stage.ts";
 import { type OperandAccess, probe } from "../emit/probe-stage.ts";
 import { MICRO_COUNT } from "../emit/record.ts";
+import type { FormFacts } from "../emit/stage.ts";
 import type { Form } from "./form.ts";
 import type { Insn } from "./insn.ts";
 import { type OperandCode, operandSize } from "./operand.ts";
