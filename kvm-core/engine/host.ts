@@ -35,6 +35,8 @@ export interface EngineOptions {
    * finds code that relies on a record for longer than it may. Without it only a full cache is forgotten.
    */
   readonly evictEvery?: number;
+  /** Not 0: the same at random, from this seed, and of single blocks and translations too. */
+  readonly disturbance?: number;
   /** Of engine `wasm`. */
   readonly translation?: TranslationOptions;
 }

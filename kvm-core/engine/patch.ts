@@ -34,6 +34,10 @@ export class PatchEngine extends Machine {
   readonly #stampAt = new Uint32Array(4096);
   #stamp = 0;
   readonly #forward: number[] = [];
+  /** State of the random numbers that disturb; 0: none do. */
+  #random: number;
+  /** Where the blocks are that were made last, while they are disturbed. */
+  readonly #recent = new Uint32Array(16);
   /** Blocks until all are forgotten though there is room. */
   readonly #evictEvery: number;
   #untilEviction: number;
@@ -43,12 +47,13 @@ export class PatchEngine extends Machine {
     memory: WebAssembly.Memory,
     zone: number,
     host: EngineHost,
-    { evictEvery = Number.POSITIVE_INFINITY }: EngineOptions,
+    { evictEvery = Number.POSITIVE_INFINITY, disturbance = 0 }: EngineOptions,
     slots = 0,
   ) {
     super(module, memory, zone, host, slots);
     this.#evictEvery = evictEvery;
     this.#untilEviction = evictEvery;
+    this.#random = disturbance | 0;
     this.#blocks = new BlockTable(this.state.u32, zone);
     // The zone may have served another engine.
     if (
@@ -78,6 +83,7 @@ export class PatchEngine extends Machine {
       return found;
     }
     if (this.#blocks.full || --this.#untilEviction < 0) this.flushBlocks();
+    if (this.disturbed) this.#recent[this.random() & 15] = gpa;
     this.coherence.decoding();
     const first = this.#scan(gpa, mode);
     this.coherence.decoded();
@@ -86,6 +92,7 @@ export class PatchEngine extends Machine {
 
   protected lookup(): number {
     const { state } = this;
+    if (this.disturbed) this.disturb();
     const lo = state.get(CPU.rip);
     const hi = state.high(CPU.rip);
     const ip = this.enter();
@@ -105,6 +112,7 @@ export class PatchEngine extends Machine {
     const base = state.get(CPU.ripBase);
     const baseHigh = state.high(CPU.ripBase);
     const generation = this.#generation;
+    if (this.disturbed) this.disturb();
     const ip = this.enter();
     if (ip === 0 || this.inBuffer(ip) || generation !== this.#generation) return ip;
     // Not after a fault, and not where the target RIP wraps around: the branch itself would not.
@@ -153,6 +161,34 @@ export class PatchEngine extends Machine {
     const { u32 } = this.state;
     for (const branch of this.#virtualLinks) u32[(branch + RECORD.disp) >>> 2] = branch + RECORD.size;
     this.#virtualLinks.length = 0;
+  }
+
+  // --- disturbance (EngineOptions)
+
+  protected get disturbed(): boolean {
+    return this.#random !== 0;
+  }
+
+  /** 32 random bits (xorshift). */
+  protected random(): number {
+    let r = this.#random;
+    r ^= r << 13;
+    r ^= r >>> 17;
+    r ^= r << 5;
+    this.#random = r;
+    return r >>> 0;
+  }
+
+  /** Forgets something, or nothing; true if records may be gone or stale. Only where nothing holds on to a record. */
+  protected disturb(): boolean {
+    const choice = this.random();
+    if ((choice & 0xf0) === 0) {
+      this.flushBlocks();
+      return true;
+    }
+    if ((choice & 0xc0) !== 0) return false;
+    this.codeWritten(this.#recent[choice & 15]!, 1);
+    return true;
   }
 
   // --- what the translating engine adds

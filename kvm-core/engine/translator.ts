@@ -25,8 +25,6 @@ export interface TranslationOptions {
   readonly slots: number;
   /** Keep loads of one address apart (AccessStage). Right for every guest; off only to show what it is for. */
   readonly ordered: boolean;
-  /** For tests: not 0 makes the engine forget translations, blocks or everything at random, from this seed. */
-  readonly disturbance: number;
 }
 
 export const DEFAULT_TRANSLATION: TranslationOptions = {
@@ -34,7 +32,6 @@ export const DEFAULT_TRANSLATION: TranslationOptions = {
   batch: 16,
   slots: 16384,
   ordered: true,
-  disturbance: 0,
 };
 
 /** Modules in a half of the table: at least 14 KiB each. */
@@ -99,12 +96,6 @@ export class Translator {
   forget(): void {
     this.#queue = [];
     this.evict();
-  }
-
-  /** The entry record of some block, to disturb it; 0 if there is none. */
-  some(choice: number): number {
-    const { entries } = this.#filling;
-    return entries.length === 0 ? 0 : entries[choice % entries.length]!;
   }
 
   #translate(): void {

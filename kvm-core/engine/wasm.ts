@@ -9,7 +9,6 @@
  * after each helper.
  */
 
-import { HEAD, RECORD } from "../emit/record.ts";
 import type { EngineHost, EngineOptions } from "./host.ts";
 import { PatchEngine } from "./patch.ts";
 import { DEFAULT_TRANSLATION, Translator } from "./translator.ts";
@@ -19,8 +18,6 @@ export class WasmEngine extends PatchEngine {
   protected override readonly entersBlocks = false;
   readonly #translator: Translator;
   readonly #threshold: number;
-  /** State of the random numbers that disturb; 0: none. */
-  #random: number;
 
   constructor(
     module: WebAssembly.Module,
@@ -33,7 +30,6 @@ export class WasmEngine extends PatchEngine {
     super(module, memory, zone, host, options, translation.slots);
     this.#translator = new Translator(this.state.u32, this.environment, this.table, translation);
     this.#threshold = translation.threshold;
-    this.#random = translation.disturbance;
   }
 
   /** Blocks translated so far, those that were forgotten again included. */
@@ -46,16 +42,11 @@ export class WasmEngine extends PatchEngine {
   }
 
   protected override hot(ip: number): number {
-    if (this.#random !== 0) {
+    if (this.disturbed) {
       this.sync(ip);
-      if (this.#disturb()) return this.enter();
+      if (this.disturb()) return this.enter();
     }
     return this.#translator.hot(ip);
-  }
-
-  protected override lookup(): number {
-    if (this.#random !== 0) this.#disturb();
-    return super.lookup();
   }
 
   protected override flushBlocks(): void {
@@ -63,32 +54,8 @@ export class WasmEngine extends PatchEngine {
     super.flushBlocks();
   }
 
-  /** Forgets something, or nothing; true if records may be gone or stale. */
-  #disturb(): boolean {
-    let r = this.#random;
-    r ^= r << 13;
-    r ^= r >>> 17;
-    r ^= r << 5;
-    this.#random = r;
-    switch (r & 15) {
-      case 0:
-        this.flushBlocks();
-        return true;
-      case 1:
-      case 2:
-      case 3: {
-        const entry = this.#translator.some(r >>> 4);
-        if (entry === 0) return false;
-        const gpa = this.state.u32[(entry - RECORD.size + HEAD.gpa) >>> 2]!;
-        this.codeWritten(gpa, 1);
-        return true;
-      }
-      case 4:
-      case 5:
-        this.#translator.evict();
-        return false;
-      default:
-        return false;
-    }
+  protected override disturb(): boolean {
+    if (this.random() % 8 === 0) this.#translator.evict();
+    return super.disturb();
   }
 }

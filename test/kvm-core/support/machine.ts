@@ -25,11 +25,12 @@ import type { KvmRegs, KvmSegment, KvmSregs } from "../../../shared/ioctls.ts";
 let module: WebAssembly.Module | undefined;
 
 export type Mode = 32 | 64;
-/** Each block is translated at its first entry, into a table that is soon full; `disturbed`: and forgotten at random. */
+/** Each block is translated at its first entry, into a table that is soon full. */
 export const EAGER: TranslationOptions = { ...DEFAULT_TRANSLATION, threshold: 1, batch: 1, slots: 64 };
-const DISTURBED: TranslationOptions = { ...EAGER, disturbance: 0x2545_f491 };
-export type TestEngine = EngineName | "wasm, disturbed";
-export const ENGINES: readonly TestEngine[] = ["interp", "patch", "wasm", "wasm, disturbed"];
+/** Seed of what makes an engine forget records and translations at random. */
+const DISTURBANCE = 0x2545_f491;
+export type TestEngine = EngineName | "patch, disturbed" | "wasm, disturbed";
+export const ENGINES: readonly TestEngine[] = ["interp", "patch", "patch, disturbed", "wasm", "wasm, disturbed"];
 
 /** Where the 64-bit test machine keeps its page tables: identity mapped with 2 MiB pages over 4 GiB. */
 export const TABLES = 0x1000;
@@ -78,11 +79,11 @@ export class TestMachine {
     for (let page = 0; page < pages; page++) this.mapPage(page << 12, GUEST_RAM + (page << 12));
     resetVcpu(this.memory, this.zone, vcpu);
     module ??= compileInterpreter();
-    const disturbed = engine === "wasm, disturbed";
-    const translation = disturbed ? DISTURBED : EAGER;
-    const name = disturbed ? "wasm" : engine;
+    const [name, disturbed] = engine.split(", ") as [EngineName, "disturbed"?];
+    const disturbance = disturbed ? DISTURBANCE : 0;
     this.host = host?.(this) ?? this.#host();
-    this.engine = createEngine(name, module, this.memory, this.zone, this.host, { translation, ...options });
+    const told = { translation: EAGER, disturbance, ...options };
+    this.engine = createEngine(name, module, this.memory, this.zone, this.host, told);
     this.#flat();
   }
 
