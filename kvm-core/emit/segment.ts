@@ -131,7 +131,7 @@ export function checkTarget(stage: CheckStage, size: Size, rip: Expr, when?: Exp
 }
 
 /** i32, not 0: bits 63..48 of the address are not all equal to bit 47. */
-export function notCanonical(address: Expr): Expr {
+function notCanonical(address: Expr): Expr {
   return i64.ne(i64.shrs(i64.shl(address, i64.const(16)), i64.const(16)), address);
 }
 

@@ -1,7 +1,7 @@
 /**
  * Addresses that are not canonical, in 64-bit mode: which exception an operand gets, and which instruction a branch's is.
  * Document: SDM volume 1, 3.3.7.1; volume 3, 6.15 (#SS, #GP); volume 2, JMP, Jcc.
- * Left out: the stack's own accesses and computed branches, which generated code checks (emit/interp-stage.ts).
+ * Left out: the stack's own accesses and computed branches, which generated code checks (emit/segment.ts).
  */
 
 import { canonicalHigh, sumHigh } from "../cpu/address.ts";

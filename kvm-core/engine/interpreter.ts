@@ -23,7 +23,7 @@ import { type FuncType, ModuleBuilder } from "../wasm/module.ts";
 const BUDGET = 1 << 15;
 
 /** What the interpreter's module calls in TypeScript, beside the helpers. */
-export const IMPORTS = {
+const IMPORTS = {
   /** (ip, size | RMW) -> linear address of the bytes, 0 on a fault. Address in CPU.address. What miss() leaves. */
   slowMiss: { params: ["i32", "i32"], results: ["i32"] },
   /** (ip, size) -> 0, or 1 on a fault. Address in CPU.address, data in CPU.bounce. What storeMiss() leaves. */

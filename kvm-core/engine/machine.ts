@@ -1,7 +1,7 @@
 /**
- * What both engines share: the run loop, RIP of a record, exceptions, interrupt window and shadow, single step, leaving.
+ * What the three engines share: the run loop, RIP of a record, exceptions, interrupt window and shadow, single step, leaving.
  * Document: architecture.md section 5; SDM volume 3, 6.8.3 (interrupt shadow), table 6-2 (priorities between instructions).
- * Left out: how a record is found for an RIP: interp.ts and patch.ts.
+ * Left out: how a record is found for an RIP: interp.ts, patch.ts and wasm.ts.
  */
 
 import { updateMode, usesPdptes } from "../cpu/control.ts";

@@ -2,7 +2,7 @@
  * The slow path of guest memory: faults, MMIO, accesses across pages, writes that somebody must hear of; and accesses of
  * helpers and of the processor itself.
  * Document: architecture.md section 6; SDM volume 1, 3.3.7.1 (canonical addresses).
- * Left out: #SS for a non-canonical stack address (it gets #GP). The plain case of a TLB miss is generated: fill.ts.
+ * Left out: the plain case of a TLB miss, which is generated: fill.ts; whether a fault is #SS or #GP: engine/canonical.ts.
  */
 
 import { ACCESS } from "../cpu/access.ts";

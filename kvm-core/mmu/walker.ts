@@ -17,7 +17,7 @@ import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { ENTRY, FOUR_LEVEL, type Level, PAE, type PagingMode, PDPTE_INDEX, TWO_LEVEL } from "./paging.ts";
 
-export const WALK_TYPE: FuncType = { params: ["i32", "i32", "i32", "i32"], results: ["i32"] };
+const WALK_TYPE: FuncType = { params: ["i32", "i32", "i32", "i32"], results: ["i32"] };
 
 /** (guest-physical address, size): an entry in a page with decoded code, or in a logged one, was marked. */
 export const TABLE_WRITTEN_TYPE: FuncType = { params: ["i32", "i32"], results: [] };
