@@ -59,6 +59,8 @@ export const ZONE = {
   exits: 0x3000,
   /** Overwritten code that other threads tell this vCPU of (mmu/code-pages.ts). */
   codeQueue: 0x5000,
+  /** x87, MMX and SSE state (cpu/fpu-state.ts), private to kvm-core. */
+  fpu: 0x6000,
   /** u32: JUMP.user and a multiple of JUMP.generation: entries of the jump cache with another one do not count. It survives a reset. */
   jumpGeneration: 0x8000,
   /** Software TLBs: TLB_SETS of three classes, each a read table and a write table. */

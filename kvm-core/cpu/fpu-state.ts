@@ -1,0 +1,49 @@
+/**
+ * The state of x87, MMX and SSE: a page of its own behind the vCPU state struct.
+ * Document: SDM volume 1, 8.1 (x87 execution environment), 9.2 (MMX), 10.2 (XMM, MXCSR); volume 1, 13.1 (XCR0).
+ * Left out: AVX-512, whose registers would follow ymmHigh.
+ *
+ * Offsets are from the start of the vCPU's zone, as those of CPU are, so generated code reaches both from $cpu.
+ */
+
+import { layout } from "../../shared/layout.ts";
+import { PAGE_SIZE, ZONE } from "./zones.ts";
+
+export const FPU = layout({
+  /** UNIT bits: using the unit now would trap; see fpu-traps.ts. */
+  traps: { at: ZONE.fpu, of: "u32" },
+  mxcsr: "u32",
+  /**
+   * Exceptions that a generated floating-point function met: MXCSR's and the x87 status word's bits 0 to 5, and bit 9 (C1) if
+   * the result was rounded up in magnitude. Functions set bits here and never clear one; who calls them looks and clears.
+   */
+  raised: "u32",
+  /** x87 control word; status word without TOP; TOP, 0 to 7. */
+  fcw: "u32",
+  fsw: "u32",
+  top: "u32",
+  /** Bit i: physical register i is NOT empty (the abridged tag word of FXSAVE). */
+  tags: "u32",
+  /** Last x87 opcode, 11 bits; instruction and operand pointers. */
+  fop: "u32",
+  fip: "u64",
+  fdp: "u64",
+  fcs: "u32",
+  fds: "u32",
+  /**
+   * Physical registers R0 to R7, 16 bytes each: significand u64, sign and exponent u16, the rest 0. MMi is the significand of Ri.
+   */
+  st: { at: ZONE.fpu + 64, of: ["u64", 16] },
+  /** Registers 0 to 15, 16 bytes each; records carry number * 16. */
+  xmm: ["u64", 32],
+  /** Bits 255..128 of YMM0 to YMM15, likewise; for AVX. */
+  ymmHigh: ["u64", 32],
+  /** Operands and results of generated functions that want them in memory: four slots of 16 bytes. */
+  scratch: ["u64", 8],
+  xcr0: "u64",
+  xss: "u64",
+});
+if (FPU.size > ZONE.fpu + PAGE_SIZE) throw new Error("the state of x87 and SSE has a page");
+
+/** Bytes of a register's slot in st, xmm, ymmHigh and scratch. */
+export const FPU_SLOT = 16;
