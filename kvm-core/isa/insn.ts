@@ -1,9 +1,10 @@
 /**
  * insn(): one instruction, described once: mnemonic, forms, meaning.
  * Document: architecture.md section 5.
- * Left out: CPUID feature gates; they come with the CPU models.
+ * Left out: nothing.
  */
 
+import type { CpuFeature } from "../../shared/cpu-features.ts";
 import type { Emitter, Operand } from "../emit/emitter.ts";
 import { type Form, parseForm } from "./form.ts";
 
@@ -21,6 +22,11 @@ export interface Description {
   readonly string?: true;
   /** Counts in rCX: the form depends on the address size. */
   readonly counts?: true;
+  /**
+   * The CPUID feature that the forms need: without it they are undefined, or what an overridden form makes of them. A pair:
+   * with an operand size below 64, and of 64.
+   */
+  readonly cpuid?: CpuFeature | readonly [CpuFeature, CpuFeature];
   /** Never falls through to the next instruction. */
   readonly ends?: true;
   /** The memory operand is an address only: no segment, no access (LEA, NOP Ev). */
@@ -43,6 +49,7 @@ const ABSENT = {
   stack: undefined,
   string: undefined,
   counts: undefined,
+  cpuid: undefined,
   ends: undefined,
   address: undefined,
   names: undefined,
