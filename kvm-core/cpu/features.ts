@@ -34,6 +34,8 @@ const CONTROL_BITS: readonly (readonly [field: "deniedCr4" | "deniedEfer", bit: 
   ["deniedCr4", CR4.PAE, "pae"],
   ["deniedCr4", CR4.MCE, "mce"],
   ["deniedCr4", CR4.PGE, "pge"],
+  ["deniedCr4", CR4.OSFXSR, "fxsr"],
+  ["deniedCr4", CR4.OSXMMEXCPT, "sse"],
   ["deniedCr4", CR4.PCIDE, "pcid"],
   ["deniedCr4", CR4.SMEP, "smep"],
   ["deniedCr4", CR4.SMAP, "smap"],
