@@ -14,10 +14,10 @@ import { CPU, DENIED_WORDS } from "./state.ts";
 /** In the order of shared/cpu-features.ts. */
 const BUILT_NAMES = [
   ...(["de", "pse", "tsc", "msr", "pae", "mce", "cx8", "pge", "cmov", "pat", "pse36"] as const),
-  ...(["cx16", "pcid", "popcnt", "hypervisor"] as const),
-  ...(["smep", "invpcid", "smap"] as const),
+  ...(["cx16", "pcid", "movbe", "popcnt", "hypervisor"] as const),
+  ...(["bmi1", "smep", "bmi2", "invpcid", "adx", "smap"] as const),
   ...(["nx", "pdpe1gb", "lm"] as const),
-  ...(["lahf-lm"] as const),
+  ...(["lahf-lm", "abm", "3dnowprefetch"] as const),
 ] satisfies readonly CpuFeature[];
 
 export const BUILT_FEATURES: ReadonlySet<CpuFeature> = new Set<CpuFeature>(BUILT_NAMES);

@@ -177,6 +177,7 @@ class ProbeStage implements Emitter {
   fence(): void {}
   again(): void {}
 
+  protectedOnly(): void {}
   raise(): void {}
   trap(): void {}
   helper(): void {}
