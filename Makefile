@@ -63,7 +63,7 @@ build/floor: test/bench/floor.c
 	@mkdir -p build
 	$(CC) -O2 -Wall $< -o $@
 
-build/native: test/bench/native.c test/guest/loops.S test/guest/dispersed.S
+build/native: test/bench/native.c test/guest/loops.S test/guest/float-loops.S test/guest/dispersed.S
 	@mkdir -p build
 	$(CC) -O2 -Wall -Wl,-z,noexecstack $^ -o $@
 

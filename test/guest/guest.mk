@@ -44,7 +44,7 @@ $(eval $(call guest_objects,32,S))
 
 $(GUEST_OUT)/demo64.elf: $(patsubst %,$(GUEST_OUT)/64/%.o,$(GUEST_RUNTIME) demo)
 $(GUEST_OUT)/demo32.elf: $(patsubst %,$(GUEST_OUT)/32/%.o,$(GUEST_RUNTIME) demo)
-$(GUEST_OUT)/bench64.elf: $(patsubst %,$(GUEST_OUT)/64/%.o,$(GUEST_RUNTIME) bench loops dispersed)
+$(GUEST_OUT)/bench64.elf: $(patsubst %,$(GUEST_OUT)/64/%.o,$(GUEST_RUNTIME) bench loops float-loops dispersed)
 $(GUEST_OUT)/%64.elf: $(GUEST_DIR)/guest.ld
 	@echo "  LD  $@"
 	@$(GUEST_LD) -m elf_x86_64 $(GUEST_LDFLAGS) $(filter %.o,$^) -o $@
