@@ -8,7 +8,7 @@ CC       ?= gcc
 GUEST    ?= build/guest/demo64.elf
 ARGS     ?=
 
-.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu lint format guest clean
+.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu lint format golden guest clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ fuzz-frames: build ## Random and mutated frames against the server (N=100000 SEE
 
 fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=1000000 SEED=... CASE=...)
 	$(NODE) test/host/fuzz-cpu.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
+
+golden: build ## Write the translations under test/kvm-core/emit/golden anew; review them as a diff
+	$(NODE) node_modules/vitest/vitest.mjs run test/kvm-core/emit/golden.test.ts --update
 
 clean: ## Remove everything that was built or installed
 	rm -rf build node_modules
