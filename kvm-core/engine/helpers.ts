@@ -13,6 +13,7 @@ import {
   EFER_WRITABLE,
   fixCr0,
   PCID_MASK,
+  updateFpuTraps,
   updateMode,
   usesPdptes,
   validCr0,
@@ -31,6 +32,7 @@ import { operandVector } from "./canonical.ts";
 import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";
 import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
+import { fpuHelpers } from "./helpers/fpu.ts";
 import { ioHelpers } from "./helpers/io.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
@@ -49,6 +51,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...flagHelpers(c),
     ...ioHelpers(c),
     ...debugHelpers(c),
+    ...fpuHelpers(c),
     ...segmentHelpers(c),
     ...transferHelpers(c),
 
@@ -168,6 +171,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     clts(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
       state.set(CPU.cr0, state.get(CPU.cr0) & ~CR0.TS);
+      updateFpuTraps(state.u32, zone);
       return NEXT;
     },
 

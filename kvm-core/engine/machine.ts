@@ -29,6 +29,7 @@ import { FarReturn } from "./far/far-return.ts";
 import { FarTransfer } from "./far/far-transfer.ts";
 import { SegmentUnit } from "./far/segments.ts";
 import { FetchUnit } from "./fetch.ts";
+import { exportsForBlocks } from "./generated.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
@@ -112,9 +113,8 @@ export abstract class Machine implements Engine {
     };
     this.table = new WebAssembly.Table({ element: "anyfunc", initial: slots });
     const instance = new WebAssembly.Instance(module, { e: { memory, functions: this.table, cpu: zone, ...imports } });
-    // Translated blocks call the interpreter's TLB miss, not what it leaves to TypeScript.
-    const { miss, storeMiss } = instance.exports;
-    this.environment = { memory, functions: this.table, ...imports, miss, storeMiss };
+    // Translated blocks call the interpreter's own functions, its TLB miss among them, not what they leave to TypeScript.
+    this.environment = { memory, functions: this.table, ...imports, ...exportsForBlocks(instance.exports) };
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
     this.memory.link(instance.exports as unknown as MmuExports);
     // The zone may have served another engine, or none: then the tables are all zeros, which are tags of page 0.

@@ -6,6 +6,7 @@
 
 import { BOUNDS, boundsRow } from "../cpu/bounds.ts";
 import { MODE } from "../cpu/control.ts";
+import { FPU_SLOT } from "../cpu/fpu-state.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import { MICRO } from "../emit/record.ts";
@@ -315,6 +316,21 @@ export class Decoder {
         return this.#register((this.#modrm & 7) | ((this.rex & 1) << 3), bits);
       case "M":
         return this.#memory();
+      case "W":
+        if (this.#modrm < 0xc0) return this.#memory();
+        return ((this.#modrm & 7) | ((this.rex & 1) << 3)) * FPU_SLOT;
+      case "U":
+        return ((this.#modrm & 7) | ((this.rex & 1) << 3)) * FPU_SLOT;
+      case "V":
+        return (((this.#modrm >> 3) & 7) | ((this.rex & 4) << 1)) * FPU_SLOT;
+      case "Q":
+        return this.#modrm < 0xc0 ? this.#memory() : (this.#modrm & 7) * FPU_SLOT;
+      case "N":
+        return (this.#modrm & 7) * FPU_SLOT;
+      case "P":
+        return ((this.#modrm >> 3) & 7) * FPU_SLOT;
+      case "STi":
+        return this.#modrm & 7;
       case "R":
         return this.#register((this.#modrm & 7) | ((this.rex & 1) << 3), bits);
       case "G":

@@ -1,9 +1,10 @@
 /**
  * insn(): one instruction, described once: mnemonic, forms, meaning.
  * Document: architecture.md section 5.
- * Left out: CPUID feature gates; they come with the CPU models.
+ * Left out: nothing.
  */
 
+import type { UnitName } from "../cpu/fpu-state.ts";
 import type { Emitter, Operand } from "../emit/emitter.ts";
 import { type Form, parseForm } from "./form.ts";
 
@@ -29,6 +30,15 @@ export interface Description {
   readonly names?: readonly [string, string, string];
   /** POP Ev: a memory address that uses RSP is computed with RSP after the increment. */
   readonly popsAddress?: true;
+  /** The CPUID feature that the processor must have, in QEMU's spelling. */
+  readonly cpuid?: string;
+  /**
+   * The unit that it uses: #NM, #UD or a pending #MF come before everything else (SDM volume 3, tables 2-2 and 9-3). Where a
+   * unit is named, `exec` need not care; one of "mmx" also ends with all registers valid and TOP 0 (SDM volume 1, 9.2.1).
+   */
+  readonly unit?: UnitName;
+  /** Memory of 128 bits may be misaligned. */
+  readonly unaligned?: true;
 }
 
 export interface Insn extends Description {
@@ -47,8 +57,21 @@ const ABSENT = {
   address: undefined,
   names: undefined,
   popsAddress: undefined,
+  cpuid: undefined,
+  unit: undefined,
+  unaligned: undefined,
 } satisfies Record<Exclude<keyof Description, "forms" | "exec">, undefined>;
 
 export function insn(mnemonic: string, description: Description): Insn {
-  return { ...ABSENT, ...description, mnemonic, parsed: description.forms.map(parseForm) } as Insn;
+  const parsed = description.forms.map(parseForm);
+  return { ...ABSENT, ...description, exec: withUnit(description), mnemonic, parsed } as Insn;
+}
+
+function withUnit({ unit, exec }: Description): Description["exec"] {
+  if (unit === undefined) return exec;
+  return (e, ...operands) => {
+    e.unit(unit);
+    exec(e, ...operands);
+    if (unit === "mmx") e.enterMmx();
+  };
 }
