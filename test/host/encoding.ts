@@ -58,8 +58,7 @@ const RESULT = {
 } as const;
 
 /** More than the runner's answer to so many cases can have. */
-export const answerLimit = (cases: number): number =>
-  cases * (RESULT.size + FXSAVE.size + CHANGES * WORD_SIZE) + 65536;
+export const answerLimit = (cases: number): number => cases * (RESULT.size + FXSAVE.size + CHANGES * WORD_SIZE) + 65536;
 
 /** What the runner reads. */
 export function encodeRequests(cases: readonly Case[]): Uint8Array {

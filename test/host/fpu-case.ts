@@ -61,15 +61,12 @@ export function toFxsave(fpu: FpuState, view: DataView, at: number): void {
 }
 
 export function fromFxsave(view: DataView, at: number, registers: number): FpuState {
-  const get = (slot: number): bigint =>
-    view.getBigUint64(slot, true) | (view.getBigUint64(slot + 8, true) << 64n);
+  const get = (slot: number): bigint => view.getBigUint64(slot, true) | (view.getBigUint64(slot + 8, true) << 64n);
   const fsw = view.getUint16(at + FXSAVE.fsw, true);
   return {
     xmm: Array.from({ length: registers }, (_, i) => get(at + FXSAVE.xmm + i * SLOT)),
     mxcsr: view.getUint32(at + FXSAVE.mxcsr, true),
-    st: Array.from({ length: 8 }, (_, i) =>
-      BigInt.asUintN(80, get(at + FXSAVE.st + ((i - topOf(fsw)) & 7) * SLOT)),
-    ),
+    st: Array.from({ length: 8 }, (_, i) => BigInt.asUintN(80, get(at + FXSAVE.st + ((i - topOf(fsw)) & 7) * SLOT))),
     fcw: view.getUint16(at + FXSAVE.fcw, true),
     fsw,
     tags: view.getUint8(at + FXSAVE.tags),

@@ -33,8 +33,7 @@ function nearReal(a: bigint, b: bigint, ulps: number): boolean {
   const isNumber = (value: bigint): boolean => ((value >> 64n) & EXPONENT) !== EXPONENT;
   if (a >> 79n !== b >> 79n || !isNumber(a) || !isNumber(b)) return false;
   // Without the integer bit, which is 1 in all but denormals.
-  const place = (value: bigint): bigint =>
-    (((value >> 64n) & EXPONENT) << 63n) | (value & 0x7fff_ffff_ffff_ffffn);
+  const place = (value: bigint): bigint => (((value >> 64n) & EXPONENT) << 63n) | (value & 0x7fff_ffff_ffff_ffffn);
   const distance = place(a) - place(b);
   return (distance < 0n ? -distance : distance) <= BigInt(ulps);
 }
@@ -72,18 +71,30 @@ export const SIMPLER: readonly ((fpu: FpuState) => FpuState)[] = [
   (fpu) => consistent({ ...fpu, fsw: fpu.fsw & FSW.TOP }),
   (fpu) => ({ ...fpu, tags: 0xff }),
   (fpu) => ({ ...fpu, tags: 0 }),
-  ...Array.from({ length: 16 }, (_, i) => (fpu: FpuState): FpuState => ({
-    ...fpu,
-    xmm: fpu.xmm.map((value, r) => (r === i ? 0n : value)),
-  })),
-  ...Array.from({ length: 16 }, (_, i) => (fpu: FpuState): FpuState => ({
-    ...fpu,
-    xmm: fpu.xmm.map((value, r) => (r === i ? value & ((1n << 64n) - 1n) : value)),
-  })),
-  ...Array.from({ length: 8 }, (_, i) => (fpu: FpuState): FpuState => ({
-    ...fpu,
-    st: fpu.st.map((value, r) => (r === i ? 0n : value)),
-  })),
+  ...Array.from(
+    { length: 16 },
+    (_, i) =>
+      (fpu: FpuState): FpuState => ({
+        ...fpu,
+        xmm: fpu.xmm.map((value, r) => (r === i ? 0n : value)),
+      }),
+  ),
+  ...Array.from(
+    { length: 16 },
+    (_, i) =>
+      (fpu: FpuState): FpuState => ({
+        ...fpu,
+        xmm: fpu.xmm.map((value, r) => (r === i ? value & ((1n << 64n) - 1n) : value)),
+      }),
+  ),
+  ...Array.from(
+    { length: 8 },
+    (_, i) =>
+      (fpu: FpuState): FpuState => ({
+        ...fpu,
+        st: fpu.st.map((value, r) => (r === i ? 0n : value)),
+      }),
+  ),
 ];
 
 export const sameFpu = (a: FpuState, b: FpuState): boolean => fpuDifferences(a, b).length === 0;

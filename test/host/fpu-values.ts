@@ -89,7 +89,8 @@ export class FpuValues {
       some.push(value);
       return value;
     };
-    const number = (): bigint => (x87 ? this.#vectors.f80() : (values.u64() << 64n) | (register() & ((1n << 64n) - 1n)));
+    const number = (): bigint =>
+      x87 ? this.#vectors.f80() : (values.u64() << 64n) | (register() & ((1n << 64n) - 1n));
     return {
       ...fresh,
       ...(xmm ? { xmm: fresh.xmm.map(() => register()), mxcsr: this.mxcsr() } : {}),

@@ -4,7 +4,7 @@
  * Left out: the IDT: an exception is noted where the engine would deliver it; exceptions.test.ts checks what follows.
  */
 
-import { CR0, CR4, EFER } from "../../kvm-core/cpu/control.ts";
+import { CR0, CR4, EFER, updateFpuTraps } from "../../kvm-core/cpu/control.ts";
 import { FPU, FPU_SLOT } from "../../kvm-core/cpu/fpu-state.ts";
 import { CPU, GPR } from "../../kvm-core/cpu/state.ts";
 import { GUEST_RAM } from "../../kvm-core/cpu/zones.ts";
@@ -46,8 +46,6 @@ const USER = ENTRY.present | ENTRY.writable | ENTRY.user;
 const NAMES = Object.keys(GPR) as (keyof typeof GPR)[];
 const INTERRUPTS = 0x202;
 const LOW = (1n << 64n) - 1n;
-/** OSFXSR, OSXMMEXCPT. */
-const CR4_SSE = (1 << 9) | (1 << 10);
 const BREAKPOINT_BYTE = 0xcc;
 /** rep stosd; int3 */
 const SWEEP = [0xf3, 0xab, BREAKPOINT_BYTE];
@@ -139,6 +137,8 @@ export class GuestCpu {
     view.setUint32(zone + FPU.fsw, fpu.fsw & ~FSW.TOP, true);
     view.setUint32(zone + FPU.top, topOf(fpu.fsw), true);
     view.setUint32(zone + FPU.tags, fpu.tags, true);
+    view.setUint32(zone + FPU.raised, 0, true);
+    updateFpuTraps(new Uint32Array(view.buffer), zone);
   }
 
   #fpu(registers: number): FpuState {
@@ -221,7 +221,7 @@ export class GuestCpu {
       tr: { ...sregs.tr, limit: 0 },
       cr0: BigInt((CR0.PE | CR0.PG | CR0.WP | CR0.MP | CR0.NE) >>> 0),
       cr3: BigInt(long ? PML4 : PAE_POINTERS),
-      cr4: BigInt(CR4.PAE),
+      cr4: BigInt(CR4.PAE | CR4.OSFXSR | CR4.OSXMMEXCPT),
       efer: BigInt(EFER.NXE | (long ? EFER.LME | EFER.LMA : 0)),
     });
     if (!ok) throw new Error("the arena's state is refused");

@@ -62,9 +62,7 @@ export const NOT_COMPARED: readonly NotCompared[] = [
 
 /** What is loose about a case of a form whose memory operand, if any, lies at `address`. */
 export function looseness({ mnemonic }: Insn, { text }: Form, size: number, address: number): Looseness | undefined {
-  const row = NOT_COMPARED.find(
-    ({ mnemonics, form = "" }) => mnemonics.includes(mnemonic) && text.startsWith(form),
-  );
+  const row = NOT_COMPARED.find(({ mnemonics, form = "" }) => mnemonics.includes(mnemonic) && text.startsWith(form));
   if (row === undefined) return undefined;
   const { mnemonics: _, form: __, memory, reason: ___, ...rest } = row;
   if (memory === undefined) return rest;
