@@ -6,8 +6,9 @@
 
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
+import { FCW_DEFAULT, type FpuState, FSW, freshFpu, MXCSR_DEFAULT } from "../kvm-core/support/fpu.ts";
 import type { Mode } from "../kvm-core/support/machine.ts";
-import { consistent, FCW_DEFAULT, type FpuState, FSW, FXSAVE, freshFpu, MXCSR_DEFAULT, toFxsave } from "./fpu-case.ts";
+import { consistent, FXSAVE, toFxsave } from "./fpu-case.ts";
 import type { Values } from "./values.ts";
 import { type Lanes, VectorValues } from "./vector-values.ts";
 

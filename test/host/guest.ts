@@ -4,13 +4,13 @@
  * Left out: the IDT: an exception is noted where the engine would deliver it; exceptions.test.ts checks what follows.
  */
 
-import { CR0, CR4, EFER, updateFpuTraps } from "../../kvm-core/cpu/control.ts";
-import { FPU, FPU_SLOT } from "../../kvm-core/cpu/fpu-state.ts";
+import { CR0, CR4, EFER } from "../../kvm-core/cpu/control.ts";
 import { CPU, GPR } from "../../kvm-core/cpu/state.ts";
 import { GUEST_RAM } from "../../kvm-core/cpu/zones.ts";
 import { EngineExit } from "../../kvm-core/engine/engine.ts";
 import { Machine } from "../../kvm-core/engine/machine.ts";
 import type { KvmRegs } from "../../shared/ioctls.ts";
+import { getFpu, setFpu } from "../kvm-core/support/fpu.ts";
 import { type Mode, type TestEngine, TestMachine } from "../kvm-core/support/machine.ts";
 import {
   type Case,
@@ -28,7 +28,6 @@ import {
   SLOT_SIZE,
   type Word,
 } from "./case.ts";
-import { type FpuState, FSW, topOf } from "./fpu-case.ts";
 
 const RAM_BYTES = CODE + CODE_SIZE;
 const TABLE = 0x20_0000;
@@ -45,7 +44,6 @@ const USER = ENTRY.present | ENTRY.writable | ENTRY.user;
 
 const NAMES = Object.keys(GPR) as (keyof typeof GPR)[];
 const INTERRUPTS = 0x202;
-const LOW = (1n << 64n) - 1n;
 const BREAKPOINT_BYTE = 0xcc;
 /** rep stosd; int3 */
 const SWEEP = [0xf3, 0xab, BREAKPOINT_BYTE];
@@ -93,7 +91,7 @@ export class GuestCpu {
     this.#to = Math.max(this.#to, (one.rip & ~(SLOT_SIZE - 1)) + 2 * SLOT_SIZE);
     for (const [address, value] of one.plants) machine.setU64(address, value);
     this.#load(one.gpr, one.flags, one.rip);
-    if (one.fpu) this.#loadFpu(one.fpu);
+    if (one.fpu) setFpu(machine, one.fpu);
     this.#vector = -1;
     this.#error = 0;
     const exit = machine.engine.run();
@@ -106,7 +104,7 @@ export class GuestCpu {
       error: this.#error,
       cr2: this.#vector === PAGE_FAULT ? machine.view.getBigUint64(machine.zone + CPU.cr2, true) : 0n,
       changes: this.#changes(one.plants),
-      ...(one.fpu ? { fpu: this.#fpu(one.fpu.xmm.length) } : {}),
+      ...(one.fpu ? { fpu: getFpu(machine) } : {}),
     };
     if (this.#vector >= 0) return outcome;
     return { ...outcome, unbuilt: exit === EngineExit.INTERNAL_ERROR ? machine.engine.errorDetail : `exit ${exit}` };
@@ -118,41 +116,6 @@ export class GuestCpu {
       regs[name] = gpr[r] ?? 0n;
     });
     this.#machine.set(regs);
-  }
-
-  #loadFpu(fpu: FpuState): void {
-    const { view, zone } = this.#machine;
-    const put = (at: number, value: bigint): void => {
-      view.setBigUint64(zone + at, value & LOW, true);
-      view.setBigUint64(zone + at + 8, value >> 64n, true);
-    };
-    fpu.xmm.forEach((value, i) => {
-      put(FPU.xmm + i * FPU_SLOT, value);
-    });
-    fpu.st.forEach((value, i) => {
-      put(FPU.st + i * FPU_SLOT, value);
-    });
-    view.setUint32(zone + FPU.mxcsr, fpu.mxcsr, true);
-    view.setUint32(zone + FPU.fcw, fpu.fcw, true);
-    view.setUint32(zone + FPU.fsw, fpu.fsw & ~FSW.TOP, true);
-    view.setUint32(zone + FPU.top, topOf(fpu.fsw), true);
-    view.setUint32(zone + FPU.tags, fpu.tags, true);
-    view.setUint32(zone + FPU.raised, 0, true);
-    updateFpuTraps(new Uint32Array(view.buffer), zone);
-  }
-
-  #fpu(registers: number): FpuState {
-    const { view, zone } = this.#machine;
-    const get = (at: number): bigint =>
-      view.getBigUint64(zone + at, true) | (view.getBigUint64(zone + at + 8, true) << 64n);
-    return {
-      xmm: Array.from({ length: registers }, (_, i) => get(FPU.xmm + i * FPU_SLOT)),
-      mxcsr: view.getUint32(zone + FPU.mxcsr, true),
-      st: Array.from({ length: 8 }, (_, i) => get(FPU.st + i * FPU_SLOT)),
-      fcw: view.getUint32(zone + FPU.fcw, true),
-      fsw: view.getUint32(zone + FPU.fsw, true) | (view.getUint32(zone + FPU.top, true) << 11),
-      tags: view.getUint32(zone + FPU.tags, true),
-    };
   }
 
   /** Words that differ from what they were before; the data are then as they always are. */
