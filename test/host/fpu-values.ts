@@ -6,7 +6,7 @@
 
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
-import { FCW_DEFAULT, type FpuState, FSW, freshFpu, MXCSR_DEFAULT } from "../kvm-core/support/fpu.ts";
+import { FCW_DEFAULT, type FpuState, FSW, freshFpu, MXCSR_DEFAULT, topOf } from "../kvm-core/support/fpu.ts";
 import type { Mode } from "../kvm-core/support/machine.ts";
 import { consistent, FXSAVE, toFxsave } from "./fpu-case.ts";
 import type { Values } from "./values.ts";
@@ -44,6 +44,21 @@ const FCW_BITS = 0x1f7f;
 const FCW_FIXED = 0x40;
 /** Precision control 01 is reserved. */
 const PRECISIONS = [0, 0x200, 0x300, 0x300] as const;
+
+const BIAS = 16383;
+const TRIGONOMETRIC = { below: 6, from: 63 } as const;
+/**
+ * Functions of ST(0) that are defined, or good to a few ulps on all processors, for magnitudes below 2^below, and again from
+ * 2^from on, where they refuse. Between, what pi is reduced by differs (SDM volume 1, 8.3.8).
+ */
+const DOMAINS: Readonly<Record<string, { readonly below: number; readonly from: number }>> = {
+  f2xm1: { below: 0, from: BIAS + 1 },
+  fyl2xp1: { below: -2, from: BIAS + 1 },
+  fsin: TRIGONOMETRIC,
+  fcos: TRIGONOMETRIC,
+  fsincos: TRIGONOMETRIC,
+  fptan: TRIGONOMETRIC,
+};
 
 /** What of the state beyond integers an instruction of this form has to do with; undefined: nothing. */
 export function usesOf({ mnemonic, unit }: Insn, form: Form): Uses | undefined {
@@ -97,6 +112,19 @@ export class FpuValues {
       ...(xmm ? { xmm: fresh.xmm.map(() => register()), mxcsr: this.mxcsr() } : {}),
       ...(mm || x87 ? { st: fresh.st.map(() => BigInt.asUintN(80, number())), ...this.#stack() } : {}),
     };
+  }
+
+  /** The state with an ST(0) that the instruction is defined for. */
+  inDomain(mnemonic: string, fpu: FpuState): FpuState {
+    const domain = DOMAINS[mnemonic];
+    if (domain === undefined) return fpu;
+    const top = topOf(fpu.fsw);
+    const value = fpu.st[top]!;
+    const exponent = Number((value >> 64n) & 0x7fffn) - BIAS;
+    if (exponent < domain.below || exponent >= domain.from) return fpu;
+    const smaller = BigInt(domain.below - 1 - this.#values.below(this.#values.percent(70) ? 4 : 70) + BIAS);
+    const st = fpu.st.with(top, (value & ~(0x7fffn << 64n)) | (smaller << 64n));
+    return { ...fpu, st };
   }
 
   mxcsr(): number {

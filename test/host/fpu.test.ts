@@ -9,7 +9,7 @@ import type { Insn } from "../../kvm-core/isa/insn.ts";
 import { assemble } from "../kvm-core/support/asm.ts";
 import { type FpuState, freshFpu } from "../kvm-core/support/fpu.ts";
 import type { Mode } from "../kvm-core/support/machine.ts";
-import { type Case, DATA, type Outcome, PAGE, SLOTS, wordBefore } from "./case.ts";
+import { type Case, DATA, type Outcome, PAGE, SLOT_SIZE, SLOTS, wordBefore } from "./case.ts";
 import { deserialize, differences, serialize, shrink } from "./compare.ts";
 import { consistent, fromFxsave, toFxsave } from "./fpu-case.ts";
 import { FpuValues } from "./fpu-values.ts";
@@ -165,13 +165,33 @@ describe("random states", () => {
   });
 
   it("go through the host unchanged", () => {
+    const nop = caseOf("nop", 64, {});
     const cases = Array.from({ length: 200 }, (_, seed) => ({
-      ...caseOf("nop", 64, new FpuValues(new Values(seed), uses, 64).state()),
-      rip: SLOTS + seed * 64,
+      ...nop,
+      fpu: new FpuValues(new Values(seed), uses, 64).state(),
+      rip: SLOTS + seed * SLOT_SIZE,
     }));
     runNative(cases).forEach((host, i) => {
       expect(host.fpu).toEqual(cases[i]!.fpu);
     });
+  });
+});
+
+describe("operands within a function's domain", () => {
+  it.each([
+    ["f2xm1", 0],
+    ["fyl2xp1", -2],
+    ["fsin", 6],
+  ])("%s", (mnemonic, limit) => {
+    let finite = 0;
+    for (let seed = 0; seed < 300; seed++) {
+      const values = new FpuValues(new Values(seed), { xmm: false, mm: false, x87: true, lanes: ["f80"] }, 64);
+      const { st, fsw } = values.inDomain(mnemonic, values.state());
+      const exponent = Number((st[(fsw >> 11) & 7]! >> 64n) & 0x7fffn) - 16383;
+      if (exponent < limit) finite++;
+      else expect(exponent).toBeGreaterThanOrEqual(mnemonic === "fsin" ? 63 : 16384);
+    }
+    expect(finite).toBeGreaterThan(150);
   });
 });
 

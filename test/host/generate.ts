@@ -60,7 +60,7 @@ class Draft {
     this.registers = new Registers(values, this.#long);
     const uses = usesOf(insn, form);
     this.#fpu = uses && new FpuValues(values, uses, mode);
-    this.#fpuState = this.#fpu?.state();
+    this.#fpuState = this.#fpu?.inDomain(insn.mnemonic, this.#fpu.state());
     const start = SLOTS + slot * SLOT_SIZE;
     // In the first slot of a page the instruction may begin in the page before.
     const crosses = slot > 0 && start % PAGE === 0;
