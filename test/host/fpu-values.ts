@@ -45,6 +45,11 @@ const FCW_FIXED = 0x40;
 /** Precision control 01 is reserved. */
 const PRECISIONS = [0, 0x200, 0x300, 0x300] as const;
 
+/** Instructions whose operands random lanes would seldom suit. */
+const SPECIAL: readonly (readonly [names: RegExp, lanes: readonly Lanes[]])[] = [
+  [/^pcmp[ei]str/, ["text", "text", "text", "text"]],
+  [/^ps[lr][lra]/, ["count"]],
+];
 const BIAS = 16383;
 const TRIGONOMETRIC = { below: 6, from: 63 } as const;
 /**
@@ -71,7 +76,9 @@ export function usesOf({ mnemonic, unit }: Insn, form: Form): Uses | undefined {
   const lanes = form.operands
     .filter(({ method }) => "VWUPQNM".includes(method))
     .map(({ type }): Lanes => (/^p?s?s$/.test(type) ? "f32" : type === "pd" || type === "sd" ? "f64" : "int"));
-  return { xmm, mm, x87, lanes: x87 && !all ? ["f80"] : lanes.length > 0 ? lanes : ["int"] };
+  if (x87 && !all) return { xmm, mm, x87, lanes: ["f80"] };
+  for (const [names, more] of SPECIAL) if (names.test(mnemonic)) lanes.push(...more);
+  return { xmm, mm, x87, lanes: lanes.length > 0 ? lanes : ["int"] };
 }
 
 /** Bytes of an untyped operand in memory. */
@@ -129,7 +136,7 @@ export class FpuValues {
 
   mxcsr(): number {
     const values = this.#values;
-    if (values.percent(this.#uses.lanes.every((lanes) => lanes === "int") ? 85 : 45)) return MXCSR_DEFAULT;
+    if (values.percent(this.#uses.lanes.every((lanes) => !lanes.startsWith("f")) ? 85 : 45)) return MXCSR_DEFAULT;
     const rounding = values.below(4) << 13;
     const zeros = (values.percent(25) ? 0x40 : 0) | (values.percent(25) ? 0x8000 : 0);
     const flags = values.percent(30) ? values.below(64) : 0;
