@@ -196,6 +196,7 @@ export const i64 = ops(
     extend16s: [0xc3],
     extend32s: [0xc4],
     toI32: [0xa7, "i32"],
+    asF64: [0xbf, "f64"],
   },
   {
     load: [0x29, 0],
