@@ -55,9 +55,13 @@ export class SseTarget extends Target {
   readonly infinityBits: Expr;
   readonly magnitudeMask: Expr;
 
-  constructor(code: Code, parts: SseParts) {
+  readonly #refusal: Expr;
+
+  /** `refusal` is what the function returns after an unmasked exception, which nobody looks at. */
+  constructor(code: Code, parts: SseParts, refusal = i64.const(0)) {
     super(code);
     this.parts = parts;
+    this.#refusal = refusal;
     this.format = parts.format;
     const { fraction, bits } = parts.format;
     this.quietBit = i64.const(1n << BigInt(fraction - 1));
@@ -192,6 +196,6 @@ export class SseTarget extends Target {
   }
 
   refused(): void {
-    this.code.return(i64.const(0));
+    this.code.return(this.#refusal);
   }
 }
