@@ -9,14 +9,14 @@ import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { type Format, MXCSR, RAISED } from "./format.ts";
-import { definePack, infinity } from "./sse-round.ts";
+import { definePack, infinity, UNDER_MXCSR } from "./round.ts";
 import { type Operand, type Operation, Target } from "./target.ts";
 import { isNonzero, or, type Wide } from "./words.ts";
 
 /** Functions of a format that its other functions call. */
 export interface SseParts {
   readonly format: Format;
-  /** sse-round.ts */
+  /** round.ts */
   readonly pack: number;
   /** nan(cpu, a, b) -> the NaN that an operation with a NaN gives; raises IE for an SNaN. */
   readonly nan: number;
@@ -25,7 +25,7 @@ export interface SseParts {
 const NAN_TYPE: FuncType = { params: ["i32", "i64", "i64"], results: ["i64"] };
 
 export function defineSseParts(module: ModuleBuilder, format: Format): SseParts {
-  const pack = definePack(module, format);
+  const pack = definePack(module, format, UNDER_MXCSR);
   const nan = module.define("", NAN_TYPE);
   const parts: SseParts = { format, pack, nan: -1 };
   emitNan(new SseTarget(nan, parts));

@@ -57,9 +57,10 @@ export abstract class Target {
   /** All of these end the function. */
   abstract invalid(): void;
   abstract infinity(sign: Expr): void;
-  abstract zero(sign: Expr): void;
-  /** Rounds hi:lo / 2^127 * 2^exponent; bit 63 of hi is set. */
-  abstract finish(sign: Expr, exponent: Expr, value: Wide): void;
+  /** `conditions` is what the function returns beside `done`, if it does. */
+  abstract zero(sign: Expr, conditions?: Expr): void;
+  /** Rounds hi:lo / 2^127 * 2^exponent; bit 63 of hi is set. `conditions` as above. */
+  abstract finish(sign: Expr, exponent: Expr, value: Wide, conditions?: Expr): void;
   /** The function's return after an unmasked exception. */
   abstract refused(): void;
 

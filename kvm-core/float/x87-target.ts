@@ -9,6 +9,7 @@ import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { EXTENDED, FCW, INTEGER_BIT, QUIET_BIT, RAISED } from "./format.ts";
+import { signed } from "./integral.ts";
 import { type Operand, type Operation, Target } from "./target.ts";
 import { and, or, type Wide } from "./words.ts";
 import { defineX87Pack } from "./x87-round.ts";
@@ -164,14 +165,14 @@ export class X87Target extends Target {
     this.write(i64.const(INTEGER_BIT), i32.or(i32.const(EXTENDED.top), i32.shl(sign, i32.const(15))));
   }
 
-  zero(sign: Expr): void {
-    this.write(i64.const(0), i32.shl(sign, i32.const(15)));
+  zero(sign: Expr, conditions = i32.const(0)): void {
+    this.write(i64.const(0), i32.shl(sign, i32.const(15)), conditions);
   }
 
-  finish(sign: Expr, exponent: Expr, { hi, lo }: Wide): void {
+  finish(sign: Expr, exponent: Expr, { hi, lo }: Wide, conditions = i32.const(0)): void {
     const done = this.code.local("i32");
     this.code.call(this.parts.pack, [this.cpu, this.dst, sign, exponent, hi, lo, this.cut()], done);
-    this.code.return(done);
+    this.code.return(i32.or(done, conditions));
   }
 
   /** 64 less the precision. */
@@ -183,14 +184,25 @@ export class X87Target extends Target {
   }
 
   /** Writes the result and returns. */
-  write(significand: Expr, word: Expr): void {
+  write(significand: Expr, word: Expr, conditions = i32.const(0)): void {
     this.fill(this.dst, significand, word);
-    this.code.return(i32.const(1));
+    this.code.return(i32.or(i32.const(1), conditions));
   }
 
   fill(slot: Expr, significand: Expr, word: Expr): void {
     this.code.store("i64", slot, significand);
     this.code.store("i64", slot, i32.toI64u(word), 8);
+  }
+
+  /** A signed integer. */
+  fillInteger(slot: Expr, value: Expr): void {
+    const { code } = this;
+    const sign = code.let(i64.lts(value, i64.const(0)));
+    const magnitude = code.let(signed(sign, value));
+    const up = code.let(i64.clz(magnitude));
+    const exponent = i32.sub(i32.const(EXTENDED.bias + 63), i64.toI32(up));
+    const word = i32.or(exponent, i32.shl(sign, i32.const(15)));
+    this.fill(slot, i64.shl(magnitude, up), select(i64.eqz(magnitude), i32.const(0), word));
   }
 
   refused(): void {
