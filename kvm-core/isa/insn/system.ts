@@ -94,7 +94,7 @@ export const SYSTEM: readonly Insn[] = [
       e.jumpTo(e.nextRip());
     },
   }),
-  insn("lfence", { forms: ["0F AE E8"], cpuid: "sse2", exec() {} }),
-  insn("mfence", { forms: ["0F AE F0"], cpuid: "sse2", exec: (e) => e.fence() }),
-  insn("sfence", { forms: ["0F AE F8"], cpuid: "sse", exec() {} }),
+  insn("lfence", { forms: ["NP 0F AE E8"], cpuid: "sse2", exec() {} }),
+  insn("mfence", { forms: ["NP 0F AE F0"], cpuid: "sse2", exec: (e) => e.fence() }),
+  insn("sfence", { forms: ["NP 0F AE F8"], cpuid: "sse", exec() {} }),
 ];

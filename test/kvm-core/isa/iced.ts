@@ -5,6 +5,7 @@
  */
 
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Instruction, MemorySizeOptions } from "iced-x86";
+import { featureNames } from "./model-features.ts";
 
 /** What Intel's syntax says and objdump's does not, or says otherwise. In this order. */
 const REWRITES: readonly (readonly [RegExp, string])[] = [
@@ -29,6 +30,7 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   // Of a register LAR and LSL take the selector.
   [/^(l(?:ar|sl) \w+),[er]([abcds][xpi])$/, "$1,$2"],
   [/^(l(?:ar|sl) \w+),(r\d+)d?$/, "$1,$2w"],
+  [/^(invpcid \w+,)xmmword /, "$1"],
   [/^xlat .*$/, "xlat"],
   [/^j[er]cxz/, "jcxz"],
   [/^(push|pop)(f|a)[wdq]?\b/, "$1$2"],
@@ -95,6 +97,11 @@ export class Iced {
     f.ripRelativeAddresses = true;
     f.showBranchSize = false;
     f.alwaysShowSegmentRegister = bits !== 64;
+  }
+
+  /** Features that the instruction needs which was decoded last. */
+  get features(): string[] {
+    return featureNames(this.#instruction);
   }
 
   decode(bytes: Uint8Array, rip: bigint): IcedResult {
