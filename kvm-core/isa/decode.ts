@@ -263,7 +263,7 @@ export class Decoder {
     } else if (insn.counts) kind = STRING_KIND[this.addressSize];
     else {
       const memory = this.hasMemory && form.memory;
-      if (long) kind = memory ? KIND.memory64 : KIND.plain;
+      if (long || insn.unit !== undefined) kind = memory ? KIND.memory64 : KIND.plain;
       else if (!insn.stack) kind = memory ? KIND.memory32 : KIND.plain;
       else if (!(this.#mode & MODE.stack32)) kind = memory ? KIND.memory16 : KIND.plain16;
       else if (flat) kind = memory ? KIND.memory32 : KIND.plain32;
@@ -321,7 +321,8 @@ export class Decoder {
       return;
     }
     const used = segment >= 0 ? segment : this.#defaultSegment;
-    if (addressSize === 32 && this.#mode & MODE.flat && isPlain(used)) return;
+    const needsNone = addressSize === 32 && (this.#mode & MODE.flat) !== 0 && isPlain(used);
+    if (needsNone && this.row.insn.unit === undefined) return;
     this.#addressRecord(slotOfSegment(used));
   }
 

@@ -240,7 +240,10 @@ function kindsOf({ insn, form }: Row): KindFacts[] {
     return kinds;
   }
   if (!memoryOnly) kinds.push(PLAIN);
-  if (memory) {
+  if (memory && insn.unit !== undefined) {
+    // Half the cases: outside 64-bit mode an address record goes before (decode.ts).
+    kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true });
+  } else if (memory) {
     kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true, mode: "long" });
     kinds.push({ ...PLAIN, kind: KIND.memory32, memory: true, mode: "legacy", address: 32 });
   }
