@@ -108,6 +108,12 @@ class Call {
     return { results, raised: this.#raised, incomplete: false };
   }
 
+  /** Where the manual leaves the result undefined: Zen 5's is the operand, and PE. At 1 and -1 that is right for F2XM1, PE apart. */
+  unchanged(bits: bigint): Outcome {
+    this.#raised |= RAISED.PE;
+    return this.exact(bits);
+  }
+
   incomplete(): Outcome {
     return { results: [], raised: this.#raised, incomplete: true };
   }
@@ -178,8 +184,7 @@ function f2xm1(call: Call, x: Extended): Outcome {
   if (x.kind === "infinity") return call.exact(x.negative ? MINUS_ONE : x.bits);
   const stop = call.denormals(x);
   if (stop) return stop;
-  // Beyond 1 the result is undefined: it stays what it is.
-  if (magnitude(x) >= 0) return call.exact(x.bits === MINUS_ONE ? MINUS_HALF : x.bits);
+  if (magnitude(x) >= 0) return call.unchanged(x.bits === MINUS_ONE ? MINUS_HALF : x.bits);
   // 2^x - 1 = x ln 2 (1 + x ln 2 / 2 + ...)
   if (magnitude(x) < TINY) return call.rounded(scaled(x, LN2));
   return call.rounded(fixed(expMinusOne(multiply(toFixed(x), LN2))));
@@ -236,8 +241,8 @@ function fyl2xp1(call: Call, x: Extended, y: Extended): Outcome {
   if (x.kind === "zero" || y.kind === "zero") return call.exact(zero(negative));
   // log2(1 + x) = x / ln 2 (1 - x/2 + ...)
   if (magnitude(x) < TINY) return call.rounded(product(scaled(x, divide(FIXED_ONE, LN2)), y));
-  // From -1 down the result is undefined; so it is outside (sqrt(1/2) - 1, sqrt(2) - 1), where this goes on.
-  if (x.negative && magnitude(x) >= 0) return call.exact(y.bits);
+  // Outside (sqrt(1/2) - 1, sqrt(2) - 1) the result is undefined; there is a logarithm down to -1.
+  if (x.negative && magnitude(x) >= 0) return call.unchanged(x.bits);
   const unit = x.exponent < 0 ? 1n << BigInt(-x.exponent) : 1n;
   const shifted = x.exponent < 0 ? x.mantissa : x.mantissa << BigInt(x.exponent);
   const sum: Real = {
