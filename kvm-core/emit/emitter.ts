@@ -7,7 +7,8 @@
  * Conditions are i32. An operand's form (kind and size) is known when exec runs, its value never is.
  */
 
-import type { Expr } from "../wasm/expr.ts";
+import type { UnitName } from "../cpu/fpu-state.ts";
+import type { Expr, ValType } from "../wasm/expr.ts";
 
 export type Size = 8 | 16 | 32 | 64;
 
@@ -22,10 +23,19 @@ export type Operand =
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
   /** A register that the form itself names. */
   | { readonly kind: "implied"; readonly size: Size; readonly register: number }
-  | { readonly kind: "mem"; readonly size: Size; readonly address: 32 | 64 }
+  /** `whole`: 128 bits, for readV() and writeV(), which check the alignment if it is `aligned`; `size` is 64 then. */
+  | {
+      readonly kind: "mem";
+      readonly size: Size;
+      readonly address: 32 | 64;
+      readonly whole?: true;
+      readonly aligned?: boolean;
+    }
+  /** An XMM or MMX register; `size` of it is the operand, 64 also stands for 128. */
+  | { readonly kind: "xmm" | "mm"; readonly size: Size; readonly field: "dst" | "src" }
   /** Memory at a linear address that exec computed, in the segment of the memory operand `of`: see at(). */
   | { readonly kind: "at"; readonly size: Size; readonly linear: Expr; readonly of: Operand }
-  /** A number, not a register: of a segment, control or debug register. */
+  /** A number, not a register: of a segment, control, debug or x87 register. */
   | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }
   /**
    * A relative branch target. `cross`: it lies in another page. `computed`: RIP has to be truncated or checked, so the
@@ -80,6 +90,8 @@ export const HELPERS = [
   "cmpxchg16b",
   "divide",
   "privileged",
+  "fpuTrap",
+  "simdException",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 
@@ -120,6 +132,31 @@ export interface Emitter {
    * checked for `bytes` bytes of this access; without it, for none (INVLPG).
    */
   linear(operand: Operand, access?: Access, bytes?: number): Expr;
+
+  // --- x87, MMX and SSE
+
+  /** Raises what is due before an instruction of the unit: descriptions with a `unit` need not ask. */
+  unit(name: UnitName): void;
+  /** All MMX registers are valid and TOP is 0. */
+  enterMmx(): void;
+  /**
+   * v128: a whole XMM register; of an MMX register or memory what there is, zero-extended. read() takes the low `size` bits
+   * of an XMM or MMX register.
+   */
+  readV(operand: Operand): Expr;
+  /** All of an XMM register; all of an MMX register; `size` bits of memory. write() leaves the rest of an XMM register. */
+  writeV(operand: Operand, value: Expr): void;
+  /** i32: address in linear memory of an XMM or MMX register's slot; of slot `n` of FPU.scratch. */
+  slot(operand: Operand): Expr;
+  scratch(n: number): Expr;
+  /** The field of the FPU state at `offset` (FPU), a u32 as i32 or a u64 as i64. */
+  fpu(offset: number, type: "i32" | "i64"): Expr;
+  setFpu(offset: number, value: Expr): void;
+  /**
+   * Calls a generated function (engine/generated.ts) with the address of the vCPU's state in front of the arguments. It sees
+   * x87, MMX and SSE state; general registers and flags may not have been stored. `result` is the function's; of "none" a 0.
+   */
+  call(name: string, result: ValType | "none", ...args: readonly Expr[]): Expr;
 
   /** An implied register, zero-extended from `size` (64 unless given). */
   gpr(register: number, size?: Size): Expr;
@@ -180,6 +217,8 @@ export interface Emitter {
 
   /** Raises an exception: nothing of the instruction has happened. */
   raise(vector: number): void;
+  /** Calls a helper that raises an exception and never goes on. */
+  trap(name: HelperName, a?: Expr): void;
   /** A call into TypeScript with up to two i32 arguments; 64-bit values travel in data(). Law 3. */
   helper(name: HelperName, a?: Expr, b?: Expr): void;
   /** The word that carries a helper's 64-bit argument or result. */

@@ -14,7 +14,7 @@ import { unsigned } from "./flags.ts";
 import { type AccessImports, type AccessStage, LOADS, STORES } from "./memory-access.ts";
 import { RECORD } from "./record.ts";
 import { type CheckStage, recordAddress } from "./segment.ts";
-import { type FormFacts, Stage } from "./stage.ts";
+import { type FormFacts, type GeneratedFunction, Stage } from "./stage.ts";
 
 /** What every case of the generated function shares. */
 export interface Frame {
@@ -33,6 +33,7 @@ export interface Frame {
     readonly raise: number;
     readonly lookup: number;
     readonly helpers: Readonly<Record<HelperName, number>>;
+    generated(name: string): GeneratedFunction;
   };
 }
 
@@ -67,6 +68,12 @@ export class InterpStage extends Stage {
 
   // --- where values are
 
+  protected fpuField(field: "dst" | "src"): Expr {
+    return this.#slot(field);
+  }
+  protected generated(name: string): GeneratedFunction {
+    return this.#frame.imports.generated(name);
+  }
   protected readField(field: "dst" | "src", size: Size): Expr {
     return LOADS[size](this.#slot(field));
   }
@@ -197,6 +204,12 @@ export class InterpStage extends Stage {
   #raise(vector: Expr): void {
     const { code, ip, imports, resume } = this.#frame;
     code.call(imports.raise, [ip, vector]);
+    code.br(resume);
+  }
+
+  trap(name: HelperName, a: Expr = i32.const(0)): void {
+    const { code, ip, imports, resume } = this.#frame;
+    code.call(imports.helpers[name], [ip, a, i32.const(0)], code.local("i32"));
     code.br(resume);
   }
 

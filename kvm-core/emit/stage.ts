@@ -5,20 +5,27 @@
  */
 
 import { RFLAGS } from "../cpu/flags.ts";
+import { FPU, FPU_SLOT, UNITS, type UnitName } from "../cpu/fpu-state.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Code } from "../wasm/code.ts";
-import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { type Expr, i32, i64, type ValType } from "../wasm/expr.ts";
+import type { FuncType } from "../wasm/module.ts";
+import { i64x2, v128 } from "../wasm/simd.ts";
 import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
 import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
 import {
   type AccessStage,
   compareExchange,
+  LOADS,
   load,
+  loadV,
   type Modified,
   modify,
   prepare,
+  STORES,
   store,
+  storeV,
   writeModified,
 } from "./memory-access.ts";
 import {
@@ -31,6 +38,15 @@ import {
   stackSegmentAddress,
 } from "./segment.ts";
 import { push, release, setStackPointer, top } from "./stack.ts";
+
+/** A function of the interpreter's module that an exec may call by its name: its index, and its type with $cpu in front. */
+export interface GeneratedFunction {
+  readonly index: number;
+  readonly type: FuncType;
+}
+
+const FPU_FILE = { xmm: FPU.xmm, mm: FPU.st } as const;
+const VECTOR_GP = 13;
 
 /** What a form fixes beside its operands. */
 export interface FormFacts {
@@ -66,6 +82,8 @@ export abstract class Stage implements Emitter {
 
   // --- where values are
 
+  /** i32: where in linear memory the field's register lies, less `FPU.xmm` or `FPU.st`. */
+  protected abstract fpuField(field: "dst" | "src"): Expr;
   protected abstract readField(field: "dst" | "src", size: Size): Expr;
   protected abstract writeField(field: "dst" | "src", value: Expr, size: Size): void;
   /** The number of a segment, control or debug register: i64. */
@@ -98,7 +116,9 @@ export abstract class Stage implements Emitter {
   abstract jumpTo(rip: Expr): void;
   abstract again(condition: Expr): void;
   abstract raise(vector: number): void;
+  abstract trap(name: HelperName, a?: Expr): void;
   abstract helper(name: HelperName, a?: Expr, b?: Expr): void;
+  protected abstract generated(name: string): GeneratedFunction;
 
   // --- what follows from that
 
@@ -141,6 +161,9 @@ export abstract class Stage implements Emitter {
         return this.load(this.linear(operand), operand.size);
       case "at":
         return this.load(this.#derived(operand, "read"), operand.size);
+      case "xmm":
+      case "mm":
+        return LOADS[operand.size](this.fpuField(operand.field), FPU_FILE[operand.kind]);
       case "index":
         return this.number(operand.field);
       case "far":
@@ -169,9 +192,99 @@ export abstract class Stage implements Emitter {
       const finish = this.facts.locked ? compareExchange : writeModified;
       finish(this.access, translated, value, size);
     } else if (operand.kind === "reg") this.writeField(operand.field, value, size);
+    else if (operand.kind === "xmm") this.code.store(STORES[size], this.fpuField(operand.field), value, FPU_FILE.xmm);
+    else if (operand.kind === "mm") this.#writeMmx(operand.field, value);
     else if (operand.kind === "mem") this.store(this.linear(operand), value, size);
     else if (operand.kind === "at") this.store(this.#derived(operand, "write"), value, size);
     else throw new Error(`write to an operand of kind ${operand.kind}`);
+  }
+
+  // --- x87, MMX and SSE
+
+  unit(name: UnitName): void {
+    const { traps, number } = UNITS[name];
+    const trapped = i32.and(i32.load(this.cpu, FPU.traps), i32.const(traps));
+    this.if(trapped, () => this.trap("fpuTrap", i32.const(number)));
+  }
+
+  enterMmx(): void {
+    this.code.store("i32", this.cpu, i32.const(0), FPU.top);
+    this.code.store("i32", this.cpu, i32.const(0xff), FPU.tags);
+  }
+
+  readV(operand: Operand): Expr {
+    switch (operand.kind) {
+      case "xmm":
+        return this.let(v128.load(this.fpuField(operand.field), FPU_FILE.xmm));
+      case "mm":
+        return this.let(v128.load64Zero(this.fpuField(operand.field), FPU_FILE.mm));
+      case "mem":
+        if (!operand.whole) return v128.from64(this.read(operand));
+        return loadV(this.access, this.#aligned(operand));
+      default:
+        throw new Error(`readV of an operand of kind ${operand.kind}`);
+    }
+  }
+
+  writeV(operand: Operand, value: Expr): void {
+    switch (operand.kind) {
+      case "xmm":
+        this.code.store("v128", this.fpuField(operand.field), value, FPU_FILE.xmm);
+        return;
+      case "mm":
+        this.#writeMmx(operand.field, i64x2.extract(value, 0));
+        return;
+      case "mem":
+        if (operand.whole) storeV(this.access, this.#aligned(operand), value);
+        else this.store(this.linear(operand), i64x2.extract(value, 0), operand.size);
+        return;
+      default:
+        throw new Error(`writeV to an operand of kind ${operand.kind}`);
+    }
+  }
+
+  /** A write to an MMX register sets sign and exponent of the x87 register that it is a part of (SDM volume 1, 9.2.1). */
+  #writeMmx(field: "dst" | "src", value: Expr): void {
+    const slot = this.fpuField(field);
+    this.code.store("i64", slot, value, FPU_FILE.mm);
+    this.code.store("i64", slot, i64.const(0xffff), FPU_FILE.mm + 8);
+  }
+
+  /** The linear address of 128 bits of memory: #GP(0) in every segment where it has to be aligned and is not. */
+  #aligned(operand: Operand & { readonly kind: "mem" }): Expr {
+    const linear = this.let(this.linear(operand));
+    if (operand.aligned) this.if(i64.toI32(i64.and(linear, i64.const(15))), () => this.raise(VECTOR_GP));
+    return linear;
+  }
+
+  slot(operand: Operand): Expr {
+    if (operand.kind !== "xmm" && operand.kind !== "mm") throw new Error(`no slot of kind ${operand.kind}`);
+    return i32.add(this.fpuField(operand.field), i32.const(FPU_FILE[operand.kind]));
+  }
+  scratch(n: number): Expr {
+    return i32.add(this.cpu, i32.const(FPU.scratch + n * FPU_SLOT));
+  }
+  fpu(offset: number, type: "i32" | "i64"): Expr {
+    return (type === "i32" ? i32 : i64).load(this.cpu, offset);
+  }
+  setFpu(offset: number, value: Expr): void {
+    this.code.store(value.type === "i32" ? "i32" : "i64", this.cpu, value, offset);
+  }
+
+  call(name: string, result: ValType | "none", ...args: readonly Expr[]): Expr {
+    const { index, type } = this.generated(name);
+    if ((type.results[0] ?? "none") !== result) throw new Error(`generated function ${name} gives no ${result}`);
+    const all = [this.cpu, ...args];
+    if (all.length !== type.params.length || all.some((arg, i) => arg.type !== type.params[i])) {
+      throw new Error(`generated function ${name} takes (${type.params.join()})`);
+    }
+    if (result === "none") {
+      this.code.call(index, all);
+      return i32.const(0);
+    }
+    const value = this.code.local(result);
+    this.code.call(index, all, value);
+    return value;
   }
 
   at(linear: Expr, size: Size, of: Operand): Operand {

@@ -16,7 +16,7 @@ import { unsigned } from "./flags.ts";
 import type { AccessImports, AccessStage } from "./memory-access.ts";
 import { MICRO, RECORD } from "./record.ts";
 import type { CheckStage } from "./segment.ts";
-import { type FormFacts, Stage } from "./stage.ts";
+import { type FormFacts, type GeneratedFunction, Stage } from "./stage.ts";
 import type { StateWords } from "./state-words.ts";
 
 /** What the instructions of one block share. */
@@ -33,6 +33,7 @@ export interface BlockFrame {
     readonly raise: number;
     readonly lookup: number;
     helper(name: HelperName): number;
+    generated(name: string): GeneratedFunction;
   };
 }
 
@@ -125,6 +126,12 @@ export class TranslateStage extends Stage {
 
   // --- where values are
 
+  protected fpuField(field: "dst" | "src"): Expr {
+    return i32.add(this.cpu, i32.const(this.#insn[field]));
+  }
+  protected generated(name: string): GeneratedFunction {
+    return this.#frame.imports.generated(name);
+  }
   protected readField(field: "dst" | "src", size: Size): Expr {
     return this.#readSlot(this.#insn[field], size);
   }
@@ -232,6 +239,13 @@ export class TranslateStage extends Stage {
     const { code, imports } = this.#frame;
     this.#words.spill();
     code.call(imports.raise, [this.#ip, i32.const(vector)]);
+    code.return(i32.const(0));
+  }
+
+  trap(name: HelperName, a: Expr = i32.const(0)): void {
+    const { code, imports } = this.#frame;
+    this.#words.spill();
+    code.call(imports.helper(name), [this.#ip, a, i32.const(0)], code.local("i32"));
     code.return(i32.const(0));
   }
 

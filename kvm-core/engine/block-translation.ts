@@ -7,12 +7,14 @@
 
 import type { HelperName } from "../emit/emitter.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
+import type { GeneratedFunction } from "../emit/stage.ts";
 import { StateWords } from "../emit/state-words.ts";
 import { type BlockFrame, type Instruction, TranslateStage, translateAddress } from "../emit/translate-stage.ts";
 import type { Case } from "../isa/opcode-map.ts";
 import type { Code } from "../wasm/code.ts";
 import { i32 } from "../wasm/expr.ts";
 import type { ModuleBuilder } from "../wasm/module.ts";
+import { GENERATED_TYPES } from "./generated.ts";
 import { BLOCK_IMPORTS, HELPER_TYPE } from "./interpreter.ts";
 
 const ADDRESS_CASES: ReadonlySet<number> = new Set([MICRO.ea32long, MICRO.ea64, MICRO.eaWide]);
@@ -40,6 +42,11 @@ export class ModuleImports {
   }
   get lookup(): number {
     return this.#import("lookup");
+  }
+  generated(name: string): GeneratedFunction {
+    const type = GENERATED_TYPES[name];
+    if (type === undefined) throw new Error(`no generated function ${name}`);
+    return { type, index: this.#index(name, () => this.#module.import("e", name, type)) };
   }
   helper(name: HelperName): number {
     return this.#index(name, () => this.#module.import("e", name, HELPER_TYPE));

@@ -13,6 +13,7 @@ import {
   EFER_WRITABLE,
   fixCr0,
   PCID_MASK,
+  updateFpuTraps,
   updateMode,
   usesPdptes,
   validCr0,
@@ -31,6 +32,7 @@ import { operandVector } from "./canonical.ts";
 import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";
 import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
+import { fpuHelpers } from "./helpers/fpu.ts";
 import { ioHelpers } from "./helpers/io.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
@@ -49,6 +51,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...flagHelpers(c),
     ...ioHelpers(c),
     ...debugHelpers(c),
+    ...fpuHelpers(c),
     ...segmentHelpers(c),
     ...transferHelpers(c),
 
@@ -86,7 +89,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       if (index === MSR_EFER) {
         const old = state.get(CPU.efer);
         // LME cannot change while paging is on; LMA is the processor's.
-        if (hi !== 0 || lo & ~(EFER_WRITABLE | EFER.LMA)) return fault(ip, VECTOR.GP);
+        if (hi !== 0 || lo & (~(EFER_WRITABLE | EFER.LMA) | state.get(CPU.deniedEfer))) return fault(ip, VECTOR.GP);
         if (state.get(CPU.cr0) & CR0.PG && (old ^ lo) & EFER.LME) return fault(ip, VECTOR.GP);
         lo = (lo & ~EFER.LMA) | (old & EFER.LMA);
       }
@@ -168,6 +171,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     clts(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
       state.set(CPU.cr0, state.get(CPU.cr0) & ~CR0.TS);
+      updateFpuTraps(state.u32, zone);
       return NEXT;
     },
 
@@ -284,7 +288,7 @@ function writeControl(m: Machine, register: number, lo: number, hi: number): boo
     }
     case 4: {
       const [old, cr0, efer] = [state.get(CPU.cr4), state.get(CPU.cr0), state.get(CPU.efer)];
-      if (!validCr4(lo, hi) || !validPcide(cr0, lo, efer)) return false;
+      if (!validCr4(lo, hi) || lo & state.get(CPU.deniedCr4) || !validPcide(cr0, lo, efer)) return false;
       if (efer & EFER.LMA && !(lo & CR4.PAE)) return false;
       // PCIDs are enabled while the current one is 0.
       if (lo & ~old & CR4.PCIDE && state.get(CPU.cr3) & PCID_MASK) return false;

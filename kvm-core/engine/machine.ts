@@ -29,6 +29,7 @@ import { FarReturn } from "./far/far-return.ts";
 import { FarTransfer } from "./far/far-transfer.ts";
 import { SegmentUnit } from "./far/segments.ts";
 import { FetchUnit } from "./fetch.ts";
+import { exportsForBlocks } from "./generated.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
@@ -112,9 +113,8 @@ export abstract class Machine implements Engine {
     };
     this.table = new WebAssembly.Table({ element: "anyfunc", initial: slots });
     const instance = new WebAssembly.Instance(module, { e: { memory, functions: this.table, cpu: zone, ...imports } });
-    // Translated blocks call the interpreter's TLB miss, not what it leaves to TypeScript.
-    const { miss, storeMiss } = instance.exports;
-    this.environment = { memory, functions: this.table, ...imports, miss, storeMiss };
+    // Translated blocks call the interpreter's own functions, its TLB miss among them, not what they leave to TypeScript.
+    this.environment = { memory, functions: this.table, ...imports, ...exportsForBlocks(instance.exports) };
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
     this.memory.link(instance.exports as unknown as MmuExports);
     // The zone may have served another engine, or none: then the tables are all zeros, which are tags of page 0.
@@ -191,6 +191,7 @@ export abstract class Machine implements Engine {
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
     this.step.cancel();
+    if (this.decoder.deny(state.u32, (state.zone + CPU.denied) >>> 2)) this.#featuresChanged();
     const otherwise = this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (otherwise || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
@@ -292,6 +293,12 @@ export abstract class Machine implements Engine {
     const { state } = this;
     this.errorDetail = `${what} at ${hexRip(state)}`;
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
+  }
+
+  /** CPUID was set: what records were made of may be something else now. */
+  #featuresChanged(): void {
+    this.forgetBlocks();
+    this.modeChanged();
   }
 
   /** The debug registers may have changed. True if instructions have to run another way from here on. */

@@ -4,7 +4,7 @@
  * Left out: VEX forms; they come with AVX.
  */
 
-import { isSized, type OperandCode, parseOperand } from "./operand.ts";
+import { isSized, MEMORY_METHODS, type Method, type OperandCode, parseOperand } from "./operand.ts";
 
 export interface Form {
   readonly text: string;
@@ -13,6 +13,8 @@ export interface Form {
   readonly opcode: number;
   /** Mandatory prefix 66, F3 or F2; 0 if the form has none. */
   readonly prefix: number;
+  /** NP: none of these prefixes may be there; they make another instruction, or none (SDM volume 2A, 3.1.1.1). */
+  readonly np: boolean;
   readonly modrm: boolean;
   /** /digit: the value of ModRM.reg; -1 for /r. */
   readonly digit: number;
@@ -44,6 +46,8 @@ const IMMEDIATES: Readonly<Record<string, string>> = {
   cz: "Jz",
   cp: "Ap",
 };
+/** Methods of operands that the ModRM byte names. */
+const IN_MODRM: ReadonlySet<Method> = new Set(["E", "M", "R", "G", "S", "C", "D", "V", "W", "U", "P", "Q", "N", "STi"]);
 const SUPERSCRIPTS: ReadonlySet<string> = new Set(["i64", "o64", "d64", "f64", "sized"]);
 
 /** Throws on a form that is not well made: our bug, at start-up. */
@@ -57,10 +61,12 @@ export function parseForm(text: string): Form {
   let plusR = false;
   const immediates: string[] = [];
   const marks = new Set<string>();
+  let np = false;
   let operands: OperandCode[] = [];
   for (const token of text.trim().split(/\s+/)) {
     const plus = /^([0-9A-F]{2})(\+r)?$/.exec(token);
-    if (plus) {
+    if (token === "NP") np = true;
+    else if (plus) {
       bytes.push(Number.parseInt(plus[1]!, 16));
       plusR ||= plus[2] !== undefined;
     } else if (/^\/[0-7r]$/.test(token)) {
@@ -91,7 +97,7 @@ export function parseForm(text: string): Form {
   immediates.forEach((token, i) => {
     if (!IMMEDIATES[token]!.split(" ").includes(encoded[i]!)) fail(`${token} is not ${encoded[i]}`);
   });
-  const needsModrm = operands.some(({ method }) => "EMRGSCD".includes(method));
+  const needsModrm = operands.some(({ method }) => IN_MODRM.has(method));
   if (needsModrm && !modrm) fail("an operand is in ModRM, but there is no /r or /digit");
   if (plusR && !operands.some(({ method }) => method === "Z")) fail("+r without operand Z");
   return {
@@ -99,6 +105,7 @@ export function parseForm(text: string): Form {
     map,
     opcode: bytes[0]!,
     prefix,
+    np,
     modrm,
     digit,
     exact,
@@ -109,7 +116,7 @@ export function parseForm(text: string): Form {
     o64: marks.has("o64"),
     d64: marks.has("d64"),
     f64: marks.has("f64"),
-    memory: operands.some(({ method }) => "EMO".includes(method)),
+    memory: operands.some(({ method }) => MEMORY_METHODS.has(method)),
     sized: marks.has("sized") || marks.has("d64") || marks.has("f64") || operands.some(isSized),
   };
 }

@@ -6,13 +6,14 @@
  * A cell is found by (map, opcode, 64-bit mode, prefix, ModRM.reg, ModRM.mod == 3) and holds the number of a row.
  */
 
+import { type Gate, gateOf } from "../cpu/features.ts";
 import type { Operand, Size } from "../emit/emitter.ts";
 import { type OperandAccess, probe } from "../emit/probe-stage.ts";
 import { MICRO_COUNT } from "../emit/record.ts";
 import type { FormFacts } from "../emit/stage.ts";
 import type { Form } from "./form.ts";
 import type { Insn } from "./insn.ts";
-import { type OperandCode, operandSize } from "./operand.ts";
+import { MEMORY_METHODS, type OperandCode, operandSize } from "./operand.ts";
 
 /** What the decoder finds in a cell. */
 export interface Row {
@@ -20,6 +21,8 @@ export interface Row {
   readonly form: Form;
   /** variantIndex() -> case of the generated function; 0: there is no such variant. */
   readonly cases: Uint16Array;
+  /** The CPUID feature that it needs with an operand size below 64, and of 64. */
+  readonly gates: readonly [Gate | undefined, Gate | undefined];
 }
 
 /** One case of the generated function: a form with its sizes and operand kinds bound. */
@@ -72,6 +75,8 @@ export interface OpcodeMap {
   readonly rows: readonly (Row | undefined)[];
   readonly cells: Uint16Array;
   readonly exact: ReadonlyMap<number, number>;
+  /** Cell -> the row that one with a mandatory prefix stands in the place of: it comes back where CPUID denies that one. */
+  readonly overridden: ReadonlyMap<number, number>;
   /** Does the opcode have a ModRM byte: by map << 8 | opcode. */
   readonly modrm: Uint8Array;
   /** By micro and instruction case number. */
@@ -96,18 +101,19 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const rows: (Row | undefined)[] = [undefined];
   const cells = new Uint16Array(4 * 256 * 2 * 4 * 16);
   const exact = new Map<number, number>();
+  const overridden = new Map<number, number>();
   const modrm = new Uint8Array(1024);
   const cases: (Case | undefined)[] = new Array(MICRO_COUNT).fill(undefined);
   // By instruction: "mov" is the mnemonic of several, whose forms must not meet.
   const caseNumbers = new Map<Insn, Map<string, number>>();
   const all = insns.flatMap((insn) => insn.parsed.map((form) => ({ insn, form })));
   // A mandatory prefix is the more specific claim and overrides; a whole ModRM byte the most specific.
-  const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : form.prefix !== 0 ? 1 : 0);
+  const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : hasPrefix(form) ? 1 : 0);
   all.sort((a, b) => specific(a) - specific(b));
   for (const { insn, form } of all) {
-    const row: Row = { insn, form, cases: new Uint16Array(VARIANTS) };
+    const row: Row = { insn, form, cases: new Uint16Array(VARIANTS), gates: gatesOf(insn) };
     const number = rows.push(row) - 1;
-    claim(row, number, rows, cells, exact, modrm);
+    claim(row, number, rows, { cells, exact, overridden, modrm });
     const numbers = caseNumbers.get(insn) ?? new Map<string, number>();
     caseNumbers.set(insn, numbers);
     addCases(row, cases, numbers);
@@ -119,32 +125,48 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
     accesses[number] ??= probe(insn.exec, facts, operands);
     return accesses[number];
   };
-  return { rows, cells, exact, modrm, cases, access };
+  return { rows, cells, exact, overridden, modrm, cases, access };
 }
+
+function gatesOf({ cpuid }: Insn): Row["gates"] {
+  if (cpuid === undefined) return [undefined, undefined];
+  const [narrow, wide] = typeof cpuid === "string" ? [cpuid, cpuid] : cpuid;
+  return [gateOf(narrow), gateOf(wide)];
+}
+
+/** What claim() fills. */
+interface Claims {
+  readonly cells: Uint16Array;
+  readonly exact: Map<number, number>;
+  readonly overridden: Map<number, number>;
+  readonly modrm: Uint8Array;
+}
+
+/** Does the form say which of the prefixes 66, F3 and F2 it has? */
+const hasPrefix = (form: Form): boolean => form.prefix !== 0 || form.np;
 
 function claim(
   row: Row,
   number: number,
   rows: readonly (Row | undefined)[],
-  cells: Uint16Array,
-  exact: Map<number, number>,
-  modrm: Uint8Array,
+  { cells, exact, overridden, modrm }: Claims,
 ): void {
   const { form } = row;
   const put = (index: number): void => {
     const other = rows[cells[index]!];
-    if (other && (other.form.prefix !== 0 || form.prefix === 0)) {
+    if (other && (hasPrefix(other.form) || !hasPrefix(form))) {
       throw new Error(`${row.insn.mnemonic} "${form.text}" and ${other.insn.mnemonic} "${other.form.text}" collide`);
     }
+    if (other) overridden.set(index, cells[index]!);
     cells[index] = number;
   };
   const memoryOnly = form.operands.some(({ method }) => method === "M");
-  const registerOnly = !form.modIgnored && form.operands.some(({ method }) => method === "R");
+  const registerOnly = !form.modIgnored && form.operands.some(({ method }) => ["R", "U", "N", "STi"].includes(method));
   for (let opcode = form.opcode; opcode < form.opcode + (form.plusR ? 8 : 1); opcode++) {
     if (form.modrm) modrm[(form.map << 8) | opcode] = 1;
     for (const long of [0, 1]) {
       if (long ? form.i64 : form.o64) continue;
-      for (const prefix of form.prefix ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3]) {
+      for (const prefix of hasPrefix(form) ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3]) {
         if (form.exact >= 0) {
           const cell = cellIndex(form.map, opcode, long, prefix, (form.exact >> 3) & 7, 1);
           const key = (cell << 3) | (form.exact & 7);
@@ -164,7 +186,7 @@ function claim(
   }
 }
 
-const isMemory = ({ method }: OperandCode): boolean => method === "E" || method === "M" || method === "O";
+const isMemory = ({ method }: OperandCode): boolean => MEMORY_METHODS.has(method);
 
 /** What a kind means for a form. */
 interface KindFacts {
@@ -258,7 +280,7 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
           repeat: relative || lockable || repeat === 0 ? "none" : repeat === 1 ? "rep" : "repne",
           locked: lockable && kind.memory && (repeat === 1 || insn.lock === "always"),
         };
-        const operands = bind(form, size, kind, relative ? repeat : 0);
+        const operands = bind(row, size, kind, relative ? repeat : 0);
         const key = caseName(insn, facts, operands);
         let number = numbers.get(key);
         if (number === undefined) {
@@ -281,7 +303,7 @@ function caseName(insn: Insn, facts: FormFacts, operands: readonly Operand[]): s
 }
 
 /** The form's operands: the first register goes to the record's `dst`, the second to `src`. */
-function bind(form: Form, size: Size, { memory, address }: KindFacts, branch: number): Operand[] {
+function bind({ form, insn }: Row, size: Size, { memory, address }: KindFacts, branch: number): Operand[] {
   let fields = 0;
   const field = (): "dst" | "src" => {
     if (fields === 2) throw new Error(`form "${form.text}" has more than two registers`);
@@ -291,12 +313,28 @@ function bind(form: Form, size: Size, { memory, address }: KindFacts, branch: nu
     .filter(({ method }) => !"XYF".includes(method))
     .map((code): Operand => {
       const bits = operandSize(code, size);
+      const inMemory = (): Operand =>
+        code.whole
+          ? { kind: "mem", size: bits, address, whole: true, aligned: insn.unaligned !== true }
+          : { kind: "mem", size: bits, address };
+      const vector = (kind: "xmm" | "mm"): Operand => ({ kind, size: bits, field: field() });
       switch (code.method) {
         case "E":
-          return memory ? { kind: "mem", size: bits, address } : { kind: "reg", size: bits, field: field() };
+          return memory ? inMemory() : { kind: "reg", size: bits, field: field() };
+        case "W":
+          return memory ? inMemory() : vector("xmm");
+        case "Q":
+          return memory ? inMemory() : vector("mm");
+        case "V":
+        case "U":
+          return vector("xmm");
+        case "P":
+        case "N":
+          return vector("mm");
         case "M":
         case "O":
-          return { kind: "mem", size: bits, address };
+          return inMemory();
+        case "STi":
         case "S":
         case "C":
         case "D":

@@ -16,6 +16,8 @@ import { MOVE } from "./move.ts";
 import { MULDIV } from "./muldiv.ts";
 import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
+import { SIMD_LOGIC } from "./simd-logic.ts";
+import { SIMD_MOVE } from "./simd-move.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
@@ -35,4 +37,6 @@ export const INSNS: readonly Insn[] = [
   ...IO,
   ...SEGMENT,
   ...SYSTEM,
+  ...SIMD_LOGIC,
+  ...SIMD_MOVE,
 ];

@@ -1,0 +1,22 @@
+/**
+ * Generated functions that instructions call by name: put together here, defined in the interpreter's module, imported by
+ * translations.
+ * Document: architecture.md section 5 (law 3: long or rare work is one call).
+ * Left out: the functions, which stand in files of their families; miss() and storeMiss(), which accesses call.
+ */
+
+import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
+
+/** By name; the first parameter of each is $cpu. */
+export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {};
+
+/** Defines and exports all of them; returns their indices. */
+export function defineGenerated(_module: ModuleBuilder): Readonly<Record<string, number>> {
+  return {};
+}
+
+/** What a translation imports of an interpreter's instance. */
+export function exportsForBlocks(exports: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const names = ["miss", "storeMiss", ...Object.keys(GENERATED_TYPES)];
+  return Object.fromEntries(names.map((name) => [name, exports[name]]));
+}
