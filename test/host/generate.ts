@@ -83,9 +83,7 @@ class Draft {
 
   #operandSize(form: Form, size: Size): void {
     if (!form.sized) {
-      // Does nothing where it is not part of the form.
-      this.#rexW =
-        this.#long && this.#fpu !== undefined && !/^fx/.test(this.#variant.insn.mnemonic) && this.#values.percent(6);
+      if (this.#fpu !== undefined) this.#idlePrefixes(form);
       return;
     }
     const usual = !this.#long ? 32 : form.d64 || form.f64 ? 64 : 32;
@@ -95,6 +93,14 @@ class Draft {
       // REX.W wins over 66.
       if (this.#rexW && !form.f64 && !form.np && this.#values.percent(5)) this.prefixes.push(0x66);
     }
+  }
+
+  /** Prefixes that do nothing where they are not part of the form. */
+  #idlePrefixes(form: Form): void {
+    const values = this.#values;
+    this.#rexW = this.#long && !this.#variant.insn.mnemonic.startsWith("fx") && values.percent(6);
+    if (form.prefix > 0x66 && values.percent(4)) this.prefixes.push(0x66);
+    if (this.#variant.insn.unit === "x87" && values.percent(4)) this.prefixes.push(values.pick([0x66, 0xf2, 0xf3]));
   }
 
   #segment(): void {
