@@ -97,13 +97,13 @@ const insertps: Exec = (e, dst, src, number) => {
 };
 
 export const SIMD_LANE: readonly Insn[] = [
-  lane("pinsrw", "mmx", "sse", ["NP 0F C4 /r ib Pq,Ry,Ib", "NP 0F C4 /r ib Pq,Mw,Ib"], (e, dst, src, n) =>
+  lane("pinsrw", "mmx", "sse", ["NP 0F C4 /r ib Pq,Rd,Ib", "NP 0F C4 /r ib Pq,Mw,Ib"], (e, dst, src, n) =>
     insert(e, dst!, src!, n!, 8, 2),
   ),
-  lane("pinsrw", "sse", "sse2", ["66 0F C4 /r ib Vdq,Ry,Ib", "66 0F C4 /r ib Vdq,Mw,Ib"], (e, dst, src, n) =>
+  lane("pinsrw", "sse", "sse2", ["66 0F C4 /r ib Vdq,Rd,Ib", "66 0F C4 /r ib Vdq,Mw,Ib"], (e, dst, src, n) =>
     insert(e, dst!, src!, n!, 16, 2),
   ),
-  lane("pinsrb", "sse", "sse4.1", ["66 0F 3A 20 /r ib Vdq,Ry,Ib", "66 0F 3A 20 /r ib Vdq,Mb,Ib"], (e, dst, src, n) =>
+  lane("pinsrb", "sse", "sse4.1", ["66 0F 3A 20 /r ib Vdq,Rd,Ib", "66 0F 3A 20 /r ib Vdq,Mb,Ib"], (e, dst, src, n) =>
     insert(e, dst!, src!, n!, 16, 1),
   ),
   insn("pinsrd", {
@@ -113,12 +113,12 @@ export const SIMD_LANE: readonly Insn[] = [
     names: DOUBLE_NAMES("pinsr"),
     exec: (e, dst, src, n) => insert(e, dst!, src!, n!, 16, bytesAs(e)),
   }),
-  lane("pextrw", "mmx", "sse", ["NP 0F C5 /r ib Gy,Nq,Ib"], (e, dst, src, n) => extract(e, dst!, src!, n!, 8, 2)),
-  lane("pextrw", "sse", "sse2", ["66 0F C5 /r ib Gy,Udq,Ib"], (e, dst, src, n) => extract(e, dst!, src!, n!, 16, 2)),
-  lane("pextrw", "sse", "sse4.1", ["66 0F 3A 15 /r ib Ry,Vdq,Ib", "66 0F 3A 15 /r ib Mw,Vdq,Ib"], (e, dst, src, n) =>
+  lane("pextrw", "mmx", "sse", ["NP 0F C5 /r ib Gd,Nq,Ib"], (e, dst, src, n) => extract(e, dst!, src!, n!, 8, 2)),
+  lane("pextrw", "sse", "sse2", ["66 0F C5 /r ib Gd,Udq,Ib"], (e, dst, src, n) => extract(e, dst!, src!, n!, 16, 2)),
+  lane("pextrw", "sse", "sse4.1", ["66 0F 3A 15 /r ib Rd,Vdq,Ib", "66 0F 3A 15 /r ib Mw,Vdq,Ib"], (e, dst, src, n) =>
     extract(e, dst!, src!, n!, 16, 2),
   ),
-  lane("pextrb", "sse", "sse4.1", ["66 0F 3A 14 /r ib Ry,Vdq,Ib", "66 0F 3A 14 /r ib Mb,Vdq,Ib"], (e, dst, src, n) =>
+  lane("pextrb", "sse", "sse4.1", ["66 0F 3A 14 /r ib Rd,Vdq,Ib", "66 0F 3A 14 /r ib Mb,Vdq,Ib"], (e, dst, src, n) =>
     extract(e, dst!, src!, n!, 16, 1),
   ),
   insn("pextrd", {
@@ -128,7 +128,7 @@ export const SIMD_LANE: readonly Insn[] = [
     names: DOUBLE_NAMES("pextr"),
     exec: (e, dst, src, n) => extract(e, dst!, src!, n!, 16, bytesAs(e)),
   }),
-  lane("extractps", "sse", "sse4.1", ["66 0F 3A 17 /r ib Ry,Vps,Ib", "66 0F 3A 17 /r ib Md,Vps,Ib"], (e, dst, src, n) =>
+  lane("extractps", "sse", "sse4.1", ["66 0F 3A 17 /r ib Rd,Vps,Ib", "66 0F 3A 17 /r ib Md,Vps,Ib"], (e, dst, src, n) =>
     extract(e, dst!, src!, n!, 16, 4),
   ),
   lane("insertps", "sse", "sse4.1", ["66 0F 3A 21 /r ib Vps,Wss,Ib"], insertps),

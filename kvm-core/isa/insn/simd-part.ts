@@ -87,10 +87,10 @@ export const SIMD_PART: readonly Insn[] = [
   between("movq2dq", "F3 0F D6 /r Vdq,Nq", clearing),
   between("movdq2q", "F2 0F D6 /r Pq,Uq", merging),
 
-  signs("movmskps", "sse", "sse", "NP 0F 50 /r Gy,Ups", i32x4.bitmask),
-  signs("movmskpd", "sse", "sse2", "66 0F 50 /r Gy,Upd", i64x2.bitmask),
-  signs("pmovmskb", "mmx", "sse", "NP 0F D7 /r Gy,Nq", i8x16.bitmask),
-  signs("pmovmskb", "sse", "sse2", "66 0F D7 /r Gy,Ux", i8x16.bitmask),
+  signs("movmskps", "sse", "sse", "NP 0F 50 /r Gd,Ups", i32x4.bitmask),
+  signs("movmskpd", "sse", "sse2", "66 0F 50 /r Gd,Upd", i64x2.bitmask),
+  signs("pmovmskb", "mmx", "sse", "NP 0F D7 /r Gd,Nq", i8x16.bitmask),
+  signs("pmovmskb", "sse", "sse2", "66 0F D7 /r Gd,Ux", i8x16.bitmask),
 
   insn("emms", {
     forms: ["NP 0F 77"],
