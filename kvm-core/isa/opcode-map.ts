@@ -255,6 +255,8 @@ function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindF
   if (form.sized) {
     if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
     if (size === 32 && mode === "long" && form.d64) return false;
+    // In 64-bit mode it takes a 66 that is no part of the opcode.
+    if (size === 16 && mode === "long" && (form.np || form.prefix === 0x66)) return false;
   }
   if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;
   // Branches: 64-bit ones and flat 32-bit ones are linked, the others are computed.

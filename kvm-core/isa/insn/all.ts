@@ -16,8 +16,13 @@ import { MOVE } from "./move.ts";
 import { MULDIV } from "./muldiv.ts";
 import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
+import { SIMD_INTEGER } from "./simd-integer.ts";
+import { SIMD_LANE } from "./simd-lane.ts";
 import { SIMD_LOGIC } from "./simd-logic.ts";
 import { SIMD_MOVE } from "./simd-move.ts";
+import { SIMD_PART } from "./simd-part.ts";
+import { SIMD_SHIFT } from "./simd-shift.ts";
+import { SIMD_SHUFFLE } from "./simd-shuffle.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
@@ -39,4 +44,9 @@ export const INSNS: readonly Insn[] = [
   ...SYSTEM,
   ...SIMD_LOGIC,
   ...SIMD_MOVE,
+  ...SIMD_PART,
+  ...SIMD_INTEGER,
+  ...SIMD_SHIFT,
+  ...SIMD_SHUFFLE,
+  ...SIMD_LANE,
 ];
