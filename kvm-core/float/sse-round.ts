@@ -1,0 +1,141 @@
+/**
+ * The last step of SSE arithmetic: rounds a significand of 64 bits to the format, with overflow and underflow.
+ * Document: SDM volume 1, 4.9.1.4 to 4.9.1.6, 10.2.3.3 (FTZ), 11.5.2.4 to 11.5.2.6; tables 4-10 and 4-11.
+ * Left out: the scaled results of unmasked overflow and underflow, which no register shows.
+ *
+ * pack(cpu, sign, exponent, significand) -> bits; what was cut off before is jammed into bit 0 of the significand.
+ */
+
+import { FPU } from "../cpu/fpu-state.ts";
+import type { Code } from "../wasm/code.ts";
+import { type Expr, i32, i64, select } from "../wasm/expr.ts";
+import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
+import { type Format, MXCSR, RAISED } from "./format.ts";
+import { roundsUp } from "./target.ts";
+import { or, shiftJamFar } from "./words.ts";
+
+const PACK_TYPE: FuncType = { params: ["i32", "i32", "i32", "i64"], results: ["i64"] };
+
+/** Defines pack(); returns its function index. */
+export function definePack(module: ModuleBuilder, format: Format): number {
+  const code = module.define("", PACK_TYPE);
+  new PackGenerator(code, format).generate();
+  return module.indexOf(code);
+}
+
+class PackGenerator {
+  readonly #code: Code;
+  readonly #format: Format;
+  readonly #cpu: Expr;
+  readonly #sign: Expr;
+  readonly #significand: Expr;
+  readonly #mxcsr: Expr;
+  readonly #mode: Expr;
+  /** Exponent field of a normal result. */
+  readonly #biased: Expr;
+  readonly #signBit: Expr;
+  /** What #round() makes of the significand: what stays, rounded; what was cut off; was it rounded up. */
+  readonly #kept: Expr;
+  readonly #rest: Expr;
+
+  constructor(code: Code, format: Format) {
+    this.#code = code;
+    this.#format = format;
+    this.#cpu = code.param(0);
+    this.#sign = code.param(1);
+    this.#significand = code.param(3);
+    this.#mxcsr = code.let(i32.load(this.#cpu, FPU.mxcsr));
+    this.#mode = code.let(i32.and(i32.shru(this.#mxcsr, i32.const(MXCSR.rounding)), i32.const(3)));
+    this.#biased = code.let(i32.add(code.param(2), i32.const(format.bias)));
+    this.#signBit = code.let(i64.shl(i32.toI64u(this.#sign), i64.const(format.bits - 1)));
+    this.#kept = code.local("i64");
+    this.#rest = code.local("i64");
+  }
+
+  generate(): void {
+    const code = this.#code;
+    const { fraction, top } = this.#format;
+    code.if(i32.lts(this.#biased, i32.const(1)), () => this.#small());
+    this.#round();
+    code.if(i32.lts(this.#biased, i32.const(top)), () => {
+      // The integer bit of what is kept adds 1 to the exponent field, and a carry out of it one more.
+      const exponent = i64.shl(i32.toI64u(i32.sub(this.#biased, i32.const(1))), i64.const(fraction));
+      const bits = code.let(i64.add(exponent, this.#kept));
+      code.if(i64.ltu(bits, i64.const(infinity(this.#format))), () => {
+        this.#raiseInexact(RAISED.PE);
+        code.return(i64.or(bits, this.#signBit));
+      });
+    });
+    this.#overflow();
+  }
+
+  #round(): void {
+    const code = this.#code;
+    const cut = 63 - this.#format.fraction;
+    code.set(this.#kept, i64.shru(this.#significand, i64.const(cut)));
+    code.set(this.#rest, i64.and(this.#significand, i64.const((1n << BigInt(cut)) - 1n)));
+    const odd = i64.and(this.#kept, i64.const(1));
+    const up = roundsUp(code, this.#mode, this.#sign, odd, this.#rest, i64.const(1n << BigInt(cut - 1)));
+    code.set(this.#kept, i64.add(this.#kept, i32.toI64u(up)));
+  }
+
+  #raise(flags: Expr): void {
+    this.#code.store("i32", this.#cpu, i32.or(i32.load(this.#cpu, FPU.raised), flags), FPU.raised);
+  }
+
+  /** `flags` if something was cut off; a store in either case, which costs less than a branch. */
+  #raiseInexact(flags: number): void {
+    this.#raise(select(i64.eqz(this.#rest), i32.const(0), i32.const(flags)));
+  }
+
+  #unmasked(exception: number): Expr {
+    return i32.eqz(i32.and(this.#mxcsr, i32.const(exception << MXCSR.masks)));
+  }
+
+  #overflow(): void {
+    const code = this.#code;
+    code.if(this.#unmasked(RAISED.OE), () => {
+      this.#raise(i32.const(RAISED.OE));
+      this.#raiseInexact(RAISED.PE);
+      code.return(this.#signBit);
+    });
+    this.#raise(i32.const(RAISED.OE | RAISED.PE));
+    // The directed modes stop at the largest finite number unless they lead away from zero.
+    const away = i32.eq(this.#mode, i32.sub(i32.const(2), this.#sign));
+    const bits = i64.sub(i64.const(infinity(this.#format)), i32.toI64u(i32.eqz(or(i32.eqz(this.#mode), away))));
+    code.return(i64.or(bits, this.#signBit));
+    code.unreachable();
+  }
+
+  /** Below the normal numbers, before rounding. */
+  #small(): void {
+    const code = this.#code;
+    // It is tiny unless rounding to full precision, with an exponent of any size, makes a normal number of it.
+    this.#round();
+    const carries = i64.ne(i64.shru(this.#kept, i64.const(this.#format.fraction + 1)), i64.const(0));
+    const tiny = code.let(i32.eqz(i32.and(i32.eqz(this.#biased), carries)));
+    code.if(tiny, () => {
+      code.if(this.#unmasked(RAISED.UE), () => {
+        this.#raise(i32.const(RAISED.UE));
+        this.#raiseInexact(RAISED.PE);
+        code.return(this.#signBit);
+      });
+      code.if(i32.and(this.#mxcsr, i32.const(MXCSR.FTZ)), () => {
+        this.#raise(i32.const(RAISED.UE | RAISED.PE));
+        code.return(this.#signBit);
+      });
+    });
+    const shift = i32.sub(i32.const(1), this.#biased);
+    code.set(this.#significand, shiftJamFar(code, this.#significand, shift));
+    this.#round();
+    code.if(i64.ne(this.#rest, i64.const(0)), () => {
+      this.#raise(select(tiny, i32.const(RAISED.UE | RAISED.PE), i32.const(RAISED.PE)));
+    });
+    code.return(i64.or(this.#kept, this.#signBit));
+    code.unreachable();
+  }
+}
+
+export function infinity(format: Format): bigint {
+  return BigInt(format.top) << BigInt(format.fraction);
+}
