@@ -18,6 +18,9 @@ import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
 import { SIMD_LOGIC } from "./simd-logic.ts";
 import { SIMD_MOVE } from "./simd-move.ts";
+import { SSE_ARITH } from "./sse-arith.ts";
+import { SSE_COMPARE } from "./sse-compare.ts";
+import { SSE_ROUND } from "./sse-round.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
@@ -39,4 +42,7 @@ export const INSNS: readonly Insn[] = [
   ...SYSTEM,
   ...SIMD_LOGIC,
   ...SIMD_MOVE,
+  ...SSE_ARITH,
+  ...SSE_COMPARE,
+  ...SSE_ROUND,
 ];
