@@ -54,8 +54,8 @@ export function arithmetic(e: Emitter, shape: Shape, name: Arithmetic, a: Expr, 
 
 /** A value that WebAssembly computed from the operands by rounding once. */
 export function rounded(e: Emitter, shape: Shape, value: Expr, name: string, ...operands: readonly Expr[]): Expr {
-  const isRight = (result: Expr): Expr => i32.and(roundsAsHost(mxcsr(e)), allOrdinary(shape, [...operands, result]));
-  return fastOr(e, value, isRight, name + shape.suffix, ...operands);
+  const isRight = (result: Expr): Expr => allOrdinary(shape, [...operands, result]);
+  return roundingly(e, value, isRight, name + shape.suffix, ...operands);
 }
 
 /** MINPS, MAXPS and the like. */
@@ -90,12 +90,24 @@ export function compareToFlags(e: Emitter, shape: Shape, name: "comi" | "ucomi",
   );
 }
 
-/** A conversion whose result is right if `isRight`, a condition beside that of the rounding mode. */
-export function converted(e: Emitter, value: Expr, isRight: (value: Expr) => Expr, name: string, a: Expr): Expr {
-  return fastOr(e, value, (result) => i32.and(roundsAsHost(mxcsr(e)), isRight(result)), name, a);
+/** As fastOr(), where the result is also subject to MXCSR's rounding mode. */
+export function roundingly(
+  e: Emitter,
+  value: Expr,
+  isRight: (value: Expr) => Expr,
+  name: string,
+  ...args: readonly Expr[]
+): Expr {
+  return fastOr(e, value, (result) => i32.and(roundsAsHost(mxcsr(e)), isRight(result)), name, ...args);
 }
 
-/** As converted(), where the rounding mode means nothing. */
-export function truncated(e: Emitter, value: Expr, isRight: (value: Expr) => Expr, name: string, a: Expr): Expr {
-  return fastOr(e, value, (result) => i32.and(inexactIsQuiet(mxcsr(e)), isRight(result)), name, a);
+/** As roundingly(), for results that are cut off whatever the rounding mode is. */
+export function truncating(
+  e: Emitter,
+  value: Expr,
+  isRight: (value: Expr) => Expr,
+  name: string,
+  ...args: readonly Expr[]
+): Expr {
+  return fastOr(e, value, (result) => i32.and(inexactIsQuiet(mxcsr(e)), isRight(result)), name, ...args);
 }

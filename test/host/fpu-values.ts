@@ -22,6 +22,8 @@ export interface Uses {
 }
 
 const EVERYTHING: ReadonlySet<string> = new Set(["fxsave", "fxrstor", "fxsave64", "fxrstor64"]);
+/** Their operands of 64 bits are two numbers. */
+const SINGLES = /^cvtt?ps2p[di]$/;
 const X87_INTEGER = /^fi/;
 /** Bytes of what untyped memory operands name, by operand size 16 and otherwise. */
 const IMAGES: Readonly<Record<string, readonly [of16: number, of32: number]>> = {
@@ -55,9 +57,11 @@ export function usesOf({ mnemonic, unit }: Insn, form: Form): Uses | undefined {
   const mm = all || unit === "mmx" || has("PQN");
   const xmm = all || unit === "sse" || has("VWU");
   if (!x87 && !mm && !xmm) return undefined;
-  const lanes = form.operands
-    .filter(({ method }) => "VWUPQNM".includes(method))
-    .map(({ type }): Lanes => (/^p?s?s$/.test(type) ? "f32" : type === "pd" || type === "sd" ? "f64" : "int"));
+  const lanes = SINGLES.test(mnemonic)
+    ? (["f32"] as const)
+    : form.operands
+        .filter(({ method }) => "VWUPQNM".includes(method))
+        .map(({ type }): Lanes => (/^p?s?s$/.test(type) ? "f32" : type === "pd" || type === "sd" ? "f64" : "int"));
   return { xmm, mm, x87, lanes: x87 && !all ? ["f80"] : lanes.length > 0 ? lanes : ["int"] };
 }
 

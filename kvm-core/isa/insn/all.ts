@@ -20,6 +20,7 @@ import { SIMD_LOGIC } from "./simd-logic.ts";
 import { SIMD_MOVE } from "./simd-move.ts";
 import { SSE_ARITH } from "./sse-arith.ts";
 import { SSE_COMPARE } from "./sse-compare.ts";
+import { SSE_CONVERT } from "./sse-convert.ts";
 import { SSE_ROUND } from "./sse-round.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
@@ -44,5 +45,6 @@ export const INSNS: readonly Insn[] = [
   ...SIMD_MOVE,
   ...SSE_ARITH,
   ...SSE_COMPARE,
+  ...SSE_CONVERT,
   ...SSE_ROUND,
 ];
