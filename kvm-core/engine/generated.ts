@@ -5,14 +5,18 @@
  * Left out: the functions, which stand in files of their families; miss() and storeMiss(), which accesses call.
  */
 
+import { defineFloat } from "../float/define.ts";
+import { FLOAT_FUNCTIONS } from "../float/functions.ts";
+import { defineSse, SSE_TYPES } from "../sse/functions.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 
 /** By name; the first parameter of each is $cpu. */
-export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {};
+export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = { ...FLOAT_FUNCTIONS, ...SSE_TYPES };
 
 /** Defines and exports all of them; returns their indices. */
-export function defineGenerated(_module: ModuleBuilder): Readonly<Record<string, number>> {
-  return {};
+export function defineGenerated(module: ModuleBuilder): Readonly<Record<string, number>> {
+  const float = defineFloat(module);
+  return { ...float, ...defineSse(module, float) };
 }
 
 /** What a translation imports of an interpreter's instance. */

@@ -39,6 +39,8 @@ const IMAGES: Readonly<Record<string, readonly [of16: number, of32: number]>> = 
   fbstp: [10, 10],
 };
 const MXCSR_BITS = 0xffff;
+/** Reserved, but for processors of AMD, where it allows misaligned operands. */
+const MISALIGNED = 1 << 17;
 /** Masks, precision, rounding, and infinity, which does nothing; bit 6 is always 1. */
 const FCW_BITS = 0x1f7f;
 const FCW_FIXED = 0x40;
@@ -49,6 +51,8 @@ const PRECISIONS = [0, 0x200, 0x300, 0x300] as const;
 const SPECIAL: readonly (readonly [names: RegExp, lanes: readonly Lanes[]])[] = [
   [/^pcmp[ei]str/, ["text", "text", "text", "text"]],
   [/^ps[lr][lra]/, ["count"]],
+  // 64 bits that are two numbers.
+  [/^cvtt?ps2p[di]$/, ["f32", "f32", "f32"]],
 ];
 const BIAS = 16383;
 const TRIGONOMETRIC = { below: 6, from: 63 } as const;
@@ -169,7 +173,7 @@ export class FpuValues {
   /** `bytes` bytes for the operand in memory of an instruction. */
   memory(mnemonic: string, type: string, bytes: number, size: number): bigint {
     const values = this.#values;
-    if (mnemonic === "ldmxcsr") return BigInt(values.percent(85) ? this.mxcsr() : values.below(2 ** 20));
+    if (mnemonic === "ldmxcsr") return BigInt(values.percent(85) ? this.mxcsr() : values.below(2 ** 20) & ~MISALIGNED);
     if (mnemonic === "fldcw") return BigInt(values.percent(80) ? this.fcw() : values.below(2 ** 16) & FCW_BITS);
     if (mnemonic.startsWith("fxrstor")) return this.#fxsaveImage();
     if (mnemonic === "fldenv" || mnemonic === "frstor") return this.#environment(bytes, size);

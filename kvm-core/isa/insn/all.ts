@@ -23,6 +23,10 @@ import { SIMD_MOVE } from "./simd-move.ts";
 import { SIMD_PART } from "./simd-part.ts";
 import { SIMD_SHIFT } from "./simd-shift.ts";
 import { SIMD_SHUFFLE } from "./simd-shuffle.ts";
+import { SSE_ARITH } from "./sse-arith.ts";
+import { SSE_COMPARE } from "./sse-compare.ts";
+import { SSE_CONVERT } from "./sse-convert.ts";
+import { SSE_ROUND } from "./sse-round.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
@@ -49,4 +53,8 @@ export const INSNS: readonly Insn[] = [
   ...SIMD_SHIFT,
   ...SIMD_SHUFFLE,
   ...SIMD_LANE,
+  ...SSE_ARITH,
+  ...SSE_COMPARE,
+  ...SSE_CONVERT,
+  ...SSE_ROUND,
 ];
