@@ -21,6 +21,9 @@ import { SIMD_MOVE } from "./simd-move.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
+import { X87_ARITH } from "./x87-arith.ts";
+import { X87_CONTROL } from "./x87-control.ts";
+import { X87_TRANSFER } from "./x87-transfer.ts";
 
 export const INSNS: readonly Insn[] = [
   ...ARITH,
@@ -39,4 +42,7 @@ export const INSNS: readonly Insn[] = [
   ...SYSTEM,
   ...SIMD_LOGIC,
   ...SIMD_MOVE,
+  ...X87_ARITH,
+  ...X87_TRANSFER,
+  ...X87_CONTROL,
 ];
