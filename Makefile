@@ -23,7 +23,7 @@ include test/guest/guest.mk
 
 test: lint test-fast ## Everything that CI checks: lint, types, all tests
 
-test-fast: build guest build/floor build/host-runner # the tests alone
+test-fast: build guest build/floor build/host-runner build/host-float # the tests alone
 	$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
 
 lint: build ## Types, format, lint
@@ -70,3 +70,7 @@ build/native: test/bench/native.c test/guest/loops.S test/guest/dispersed.S
 build/host-runner: test/host/runner.c
 	@mkdir -p build
 	$(CC) -O2 -Wall -Wextra $< -o $@
+
+build/host-float: test/host/float.c
+	@mkdir -p build
+	$(CC) -O2 -Wall -Wextra -mno-red-zone $< -o $@

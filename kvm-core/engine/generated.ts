@@ -5,14 +5,19 @@
  * Left out: the functions, which stand in files of their families; miss() and storeMiss(), which accesses call.
  */
 
+import { defineFloat } from "../float/define.ts";
+import { FLOAT_FUNCTIONS } from "../float/functions.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
+import { defineX87 } from "../x87/define.ts";
+import { X87_FUNCTIONS } from "../x87/functions.ts";
 
 /** By name; the first parameter of each is $cpu. */
-export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {};
+export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = { ...FLOAT_FUNCTIONS, ...X87_FUNCTIONS };
 
 /** Defines and exports all of them; returns their indices. */
-export function defineGenerated(_module: ModuleBuilder): Readonly<Record<string, number>> {
-  return {};
+export function defineGenerated(module: ModuleBuilder): Readonly<Record<string, number>> {
+  const float = defineFloat(module);
+  return { ...float, ...defineX87(module, float) };
 }
 
 /** What a translation imports of an interpreter's instance. */
