@@ -42,8 +42,10 @@ soak: build guest ## Ten million exits with three device servers (COUNT=...)
 fuzz-frames: build ## Random and mutated frames against the server (N=100000 SEED=...)
 	$(NODE) test/fuzz/frames.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
 
-fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=1000000 SEED=... CASE=...)
-	$(NODE) test/host/fuzz-cpu.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
+fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=1000000 SEED=... FAMILY=... MNEMONIC=... CASE=...)
+	$(NODE) test/host/fuzz-cpu.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE)) \
+	  $(if $(FAMILY),--family $(FAMILY)) $(if $(MNEMONIC),--mnemonic '$(MNEMONIC)') $(if $(ENGINE),--engine '$(ENGINE)') \
+	  $(if $(MODE),--mode $(MODE))
 
 clean: ## Remove everything that was built or installed
 	rm -rf build node_modules

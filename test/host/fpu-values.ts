@@ -1,0 +1,177 @@
+/**
+ * Random states of x87, MMX and SSE for a form, and values for its operand in memory.
+ * Document: SDM volume 1, 8.1 (x87 state), 10.2.3 (MXCSR); volume 2, the instructions named here.
+ * Left out: addresses and general registers: generate.ts.
+ */
+
+import type { Form } from "../../kvm-core/isa/form.ts";
+import type { Insn } from "../../kvm-core/isa/insn.ts";
+import { FCW_DEFAULT, type FpuState, FSW, freshFpu, MXCSR_DEFAULT } from "../kvm-core/support/fpu.ts";
+import type { Mode } from "../kvm-core/support/machine.ts";
+import { consistent, FXSAVE, toFxsave } from "./fpu-case.ts";
+import type { Values } from "./values.ts";
+import { type Lanes, VectorValues } from "./vector-values.ts";
+
+/** What a form has to do with. */
+export interface Uses {
+  readonly xmm: boolean;
+  readonly mm: boolean;
+  readonly x87: boolean;
+  /** What its vector operands hold, as far as their types say. */
+  readonly lanes: readonly Lanes[];
+}
+
+const EVERYTHING: ReadonlySet<string> = new Set(["fxsave", "fxrstor", "fxsave64", "fxrstor64"]);
+const X87_INTEGER = /^fi/;
+/** Bytes of what untyped memory operands name, by operand size 16 and otherwise. */
+const IMAGES: Readonly<Record<string, readonly [of16: number, of32: number]>> = {
+  fldenv: [14, 28],
+  fnstenv: [14, 28],
+  frstor: [94, 108],
+  fnsave: [94, 108],
+  fxsave: [512, 512],
+  fxsave64: [512, 512],
+  fxrstor: [512, 512],
+  fxrstor64: [512, 512],
+  fld: [10, 10],
+  fstp: [10, 10],
+  fbld: [10, 10],
+  fbstp: [10, 10],
+};
+const MXCSR_BITS = 0xffff;
+/** Masks, precision, rounding, and infinity, which does nothing; bit 6 is always 1. */
+const FCW_BITS = 0x1f7f;
+const FCW_FIXED = 0x40;
+/** Precision control 01 is reserved. */
+const PRECISIONS = [0, 0x200, 0x300, 0x300] as const;
+
+/** What of the state beyond integers an instruction of this form has to do with; undefined: nothing. */
+export function usesOf({ mnemonic, unit }: Insn, form: Form): Uses | undefined {
+  const has = (methods: string): boolean => form.operands.some(({ method }) => methods.includes(method));
+  const all = EVERYTHING.has(mnemonic);
+  const x87 = all || unit === "x87" || unit === "wait";
+  const mm = all || unit === "mmx" || has("PQN");
+  const xmm = all || unit === "sse" || has("VWU");
+  if (!x87 && !mm && !xmm) return undefined;
+  const lanes = form.operands
+    .filter(({ method }) => "VWUPQNM".includes(method))
+    .map(({ type }): Lanes => (/^p?s?s$/.test(type) ? "f32" : type === "pd" || type === "sd" ? "f64" : "int"));
+  return { xmm, mm, x87, lanes: x87 && !all ? ["f80"] : lanes.length > 0 ? lanes : ["int"] };
+}
+
+/** Bytes of an untyped operand in memory. */
+export function imageBytes(mnemonic: string, size: number): number | undefined {
+  return IMAGES[mnemonic]?.[size === 16 ? 0 : 1];
+}
+
+/** The state's values of one case, and memory's, which go with them. */
+export class FpuValues {
+  readonly #values: Values;
+  readonly #uses: Uses;
+  readonly #vectors: VectorValues;
+  readonly #mode: Mode;
+
+  constructor(values: Values, uses: Uses, mode: Mode) {
+    this.#values = values;
+    this.#uses = uses;
+    this.#vectors = new VectorValues(values);
+    this.#mode = mode;
+  }
+
+  state(): FpuState {
+    const { xmm, mm, x87, lanes } = this.#uses;
+    const values = this.#values;
+    const fresh = freshFpu(this.#mode);
+    const vector = (): bigint => this.#vectors.vector(values.pick(lanes));
+    const some: bigint[] = [];
+    // Sometimes two registers are equal.
+    const register = (): bigint => {
+      const value = some.length > 0 && values.percent(8) ? values.pick(some) : vector();
+      some.push(value);
+      return value;
+    };
+    const number = (): bigint =>
+      x87 ? this.#vectors.f80() : (values.u64() << 64n) | (register() & ((1n << 64n) - 1n));
+    return {
+      ...fresh,
+      ...(xmm ? { xmm: fresh.xmm.map(() => register()), mxcsr: this.mxcsr() } : {}),
+      ...(mm || x87 ? { st: fresh.st.map(() => BigInt.asUintN(80, number())), ...this.#stack() } : {}),
+    };
+  }
+
+  mxcsr(): number {
+    const values = this.#values;
+    if (values.percent(this.#uses.lanes.every((lanes) => lanes === "int") ? 85 : 45)) return MXCSR_DEFAULT;
+    const rounding = values.below(4) << 13;
+    const zeros = (values.percent(25) ? 0x40 : 0) | (values.percent(25) ? 0x8000 : 0);
+    const flags = values.percent(30) ? values.below(64) : 0;
+    const masks = values.percent(75) ? MXCSR_DEFAULT : values.below(64) << 7;
+    return rounding | zeros | flags | masks;
+  }
+
+  fcw(): number {
+    const values = this.#values;
+    if (values.percent(40)) return FCW_DEFAULT;
+    const masks = values.percent(75) ? FSW.flags : values.below(64);
+    const infinity = values.percent(5) ? 0x1000 : 0;
+    return FCW_FIXED | masks | values.pick(PRECISIONS) | (values.below(4) << 10) | infinity;
+  }
+
+  #stack(): Pick<FpuState, "fcw" | "fsw" | "tags"> {
+    const values = this.#values;
+    const fcw = this.fcw();
+    const full = values.percent(55) ? 0xff : values.pick([values.below(256), 0, 0xff ^ (1 << values.below(8))]);
+    let flags = values.percent(30) ? values.below(64) : 0;
+    // An exception that is pending comes at once, whatever the instruction would do.
+    if (!values.percent(10)) flags &= fcw;
+    const conditions = values.percent(50) ? values.below(2 ** 16) & 0x4700 : 0;
+    const top = values.percent(30) ? 0 : values.below(8) << 11;
+    const stackFault = flags & 1 && values.percent(50) ? 0x40 : 0;
+    const { fsw } = consistent({ ...freshFpu(this.#mode), fcw, fsw: flags | conditions | top | stackFault });
+    return { fcw, fsw, tags: full };
+  }
+
+  /** `bytes` bytes for the operand in memory of an instruction. */
+  memory(mnemonic: string, type: string, bytes: number, size: number): bigint {
+    const values = this.#values;
+    if (mnemonic === "ldmxcsr") return BigInt(values.percent(85) ? this.mxcsr() : values.below(2 ** 20));
+    if (mnemonic === "fldcw") return BigInt(values.percent(80) ? this.fcw() : values.below(2 ** 16) & FCW_BITS);
+    if (mnemonic.startsWith("fxrstor")) return this.#fxsaveImage();
+    if (mnemonic === "fldenv" || mnemonic === "frstor") return this.#environment(bytes, size);
+    if (mnemonic === "fbld") return this.#vectors.bcd();
+    if (bytes > 16) return this.#random(bytes);
+    if (!this.#uses.x87) return this.#vectors.vector(values.pick(this.#uses.lanes));
+    if (bytes === 10) return this.#vectors.f80();
+    if (X87_INTEGER.test(mnemonic) || bytes === 2) return values.value();
+    return this.#vectors.float(type === "d" ? "f32" : "f64");
+  }
+
+  #random(bytes: number): bigint {
+    let all = 0n;
+    for (let at = 0; at < bytes; at += 8) all |= this.#values.u64() << BigInt(at * 8);
+    return all;
+  }
+
+  #fxsaveImage(): bigint {
+    const { fcw } = this.#stack();
+    const image = new DataView(new ArrayBuffer(FXSAVE.size));
+    const reserved = this.#values.percent(10) ? 1 << (16 + this.#values.below(16)) : 0;
+    toFxsave({ ...this.state(), fcw, mxcsr: (this.mxcsr() & MXCSR_BITS) | reserved }, image, 0);
+    let all = 0n;
+    for (let at = 0; at < FXSAVE.size; at += 8) all |= image.getBigUint64(at, true) << BigInt(at * 8);
+    return all;
+  }
+
+  /** Control, status and tag word, each in 16 or 32 bits; pointers and registers behind them. */
+  #environment(bytes: number, size: number): bigint {
+    const { fcw, fsw } = this.#stack();
+    const field = size === 16 ? 16 : 32;
+    let all = this.#random(bytes) & ~((1n << BigInt(field * 2)) - 1n);
+    all |= BigInt(fcw) | (BigInt(fsw) << BigInt(field));
+    if (bytes <= 28) return all;
+    const registers = BigInt(field * 7);
+    all &= (1n << registers) - 1n;
+    for (let i = 0n; i < 8n; i++) all |= this.#vectors.f80() << (registers + i * 80n);
+    return all;
+  }
+}
