@@ -8,8 +8,8 @@
  * in it alone share their cases.
  */
 
-import { CPU, SEG } from "../cpu/state.ts";
 import { FPU } from "../cpu/fpu-state.ts";
+import { CPU, SEG } from "../cpu/state.ts";
 import type { Emitter, Operand } from "../emit/emitter.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { type Insn, insn } from "./insn.ts";

@@ -8,7 +8,6 @@ import { FPU } from "../cpu/fpu-state.ts";
 import type { FloatFunction } from "../float/functions.ts";
 import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, select } from "../wasm/expr.ts";
-import { FORMAT } from "./functions.ts";
 import { empty, Stack, type StackFunctions } from "./stack.ts";
 
 export type Float = Readonly<Record<FloatFunction, number>>;
@@ -97,6 +96,3 @@ export function emitArithMemory(
   code.call(operate, [cpu, op, x, x, other], code.local("i32"));
   stack.commit();
 }
-
-/** The format's operand is an integer. */
-export const isInteger = (format: number): boolean => format >= FORMAT.i16;

@@ -9,12 +9,11 @@ import { RELATION } from "../float/functions.ts";
 import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { Float } from "./arith.ts";
-import { NO_FLAGS } from "./functions.ts";
 import { empty, Stack, type StackFunctions } from "./stack.ts";
 
 const UNORDERED = FSW.C3 | FSW.C2 | FSW.C0;
 const [CF, PF, ZF] = [1, 4, 0x40];
-/** Unmasked, these leave condition codes, flags and stack. */
+/** Unmasked, these keep the stack as it is. */
 const STOPS = FSW.before;
 
 /** A value for each RELATION. */
@@ -45,29 +44,29 @@ function popTimes(stack: Stack, pops: Expr): void {
   });
 }
 
+/** A register is empty: the condition codes say so whether or not that is masked. */
+function unorderedIf(stack: Stack, isMissing: Expr, pops: Expr): void {
+  stack.code.if(isMissing, () => stack.setCodes(i32.const(UNORDERED), FSW.C0 | FSW.C2 | FSW.C3));
+  stack.underflowIf(isMissing, () => popTimes(stack, pops));
+}
+
 /** compare(cpu, slot, quiet, pops): ST(0), which may be empty, with a slot. */
 export function emitCompareSlot(code: Code, functions: StackFunctions, float: Float): void {
   const stack = new Stack(code, functions);
   const [other, quiet, pops] = [code.param(1), code.param(2), code.param(3)];
-  stack.underflowIf(empty(stack.filled(0)), () => {
-    stack.setCodes(i32.const(UNORDERED));
-    popTimes(stack, pops);
-  });
+  unorderedIf(stack, empty(stack.filled(0)), pops);
   const relation = relate(stack, float, other, quiet);
-  code.if(stack.unmasked(STOPS), () => code.return());
   stack.setCodes(byRelation(relation, FSW.C0, FSW.C3, UNORDERED));
+  code.if(stack.unmasked(STOPS), () => code.return());
   popTimes(stack, pops);
 }
 
-/** x87Compare. */
+/** x87CompareRegister. */
 export function emitCompare(code: Code, functions: StackFunctions, compareSlot: number): void {
   const stack = new Stack(code, functions);
   const [cpu, modrm, quiet, pops] = [code.param(0), code.param(1), code.param(2), code.param(3)];
   const i = code.let(i32.and(modrm, i32.const(7)));
-  stack.underflowIf(empty(i32.and(stack.filled(0), stack.filled(i))), () => {
-    stack.setCodes(i32.const(UNORDERED));
-    popTimes(stack, pops);
-  });
+  unorderedIf(stack, empty(i32.and(stack.filled(0), stack.filled(i))), pops);
   code.call(compareSlot, [cpu, stack.slot(i), quiet, pops]);
 }
 
@@ -76,17 +75,9 @@ export function emitCompareFlags(code: Code, functions: StackFunctions, float: F
   const stack = new Stack(code, functions);
   const [modrm, quiet, pops] = [code.param(1), code.param(2), code.param(3)];
   const i = code.let(i32.and(modrm, i32.const(7)));
-  stack.underflowIf(
-    empty(i32.and(stack.filled(0), stack.filled(i))),
-    () => {
-      stack.popIf(pops);
-      code.return(i32.const(ZF | PF | CF));
-    },
-    i32.const(NO_FLAGS),
-  );
+  stack.underflowIf(empty(i32.and(stack.filled(0), stack.filled(i))), () => stack.popIf(pops), i32.const(ZF | PF | CF));
   const relation = relate(stack, float, stack.slot(i), quiet);
-  code.if(stack.unmasked(STOPS), () => code.return(i32.const(NO_FLAGS)));
-  stack.popIf(pops);
+  stack.popIf(i32.and(pops, i32.eqz(stack.unmasked(STOPS))));
   code.return(byRelation(relation, CF, ZF, ZF | PF | CF));
   code.unreachable();
 }

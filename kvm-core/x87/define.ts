@@ -4,7 +4,7 @@
  * Left out: what they do: the files beside this one.
  */
 
-import { type Code } from "../wasm/code.ts";
+import type { Code } from "../wasm/code.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { emitArith, emitArithMemory, emitOperate, type Float } from "./arith.ts";
 import { emitCompare, emitCompareFlags, emitCompareSlot } from "./compare.ts";
@@ -43,7 +43,7 @@ export function defineX87(module: ModuleBuilder, float: Float): Record<X87Functi
     x87Operand: emitOperand,
     x87Arith: (code) => emitArith(code, stack, operate),
     x87ArithMemory: (code) => emitArithMemory(code, stack, operate, compareSlot, float),
-    x87Compare: (code) => emitCompare(code, stack, compareSlot),
+    x87CompareRegister: (code) => emitCompare(code, stack, compareSlot),
     x87CompareFlags: (code) => emitCompareFlags(code, stack, float),
     x87Load: (code) => emitLoad(code, stack, float),
     x87LoadExtended: (code) => emitLoadExtended(code, stack),

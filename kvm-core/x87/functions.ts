@@ -10,14 +10,20 @@
 import type { FuncType } from "../wasm/module.ts";
 
 /** Formats of operands in memory; the last three are FISTTP's. */
-export const FORMAT = { f32: 0, f64: 1, i16: 2, i32: 3, i64: 4, i16Truncate: 5, i32Truncate: 6, i64Truncate: 7 } as const;
+export const FORMAT = {
+  f32: 0,
+  f64: 1,
+  i16: 2,
+  i32: 3,
+  i64: 4,
+  i16Truncate: 5,
+  i32Truncate: 6,
+  i64Truncate: 7,
+} as const;
 export type Format = (typeof FORMAT)[keyof typeof FORMAT];
 
 /** Unmasked, these keep a store to memory from happening, and from popping: all but PE (SDM volume 1, 8.5). */
 export const NOT_STORED = 0x1f;
-
-/** What x87CompareFlags returns if RFLAGS stay. */
-export const NO_FLAGS = -1;
 
 export const X87_FUNCTIONS = {
   /** Sets the instruction and operand pointers: (fop, fip, number of the operand's segment, linear address). */
@@ -27,8 +33,8 @@ export const X87_FUNCTIONS = {
   /** FADD to FDIVR, FCOM and FCOMP with memory: (modrm, FORMAT, bits, which of an integer are sign-extended). */
   x87ArithMemory: { params: ["i32", "i32", "i32", "i64"], results: [] },
   /** FCOM and FUCOM of ST(modrm & 7): (modrm, 1 if quiet, how many pops). */
-  x87Compare: { params: ["i32", "i32", "i32", "i32"], results: [] },
-  /** FCOMI: (modrm, 1 if quiet, pops) -> ZF, PF and CF in their places, or NO_FLAGS. */
+  x87CompareRegister: { params: ["i32", "i32", "i32", "i32"], results: [] },
+  /** FCOMI: (modrm, 1 if quiet, pops) -> ZF, PF and CF in their places. */
   x87CompareFlags: { params: ["i32", "i32", "i32", "i32"], results: ["i32"] },
   /** FLD m32fp and m64fp, FILD: (FORMAT, bits). */
   x87Load: { params: ["i32", "i32", "i64"], results: [] },

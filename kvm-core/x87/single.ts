@@ -7,7 +7,7 @@
 import { FCW, FPU, FSW } from "../cpu/fpu-state.ts";
 import type { FloatFunction } from "../float/functions.ts";
 import type { Code } from "../wasm/code.ts";
-import { type Expr, i32, i64, select } from "../wasm/expr.ts";
+import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import type { Float } from "./arith.ts";
 import { emitExamine, emitTest } from "./compare.ts";
 import { empty, Stack, type StackFunctions } from "./stack.ts";
@@ -116,19 +116,19 @@ export function emitSingle(code: Code, functions: StackFunctions, float: Float, 
   };
   /** By the low five bits of ModRM. */
   const arms: Readonly<Record<number, () => void>> = {
-    0x00: () => sign(stack, (exponent) => i64.xor(exponent, i64.const(0x8000))),
-    0x01: () => sign(stack, (exponent) => i64.and(exponent, i64.const(0x7fff))),
-    0x04: () => emitTest(stack, compareSlot),
-    0x05: () => emitExamine(stack, float),
+    0: () => sign(stack, (exponent) => i64.xor(exponent, i64.const(0x8000))),
+    1: () => sign(stack, (exponent) => i64.and(exponent, i64.const(0x7fff))),
+    4: () => emitTest(stack, compareSlot),
+    5: () => emitExamine(stack, float),
     ...Object.fromEntries(CONSTANTS.map((constant, i) => [0x08 + i, () => loadConstant(stack, constant)])),
-    0x14: () => extract(stack, float.x87Extract),
-    0x15: () => remainder(stack, float.x87RemainderNearest),
-    0x16: turn(-1),
-    0x17: turn(1),
-    0x18: () => remainder(stack, float.x87Remainder),
-    0x1a: operation("x87Sqrt", 1),
-    0x1c: operation("x87Round", 1),
-    0x1d: operation("x87Scale", 2),
+    20: () => extract(stack, float.x87Extract),
+    21: () => remainder(stack, float.x87RemainderNearest),
+    22: turn(-1),
+    23: turn(1),
+    24: () => remainder(stack, float.x87Remainder),
+    26: operation("x87Sqrt", 1),
+    28: operation("x87Round", 1),
+    29: operation("x87Scale", 2),
   };
   code.block((end) => {
     const numbers = Array.from({ length: 32 }, (_, i) => arms[i] ?? nothing);

@@ -30,8 +30,7 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
   const physical = (i: number): number => zone + FPU.st + ((state.get(FPU.top) + i) & 7) * FPU_SLOT;
 
   /** Real-address and virtual-8086 mode have linear addresses in place of segment and offset. */
-  const isReal = (): boolean =>
-    !(state.get(CPU.cr0) & CR0.PE) || (state.get(CPU.eflags) & RFLAGS.VM) !== 0;
+  const isReal = (): boolean => !(state.get(CPU.cr0) & CR0.PE) || (state.get(CPU.eflags) & RFLAGS.VM) !== 0;
 
   /** Reads `size` bytes at the address in data() into the image; false on a fault. */
   function read(ip: number, size: number): boolean {

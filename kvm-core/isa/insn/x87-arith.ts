@@ -4,13 +4,13 @@
  * Left out: what they compute: kvm-core/x87 and kvm-core/float. DC D0, DC D8 and DE D0 are not in the manual: FCOM, FCOMP, FCOMP.
  */
 
-import type { Emitter, Operand, Size } from "../../emit/emitter.ts";
-import { signed } from "../../emit/flags.ts";
 import { AUX } from "../../cpu/flags.ts";
+import type { Emitter, Size } from "../../emit/emitter.ts";
+import { signed } from "../../emit/flags.ts";
 import { type Expr, i32, i64 } from "../../wasm/expr.ts";
+import { FORMAT } from "../../x87/functions.ts";
 import type { Insn } from "../insn.ts";
 import { betweenRegisters, fromMemory, modrmOf, x87 } from "../x87.ts";
-import { FORMAT, NO_FLAGS } from "../../x87/functions.ts";
 
 type Exec = Insn["exec"];
 
@@ -50,12 +50,13 @@ function family(name: string, reg: number, swapped: number): readonly Insn[] {
 }
 
 const compare = (opcode: number, quiet: 0 | 1, pops: number): Exec =>
-  betweenRegisters(opcode, (e, modrm) => e.call("x87Compare", "none", modrm, i32.const(quiet), i32.const(pops)));
+  betweenRegisters(opcode, (e, modrm) =>
+    e.call("x87CompareRegister", "none", modrm, i32.const(quiet), i32.const(pops)),
+  );
 
 const compareFlags = (opcode: number, quiet: 0 | 1, pops: number): Exec =>
   betweenRegisters(opcode, (e, modrm) => {
-    const flags = e.call("x87CompareFlags", "i32", modrm, i32.const(quiet), i32.const(pops));
-    e.if(i32.ne(flags, i32.const(NO_FLAGS)), () => setFlags(e, flags));
+    setFlags(e, e.call("x87CompareFlags", "i32", modrm, i32.const(quiet), i32.const(pops)));
   });
 
 /** ZF, PF and CF are bits of `flags`; OF, SF and AF are clear. */

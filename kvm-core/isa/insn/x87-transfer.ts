@@ -7,7 +7,7 @@
 import { FPU } from "../../cpu/fpu-state.ts";
 import type { Emitter, Operand, Size } from "../../emit/emitter.ts";
 import { condition, select, signed } from "../../emit/flags.ts";
-import { type Expr, i32, i64 } from "../../wasm/expr.ts";
+import { type Expr, i32 } from "../../wasm/expr.ts";
 import { FORMAT, NOT_STORED } from "../../x87/functions.ts";
 import type { Insn } from "../insn.ts";
 import { behind, betweenRegisters, fromMemory, modrmOf, pointAt, popsIfOdd, x87 } from "../x87.ts";
@@ -80,8 +80,7 @@ const storeTen =
 
 const storeRegister = (opcode: number, pops: 0 | 1): Exec =>
   betweenRegisters(opcode, (e, modrm) => e.call("x87StoreRegister", "none", modrm, i32.const(pops)));
-const exchange = (opcode: number): Exec =>
-  betweenRegisters(opcode, (e, modrm) => e.call("x87Exchange", "none", modrm));
+const exchange = (opcode: number): Exec => betweenRegisters(opcode, (e, modrm) => e.call("x87Exchange", "none", modrm));
 const free = (opcode: number, pops: 0 | 1): Exec =>
   betweenRegisters(opcode, (e, modrm) => e.call("x87Free", "none", modrm, i32.const(pops)));
 
