@@ -23,7 +23,8 @@ function byRelation(relation: Expr, less: number, equal: number, unordered: numb
   return select(is(RELATION.less), i32.const(less), select(is(RELATION.equal), i32.const(equal), rest));
 }
 
-function relate(stack: Stack, float: Float, other: Expr, quiet: Expr): Expr {
+/** Compares, and commits what that raised. */
+function relate(stack: Stack, float: Float, other: Expr, quiet: Expr, c1: Expr = i32.const(0)): Expr {
   const { code, cpu } = stack;
   const relation = code.local("i32");
   stack.begin();
@@ -32,7 +33,7 @@ function relate(stack: Stack, float: Float, other: Expr, quiet: Expr): Expr {
     () => code.call(float.x87CompareQuiet, [cpu, stack.slot(0), other], relation),
     () => code.call(float.x87Compare, [cpu, stack.slot(0), other], relation),
   );
-  stack.commit();
+  stack.commit(i32.or(stack.raised, c1));
   return relation;
 }
 
@@ -76,7 +77,9 @@ export function emitCompareFlags(code: Code, functions: StackFunctions, float: F
   const [modrm, quiet, pops] = [code.param(1), code.param(2), code.param(3)];
   const i = code.let(i32.and(modrm, i32.const(7)));
   stack.underflowIf(empty(i32.and(stack.filled(0), stack.filled(i))), () => stack.popIf(pops), i32.const(ZF | PF | CF));
-  const relation = relate(stack, float, stack.slot(i), quiet);
+  // C1 stays, which the manual and processors see differently.
+  const c1 = code.let(i32.and(i32.load(stack.cpu, FPU.fsw), i32.const(FSW.C1)));
+  const relation = relate(stack, float, stack.slot(i), quiet, c1);
   stack.popIf(i32.and(pops, i32.eqz(stack.unmasked(STOPS))));
   code.return(byRelation(relation, CF, ZF, ZF | PF | CF));
   code.unreachable();

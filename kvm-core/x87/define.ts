@@ -24,6 +24,7 @@ import {
   emitStored,
   emitStoreRegister,
   emitStoreSlot,
+  emitStoreUnchecked,
 } from "./transfer.ts";
 
 const FIVE: FuncType = { params: ["i32", "i32", "i32", "i32", "i32"], results: ["i32"] };
@@ -54,6 +55,7 @@ export function defineX87(module: ModuleBuilder, float: Float): Record<X87Functi
     x87StoreBcd: (code) => emitStoreSlot(code, stack, float.x87ToBcd),
     x87Stored: (code) => emitStored(code, stack),
     x87StoreRegister: (code) => emitStoreRegister(code, stack),
+    x87StoreUnchecked: (code) => emitStoreUnchecked(code, stack),
     x87Exchange: (code) => emitExchange(code, stack),
     x87Move: (code) => emitMove(code, stack),
     x87Free: (code) => emitFree(code, stack),

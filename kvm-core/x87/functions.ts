@@ -53,6 +53,8 @@ export const X87_FUNCTIONS = {
   x87Stored: { params: ["i32", "i32"], results: [] },
   /** FST ST(i): (modrm, pops). */
   x87StoreRegister: { params: ["i32", "i32", "i32"], results: [] },
+  /** D9 D8, which raises no stack fault: (modrm). */
+  x87StoreUnchecked: { params: ["i32", "i32"], results: [] },
   x87Exchange: { params: ["i32", "i32"], results: [] },
   /** FCMOVcc: (modrm, condition). */
   x87Move: { params: ["i32", "i32", "i32"], results: [] },

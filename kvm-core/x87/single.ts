@@ -79,13 +79,21 @@ const missing = (stack: Stack, operands: 1 | 2): Expr =>
 
 function remainder(stack: Stack, func: number): void {
   const { code, cpu } = stack;
+  // C2 says that the operation is not complete. One that gives a NaN or nothing is, and C0 and C3 stay, as there is no quotient.
+  const complete = (): void => stack.setCodes(i32.const(0), FSW.C2);
+  code.if(missing(stack, 2), complete);
   stack.underflowIf(missing(stack, 2), () => indefiniteResult(stack));
   const slot = stack.slot(0);
   const result = code.local("i32");
   stack.begin();
   code.call(func, [cpu, slot, slot, stack.slot(1)], result);
   stack.commit();
-  code.if(result, () => stack.setCodes(i32.and(result, i32.const(FSW.codes))));
+  const isNan = i32.eq(i32.and(i32.load16u(slot, 8), i32.const(0x7fff)), i32.const(0x7fff));
+  code.if(
+    i32.or(isNan, i32.eqz(result)),
+    complete,
+    () => stack.setCodes(i32.and(result, i32.const(FSW.codes))),
+  );
 }
 
 function extract(stack: Stack, func: number): void {

@@ -70,11 +70,12 @@ export function emitLoadBcd(code: Code, functions: StackFunctions, float: Float)
 export function emitLoadRegister(code: Code, functions: StackFunctions): void {
   const stack = new Stack(code, functions);
   const i = registerOf(code);
-  stack.overflowIfFull();
+  // Which of the two it is shows in C1.
   stack.underflowIf(empty(stack.filled(i)), () => {
     stack.push();
     stack.indefinite(stack.slot(0));
   });
+  stack.overflowIfFull();
   stack.copy(stack.slot(-1), stack.slot(i));
   stack.commit(i32.const(0));
   stack.push();
@@ -159,6 +160,18 @@ export function emitStoreRegister(code: Code, functions: StackFunctions): void {
   stack.popIf(pops);
 }
 
+/** x87StoreUnchecked: FSTP, but an empty register is popped without being stored, and nothing is raised. */
+export function emitStoreUnchecked(code: Code, functions: StackFunctions): void {
+  const stack = new Stack(code, functions);
+  const i = registerOf(code);
+  code.if(stack.filled(0), () => {
+    stack.copy(stack.slot(i), stack.slot(0));
+    stack.mark(i, true);
+  });
+  stack.commit(i32.const(0));
+  stack.pop();
+}
+
 /** x87Exchange: of two registers, an empty one counts as the indefinite. */
 export function emitExchange(code: Code, functions: StackFunctions): void {
   const stack = new Stack(code, functions);
@@ -181,7 +194,7 @@ export function emitExchange(code: Code, functions: StackFunctions): void {
   stack.commit(i32.const(0));
 }
 
-/** x87Move: whatever the condition is, both registers have to be there. */
+/** x87Move: whatever the condition is, both registers have to be there. C1 stays unless they are not. */
 export function emitMove(code: Code, functions: StackFunctions): void {
   const stack = new Stack(code, functions);
   const i = registerOf(code);
@@ -190,13 +203,13 @@ export function emitMove(code: Code, functions: StackFunctions): void {
     stack.mark(0, true);
   });
   code.if(code.param(2), () => stack.copy(stack.slot(0), stack.slot(i)));
-  stack.commit(i32.const(0));
 }
 
-/** x87Free: nothing is raised, and C1 stays. */
+/** x87Free: nothing is raised; the manual leaves C1 open. */
 export function emitFree(code: Code, functions: StackFunctions): void {
   const stack = new Stack(code, functions);
   const i = registerOf(code);
   stack.mark(i, false);
+  stack.commit(i32.const(0));
   stack.popIf(code.param(2));
 }

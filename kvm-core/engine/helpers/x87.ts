@@ -5,10 +5,12 @@
  * Left out: FXSAVE and what came after it.
  */
 
+import { ACCESS } from "../../cpu/access.ts";
 import { CR0 } from "../../cpu/control.ts";
 import { RFLAGS } from "../../cpu/flags.ts";
 import { FCW, FPU, FPU_SLOT, FSW, TRAPS } from "../../cpu/fpu-state.ts";
 import { CPU } from "../../cpu/state.ts";
+import { PAGE_SIZE } from "../../cpu/zones.ts";
 import { type Helper, type HelperContext, NEXT } from "./context.ts";
 
 type Name = "x87Function" | "fldenv" | "frstor" | "fnstenv" | "fnsave";
@@ -50,7 +52,12 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
     m.current = ip;
     let [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
     const access = m.memory.dataAccess;
-    if (!m.system.writable(lo, hi, size, access)) return false;
+    if (!m.memory.translate(lo, hi, access | ACCESS.write)) return false;
+    const second = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
+    if (second < size) {
+      const next = m.memory.next(lo, hi, second);
+      if (!m.memory.translate(next.lo, next.hi, access | ACCESS.write)) return false;
+    }
     for (let at = 0; at < size; at += PIECE) {
       const n = Math.min(PIECE, size - at);
       for (let i = 0; i < n; i++) state.u8[zone + CPU.bounce + i] = bytes[at + i]!;

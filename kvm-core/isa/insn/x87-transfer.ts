@@ -138,7 +138,11 @@ export const X87_TRANSFER: readonly Insn[] = [
   x87("ffreep", ["DF /0 STi"], free(0xdf, 1)),
   x87("fxch", ["DD /1 ST,STi"], exchange(0xdd)),
   x87("fxch", ["DF /1 ST,STi"], exchange(0xdf)),
-  x87("fstp", ["D9 /3 STi"], storeRegister(0xd9, 1)),
+  x87(
+    "fstpnce",
+    ["D9 /3 STi"],
+    betweenRegisters(0xd9, (e, modrm) => e.call("x87StoreUnchecked", "none", modrm)),
+  ),
   x87("fstp", ["DF /2 STi"], storeRegister(0xdf, 1)),
   x87("fstp", ["DF /3 STi"], storeRegister(0xdf, 1)),
 ];
