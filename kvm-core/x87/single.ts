@@ -89,11 +89,7 @@ function remainder(stack: Stack, func: number): void {
   code.call(func, [cpu, slot, slot, stack.slot(1)], result);
   stack.commit();
   const isNan = i32.eq(i32.and(i32.load16u(slot, 8), i32.const(0x7fff)), i32.const(0x7fff));
-  code.if(
-    i32.or(isNan, i32.eqz(result)),
-    complete,
-    () => stack.setCodes(i32.and(result, i32.const(FSW.codes))),
-  );
+  code.if(i32.or(isNan, i32.eqz(result)), complete, () => stack.setCodes(i32.and(result, i32.const(FSW.codes))));
 }
 
 function extract(stack: Stack, func: number): void {

@@ -8,10 +8,12 @@
 import { ACCESS } from "../../cpu/access.ts";
 import { CR0 } from "../../cpu/control.ts";
 import { RFLAGS } from "../../cpu/flags.ts";
-import { FCW, FPU, FPU_SLOT, FSW, TRAPS } from "../../cpu/fpu-state.ts";
+import { FCW, FPU, FPU_SLOT, FSW } from "../../cpu/fpu-state.ts";
 import { CPU } from "../../cpu/state.ts";
 import { PAGE_SIZE } from "../../cpu/zones.ts";
 import { type Helper, type HelperContext, NEXT } from "./context.ts";
+import { x87FunctionHelper } from "./x87-function.ts";
+import { X87Stack } from "./x87-stack.ts";
 
 type Name = "x87Function" | "fldenv" | "frstor" | "fnstenv" | "fnsave";
 
@@ -29,7 +31,7 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
   const { view, zone } = state;
   const image = new DataView(new ArrayBuffer(28 + REGISTERS));
   const bytes = new Uint8Array(image.buffer);
-  const physical = (i: number): number => zone + FPU.st + ((state.get(FPU.top) + i) & 7) * FPU_SLOT;
+  const stack = new X87Stack(state);
 
   /** Real-address and virtual-8086 mode have linear addresses in place of segment and offset. */
   const isReal = (): boolean => !(state.get(CPU.cr0) & CR0.PE) || (state.get(CPU.eflags) & RFLAGS.VM) !== 0;
@@ -136,20 +138,11 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
       state.set(FPU.fcs, 0);
       state.set(FPU.fds, 0);
     }
-    summary();
-  }
-
-  /** ES, B and FPU.traps, after status or control word changed. */
-  function summary(): void {
-    const status = state.get(FPU.fsw) & ~(FSW.ES | FSW.B);
-    const unmasked = (status & ~state.get(FPU.fcw) & FSW.exceptions) !== 0;
-    const traps = state.get(FPU.traps) & ~TRAPS.pending;
-    state.set(FPU.fsw, unmasked ? status | FSW.ES | FSW.B : status);
-    state.set(FPU.traps, unmasked ? traps | TRAPS.pending : traps);
+    stack.summary();
   }
 
   return {
-    x87Function: (ip) => c.unbuilt(ip, "x87 transcendental"),
+    ...x87FunctionHelper(c),
 
     fldenv(ip, size) {
       if (!read(ip, size)) return c.operandFault(ip);
@@ -161,7 +154,7 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
       if (!read(ip, size)) return c.operandFault(ip);
       takeEnvironment(size - REGISTERS);
       for (let i = 0; i < 8; i++) {
-        const [at, to] = [size - REGISTERS + i * REGISTER, physical(i)];
+        const [at, to] = [size - REGISTERS + i * REGISTER, stack.slot(i)];
         view.setBigUint64(to, image.getBigUint64(at, true), true);
         view.setBigUint64(to + 8, BigInt(image.getUint16(at + 8, true)), true);
       }
@@ -173,7 +166,7 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
       putEnvironment(size);
       if (!write(ip, size)) return c.operandFault(ip);
       state.set(FPU.fcw, state.get(FPU.fcw) | FSW.exceptions);
-      summary();
+      stack.summary();
       return NEXT;
     },
 
@@ -181,7 +174,7 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
     fnsave(ip, size) {
       putEnvironment(size - REGISTERS);
       for (let i = 0; i < 8; i++) {
-        const [at, from] = [size - REGISTERS + i * REGISTER, physical(i)];
+        const [at, from] = [size - REGISTERS + i * REGISTER, stack.slot(i)];
         image.setBigUint64(at, view.getBigUint64(from, true), true);
         image.setUint16(at + 8, view.getUint16(from + 8, true), true);
       }
@@ -190,7 +183,7 @@ export function x87Helpers(c: HelperContext): Record<Name, Helper> {
       for (const field of [FPU.fsw, FPU.top, FPU.tags, FPU.fop, FPU.fcs, FPU.fds]) state.set(field, 0);
       state.set64(FPU.fip, 0, 0);
       state.set64(FPU.fdp, 0, 0);
-      summary();
+      stack.summary();
       return NEXT;
     },
   };
