@@ -7,6 +7,7 @@
 import type { CpuidEntry } from "../../shared/ioctls.ts";
 import { PHYSICAL_BITS } from "./control.ts";
 import { CPU, CPUID_ENTRY_SIZE, MAX_CPUID_ENTRIES } from "./state.ts";
+import { XSTATE_LEAF, XSTATE_LEAVES } from "./xstate-cpuid.ts";
 
 const SIGNIFICANT_INDEX = 1;
 
@@ -25,14 +26,16 @@ const brand = (at: number): CpuidEntry => {
 };
 
 /**
- * Leaf 1 EDX: DE PSE TSC MSR PAE CX8 PGE CMOV PAT PSE36. Leaf 1 ECX: CX16 PCID POPCNT and HYPERVISOR.
+ * Leaf 1 EDX: DE PSE TSC MSR PAE CX8 PGE CMOV PAT PSE36 FXSR. Leaf 1 ECX: CX16 PCID POPCNT XSAVE and
+ * HYPERVISOR.
  * Leaf 7 EBX: SMEP INVPCID SMAP.
  */
 export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
-  leaf(0, 7, text("Genu"), text("ntel"), text("ineI")),
+  leaf(0, XSTATE_LEAF, text("Genu"), text("ntel"), text("ineI")),
   // Family 6, model 15, stepping 1; one logical processor, CLFLUSH line of 64 bytes.
-  leaf(1, 0x0000_06f1, 0x0001_0800, bits(13, 17, 23, 31), bits(2, 3, 4, 5, 6, 8, 13, 15, 16, 17)),
+  leaf(1, 0x0000_06f1, 0x0001_0800, bits(13, 17, 23, 26, 31), bits(2, 3, 4, 5, 6, 8, 13, 15, 16, 17, 24)),
   leaf(7, 0, bits(7, 10, 20)),
+  ...XSTATE_LEAVES,
   leaf(0x8000_0000, 0x8000_0008),
   // ECX: LAHF. EDX: NX, 1 GiB pages, long mode.
   leaf(0x8000_0001, 0, 0, bits(0), bits(20, 26, 29)),

@@ -92,6 +92,16 @@ export const HELPERS = [
   "privileged",
   "fpuTrap",
   "simdException",
+  "fxsave",
+  "fxrstor",
+  "xsave",
+  "xsaveopt",
+  "xsavec",
+  "xsaves",
+  "xrstor",
+  "xrstors",
+  "xgetbv",
+  "xsetbv",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 

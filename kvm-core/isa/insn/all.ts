@@ -21,6 +21,7 @@ import { SIMD_MOVE } from "./simd-move.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
+import { XSAVE } from "./xsave.ts";
 
 export const INSNS: readonly Insn[] = [
   ...ARITH,
@@ -39,4 +40,5 @@ export const INSNS: readonly Insn[] = [
   ...SYSTEM,
   ...SIMD_LOGIC,
   ...SIMD_MOVE,
+  ...XSAVE,
 ];
