@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "kvm-core/wasm": [],
   "kvm-core/cpu": [],
   "kvm-core/mmu": ["kvm-core/cpu", "kvm-core/wasm"],
+  "kvm-core/float": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/emit": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/isa": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/wasm"],
   "kvm-core/engine": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/isa", "kvm-core/mmu", "kvm-core/wasm"],

@@ -6,6 +6,7 @@
 
 import type { CpuidEntry } from "../../shared/ioctls.ts";
 import { CR4 } from "./control.ts";
+import { builtWord } from "./features.ts";
 import { FPU } from "./fpu-state.ts";
 import { CPU } from "./state.ts";
 import type { VcpuState } from "./vcpu-state.ts";
@@ -13,8 +14,7 @@ import { AREA, areaSize, REGISTER_FILES, SUPPORTED_XCR0, XFEATURE } from "./xsta
 
 export const XSTATE_LEAF = 0xd;
 const SIGNIFICANT_INDEX = 1;
-/** Subleaf 1, EAX: XSAVEOPT, XSAVEC, XGETBV of register 1, XSAVES. */
-const INSTRUCTIONS = 0xf;
+/** Subleaf 1, EAX: XSAVEC, XSAVES. */
 const COMPACTS = 0xa;
 const OSXSAVE = 1 << 27;
 const FILE_SIZE = 256;
@@ -26,7 +26,7 @@ const subleaf = (index: number, eax: number, ebx: number, ecx: number): CpuidEnt
 /** Leaf 0DH: XCR0 and sizes; instructions; a subleaf for each component of the extended region. */
 export const XSTATE_LEAVES: readonly CpuidEntry[] = [
   subleaf(0, SUPPORTED_XCR0, areaSize(XFEATURE.x87, false), areaSize(SUPPORTED_XCR0, false)),
-  subleaf(1, INSTRUCTIONS, areaSize(XFEATURE.x87, true), 0),
+  subleaf(1, builtWord(XSTATE_LEAF, 1, "eax"), areaSize(XFEATURE.x87, true), 0),
   ...REGISTER_FILES.filter(({ offset }) => offset >= AREA.extended).map(({ feature, offset }) =>
     subleaf(Math.log2(feature), FILE_SIZE, offset, 0),
   ),

@@ -5,8 +5,8 @@
  */
 
 import { random } from "../fuzz/generator.ts";
+import type { FpuState } from "../kvm-core/support/fpu.ts";
 import type { Mode } from "../kvm-core/support/machine.ts";
-import type { FpuState } from "./fpu-case.ts";
 import type { Looseness } from "./not-compared.ts";
 
 export const PAGE = 4096;

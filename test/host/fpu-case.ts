@@ -1,40 +1,14 @@
 /**
- * The state of x87, MMX and SSE in a case, and as FXSAVE lays it out.
- * Document: SDM volume 1, 10.5.1 (FXSAVE area), 8.1 (x87 state), 9.2 (MMX registers), 10.2.3 (MXCSR).
+ * The state of x87, MMX and SSE of a case as FXSAVE lays it out, which is how the runner has it.
+ * Document: SDM volume 1, 10.5.1 (FXSAVE area).
  * Left out: instruction and data pointers of x87: both sides begin with 0, and not-compared.ts says who stores them.
  */
 
-export interface FpuState {
-  /** XMM0 on: sixteen, in 32-bit mode eight. */
-  readonly xmm: readonly bigint[];
-  readonly mxcsr: number;
-  /** 80 bits each, by PHYSICAL register: MMi is the low 64 bits of number i, ST(i) is number (TOP + i) & 7. */
-  readonly st: readonly bigint[];
-  readonly fcw: number;
-  /** With TOP in bits 13 to 11. */
-  readonly fsw: number;
-  /** Bit i: physical register i is not empty. */
-  readonly tags: number;
-}
+import { type FpuState, FSW, topOf } from "../kvm-core/support/fpu.ts";
 
 export const FXSAVE = { fcw: 0, fsw: 2, tags: 4, mxcsr: 24, st: 32, xmm: 160, size: 512 } as const;
-export const MXCSR_DEFAULT = 0x1f80;
-export const FCW_DEFAULT = 0x37f;
-export const FSW = { flags: 0x3f, ES: 1 << 7, C1: 1 << 9, TOP: 7 << 11, B: 1 << 15 } as const;
 const SLOT = 16;
 const LOW = (1n << 64n) - 1n;
-
-export const topOf = (fsw: number): number => (fsw >> 11) & 7;
-
-/** What nothing has touched yet. */
-export const freshFpu = (mode: 32 | 64): FpuState => ({
-  xmm: new Array<bigint>(mode === 64 ? 16 : 8).fill(0n),
-  mxcsr: MXCSR_DEFAULT,
-  st: new Array<bigint>(8).fill(0n),
-  fcw: FCW_DEFAULT,
-  fsw: 0,
-  tags: 0,
-});
 
 /** ES and B follow from flags and masks; the processor makes them so when it loads the state. */
 export function consistent(fpu: FpuState): FpuState {

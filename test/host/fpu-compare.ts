@@ -4,7 +4,8 @@
  * Left out: general registers, flags and memory: compare.ts.
  */
 
-import { consistent, FCW_DEFAULT, type FpuState, FSW, MXCSR_DEFAULT, topOf } from "./fpu-case.ts";
+import { FCW_DEFAULT, type FpuState, FSW, MXCSR_DEFAULT, topOf } from "../kvm-core/support/fpu.ts";
+import { consistent } from "./fpu-case.ts";
 import type { Looseness } from "./not-compared.ts";
 
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;

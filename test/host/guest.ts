@@ -4,13 +4,14 @@
  * Left out: the IDT: an exception is noted where the engine would deliver it; exceptions.test.ts checks what follows.
  */
 
-import { CR0, CR4, EFER, updateFpuTraps } from "../../kvm-core/cpu/control.ts";
-import { FPU, FPU_SLOT } from "../../kvm-core/cpu/fpu-state.ts";
+import { CR0, CR4, EFER } from "../../kvm-core/cpu/control.ts";
+import { setRegs } from "../../kvm-core/cpu/regs.ts";
 import { CPU, GPR } from "../../kvm-core/cpu/state.ts";
 import { GUEST_RAM } from "../../kvm-core/cpu/zones.ts";
 import { EngineExit } from "../../kvm-core/engine/engine.ts";
 import { Machine } from "../../kvm-core/engine/machine.ts";
 import type { KvmRegs } from "../../shared/ioctls.ts";
+import { getFpu, setFpu } from "../kvm-core/support/fpu.ts";
 import { type Mode, type TestEngine, TestMachine } from "../kvm-core/support/machine.ts";
 import {
   type Case,
@@ -28,7 +29,6 @@ import {
   SLOT_SIZE,
   type Word,
 } from "./case.ts";
-import { type FpuState, FSW, topOf } from "./fpu-case.ts";
 
 const RAM_BYTES = CODE + CODE_SIZE;
 const TABLE = 0x20_0000;
@@ -45,7 +45,6 @@ const USER = ENTRY.present | ENTRY.writable | ENTRY.user;
 
 const NAMES = Object.keys(GPR) as (keyof typeof GPR)[];
 const INTERRUPTS = 0x202;
-const LOW = (1n << 64n) - 1n;
 const BREAKPOINT_BYTE = 0xcc;
 /** rep stosd; int3 */
 const SWEEP = [0xf3, 0xab, BREAKPOINT_BYTE];
@@ -53,8 +52,9 @@ const SWEEP = [0xf3, 0xab, BREAKPOINT_BYTE];
 export class GuestCpu {
   readonly #machine: TestMachine;
   readonly #mode: Mode;
-  readonly #image = Buffer.from(IMAGE);
-  readonly #data: Buffer;
+  readonly #image = new Int32Array(IMAGE.buffer);
+  readonly #data: Int32Array;
+  readonly #dataBytes: Buffer;
   #vector = -1;
   #error = 0;
   /** Slots that hold old cases. */
@@ -70,7 +70,9 @@ export class GuestCpu {
     machine.write(CODE, new Uint8Array(CODE_SIZE).fill(BREAKPOINT_BYTE));
     machine.write(ROUTINES, SWEEP);
     machine.write(DATA, IMAGE.subarray(0, PAGES.length * PAGE));
-    this.#data = Buffer.from(machine.memory.buffer as unknown as ArrayBuffer, GUEST_RAM + DATA, PAGES.length * PAGE);
+    const size = PAGES.length * PAGE;
+    this.#data = new Int32Array(machine.memory.buffer, GUEST_RAM + DATA, size >> 2);
+    this.#dataBytes = Buffer.from(machine.memory.buffer as unknown as ArrayBuffer, GUEST_RAM + DATA, size);
     if (!(machine.engine instanceof Machine)) throw new Error(`engine ${engine} delivers exceptions in its own way`);
     const { state } = machine.engine;
     machine.engine.deliver = (vector, code) => {
@@ -93,7 +95,7 @@ export class GuestCpu {
     this.#to = Math.max(this.#to, (one.rip & ~(SLOT_SIZE - 1)) + 2 * SLOT_SIZE);
     for (const [address, value] of one.plants) machine.setU64(address, value);
     this.#load(one.gpr, one.flags, one.rip);
-    if (one.fpu) this.#loadFpu(one.fpu);
+    if (one.fpu) setFpu(machine, one.fpu);
     this.#vector = -1;
     this.#error = 0;
     const exit = machine.engine.run();
@@ -106,71 +108,46 @@ export class GuestCpu {
       error: this.#error,
       cr2: this.#vector === PAGE_FAULT ? machine.view.getBigUint64(machine.zone + CPU.cr2, true) : 0n,
       changes: this.#changes(one.plants),
-      ...(one.fpu ? { fpu: this.#fpu(one.fpu.xmm.length) } : {}),
+      ...(one.fpu ? { fpu: getFpu(machine) } : {}),
     };
     if (this.#vector >= 0) return outcome;
     return { ...outcome, unbuilt: exit === EngineExit.INTERNAL_ERROR ? machine.engine.errorDetail : `exit ${exit}` };
   }
 
   #load(gpr: readonly bigint[], flags: number, rip: number): void {
-    const regs = { rip: BigInt(rip), rflags: BigInt(flags | INTERRUPTS) } as Partial<KvmRegs>;
+    const { memory, zone } = this.#machine;
+    const regs = { rip: BigInt(rip), rflags: BigInt(flags | INTERRUPTS) } as KvmRegs;
     NAMES.forEach((name, r) => {
       regs[name] = gpr[r] ?? 0n;
     });
-    this.#machine.set(regs);
-  }
-
-  #loadFpu(fpu: FpuState): void {
-    const { view, zone } = this.#machine;
-    const put = (at: number, value: bigint): void => {
-      view.setBigUint64(zone + at, value & LOW, true);
-      view.setBigUint64(zone + at + 8, value >> 64n, true);
-    };
-    fpu.xmm.forEach((value, i) => {
-      put(FPU.xmm + i * FPU_SLOT, value);
-    });
-    fpu.st.forEach((value, i) => {
-      put(FPU.st + i * FPU_SLOT, value);
-    });
-    view.setUint32(zone + FPU.mxcsr, fpu.mxcsr, true);
-    view.setUint32(zone + FPU.fcw, fpu.fcw, true);
-    view.setUint32(zone + FPU.fsw, fpu.fsw & ~FSW.TOP, true);
-    view.setUint32(zone + FPU.top, topOf(fpu.fsw), true);
-    view.setUint32(zone + FPU.tags, fpu.tags, true);
-    view.setUint32(zone + FPU.raised, 0, true);
-    updateFpuTraps(new Uint32Array(view.buffer), zone);
-  }
-
-  #fpu(registers: number): FpuState {
-    const { view, zone } = this.#machine;
-    const get = (at: number): bigint =>
-      view.getBigUint64(zone + at, true) | (view.getBigUint64(zone + at + 8, true) << 64n);
-    return {
-      xmm: Array.from({ length: registers }, (_, i) => get(FPU.xmm + i * FPU_SLOT)),
-      mxcsr: view.getUint32(zone + FPU.mxcsr, true),
-      st: Array.from({ length: 8 }, (_, i) => get(FPU.st + i * FPU_SLOT)),
-      fcw: view.getUint32(zone + FPU.fcw, true),
-      fsw: view.getUint32(zone + FPU.fsw, true) | (view.getUint32(zone + FPU.top, true) << 11),
-      tags: view.getUint32(zone + FPU.tags, true),
-    };
+    setRegs(memory, zone, regs);
   }
 
   /** Words that differ from what they were before; the data are then as they always are. */
   #changes(plants: readonly Word[]): Word[] {
-    const data = this.#data;
-    const image = this.#image;
+    const { view } = this.#machine;
+    const [data, image] = [this.#data, this.#image];
     const before = new Map(plants);
     const changes: Word[] = [];
     PAGES.forEach((kind, i) => {
       const [from, to] = [i * PAGE, (i + 1) * PAGE];
-      const planted = plants.some(([address]) => address >= DATA + from && address < DATA + to);
-      if (kind !== "rw" || (!planted && data.compare(image, from, to, from, to) === 0)) return;
-      for (let at = from; at < to; at += 8) {
-        const value = data.readBigUInt64LE(at);
-        if (value !== (before.get(DATA + at) ?? image.readBigUInt64LE(at))) changes.push([DATA + at, value]);
+      if (kind !== "rw" || this.#dataBytes.compare(IMAGE, from, to, from, to) === 0) return;
+      // Halves of words as small numbers: a case changes few of a page's words, if any.
+      for (let at = from >> 2; at < to >> 2; at++) {
+        if (data[at] === image[at]) continue;
+        const [low, address] = [at & ~1, DATA + (at & ~1) * 4];
+        const value = view.getBigUint64(GUEST_RAM + address, true);
+        if (value !== before.get(address)) changes.push([address, value]);
+        before.delete(address);
+        data[low] = image[low]!;
+        data[low + 1] = image[low + 1]!;
       }
-      image.copy(data, from, from, to);
     });
+    // What was planted and is as the image again has changed too.
+    for (const [address, value] of before) {
+      const now = view.getBigUint64(GUEST_RAM + address, true);
+      if (value !== now) changes.push([address, now]);
+    }
     return changes;
   }
 

@@ -6,7 +6,7 @@
 
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
-import { FSW } from "./fpu-case.ts";
+import { FSW } from "../kvm-core/support/fpu.ts";
 
 /** Of one case; addresses are linear. */
 export interface Looseness {

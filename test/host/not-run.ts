@@ -1,7 +1,7 @@
 /**
  * Descriptions that the check against the host's processor leaves out, with the reason.
  * Document: SDM volume 2, the instructions of the names.
- * Left out: nothing: host.test.ts fails for a description that is neither run nor here, and for a row that nothing needs.
+ * Left out: nothing: check.test.ts fails for a description that is neither run nor here, and for a row that nothing needs.
  *
  * Privileged instructions are not here: both sides run at CPL 3, where each of them has to give #GP(0).
  */
