@@ -28,8 +28,9 @@ export function lackedByHost(
   return new Map(
     insns.flatMap((insn): [Insn, string][] => {
       const { cpuid } = insn;
-      if (cpuid === undefined || flags.has(plain(LINUX_NAMES[cpuid] ?? cpuid))) return [];
-      return [[insn, cpuid]];
+      const needed = cpuid === undefined ? [] : typeof cpuid === "string" ? [cpuid] : cpuid;
+      const lacked = needed.find((feature) => !flags.has(plain(LINUX_NAMES[feature] ?? feature)));
+      return lacked === undefined ? [] : [[insn, lacked]];
     }),
   );
 }
