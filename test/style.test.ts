@@ -23,9 +23,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "kvm-core/cpu": [],
   "kvm-core/mmu": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/float": ["kvm-core/cpu", "kvm-core/wasm"],
+  "kvm-core/vector": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/emit": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/isa": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/wasm"],
-  "kvm-core/engine": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/isa", "kvm-core/mmu", "kvm-core/wasm"],
+  "kvm-core/engine": [
+    "kvm-core/cpu",
+    "kvm-core/emit",
+    "kvm-core/isa",
+    "kvm-core/mmu",
+    "kvm-core/vector",
+    "kvm-core/wasm",
+  ],
   // What runs in a vCPU's thread and what the main thread keeps of it; a VM owns its vCPUs.
   "kvm-core/irqchip": ["kvm-core/vm"],
   "kvm-core/vcpu": ["kvm-core/cpu", "kvm-core/engine", "kvm-core/irqchip", "kvm-core/vm", "kvm-core/wasm"],

@@ -5,14 +5,15 @@
  * Left out: the functions, which stand in files of their families; miss() and storeMiss(), which accesses call.
  */
 
+import { defineVector, VECTOR_FUNCTIONS } from "../vector/functions.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 
 /** By name; the first parameter of each is $cpu. */
-export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {};
+export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = { ...VECTOR_FUNCTIONS };
 
 /** Defines and exports all of them; returns their indices. */
-export function defineGenerated(_module: ModuleBuilder): Readonly<Record<string, number>> {
-  return {};
+export function defineGenerated(module: ModuleBuilder): Readonly<Record<string, number>> {
+  return { ...defineVector(module) };
 }
 
 /** What a translation imports of an interpreter's instance. */

@@ -16,8 +16,10 @@ import { MOVE } from "./move.ts";
 import { MULDIV } from "./muldiv.ts";
 import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
+import { SIMD_CRYPTO } from "./simd-crypto.ts";
 import { SIMD_LOGIC } from "./simd-logic.ts";
 import { SIMD_MOVE } from "./simd-move.ts";
+import { SIMD_STRING } from "./simd-string.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
@@ -40,5 +42,7 @@ export const INSNS: readonly Insn[] = [
   ...SYSTEM,
   ...SIMD_LOGIC,
   ...SIMD_MOVE,
+  ...SIMD_CRYPTO,
+  ...SIMD_STRING,
   ...XSAVE,
 ];

@@ -4,13 +4,20 @@
  * Left out: what they do: engine/helpers/xsave.ts. They have no `unit`: CR0.EM and pending exceptions mean less to them.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import { AREA, FXSAVE_SIZE } from "../../cpu/xstate.ts";
 import type { HelperName } from "../../emit/emitter.ts";
 import { i32 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
 /** The segment is checked for `bytes` bytes; components behind the header lie in 64-bit code's, or fault by their pages. */
-const image = (mnemonic: HelperName, opcode: string, access: "read" | "write", bytes: number, cpuid: string): Insn =>
+const image = (
+  mnemonic: HelperName,
+  opcode: string,
+  access: "read" | "write",
+  bytes: number,
+  cpuid: CpuFeature,
+): Insn =>
   insn(mnemonic, {
     forms: [`NP ${opcode} M sized`],
     names: [mnemonic, mnemonic, `${mnemonic}64`],
@@ -21,7 +28,7 @@ const image = (mnemonic: HelperName, opcode: string, access: "read" | "write", b
     },
   });
 
-const xsave = (mnemonic: HelperName, opcode: string, access: "read" | "write", cpuid: string): Insn =>
+const xsave = (mnemonic: HelperName, opcode: string, access: "read" | "write", cpuid: CpuFeature): Insn =>
   image(mnemonic, opcode, access, AREA.extended, cpuid);
 
 export const XSAVE: readonly Insn[] = [
