@@ -8,6 +8,7 @@
  * in it alone share their cases.
  */
 
+import type { CpuFeature } from "../../shared/cpu-features.ts";
 import { FPU } from "../cpu/fpu-state.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import type { Emitter, Operand } from "../emit/emitter.ts";
@@ -55,13 +56,7 @@ export function fromMemory<T>(
   };
 }
 
-/** The linear address `bytes` behind the operand's: it wraps at 4 GiB but in 64-bit mode. */
-export function behind(linear: Expr, bytes: number, memory: Operand): Expr {
-  const sum = i64.add(linear, i64.const(bytes));
-  return memory.kind === "mem" && memory.address === 64 ? sum : i64.and(sum, i64.const(0xffff_ffff));
-}
-
-export const x87 = (mnemonic: string, forms: readonly string[], exec: Exec, cpuid = "fpu"): Insn =>
+export const x87 = (mnemonic: string, forms: readonly string[], exec: Exec, cpuid: CpuFeature = "fpu"): Insn =>
   insn(mnemonic, { forms, unit: "x87", cpuid, exec });
 
 /** A control instruction, which does not wait for exceptions: #NM alone. */
