@@ -33,6 +33,9 @@ export const CR4 = {
   PAE: 1 << 5,
   MCE: 1 << 6,
   PGE: 1 << 7,
+  PCE: 1 << 8,
+  UMIP: 1 << 11,
+  FSGSBASE: 1 << 16,
   PCIDE: 1 << 17,
   SMEP: 1 << 20,
   SMAP: 1 << 21,
@@ -41,7 +44,7 @@ const CR4_BITS = Object.values(CR4).reduce((all, bit) => all | bit, 0);
 
 export const EFER = { SCE: 1 << 0, LME: 1 << 8, LMA: 1 << 10, NXE: 1 << 11 } as const;
 /** EFER bits that software may write; LMA follows from LME and CR0.PG. */
-export const EFER_WRITABLE = EFER.LME | EFER.NXE;
+export const EFER_WRITABLE = EFER.SCE | EFER.LME | EFER.NXE;
 
 /** Physical-address bits (MAXPHYADDR): those above are reserved in CR3 and in paging-structure entries. */
 export const PHYSICAL_BITS = 40;

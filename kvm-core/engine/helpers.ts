@@ -23,7 +23,7 @@ import {
 import { findCpuid } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
-import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
+import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import type { HelperName } from "../emit/emitter.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
@@ -32,7 +32,9 @@ import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";
 import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
 import { ioHelpers } from "./helpers/io.ts";
+import { processorHelpers } from "./helpers/processor.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
+import { syscallHelpers } from "./helpers/syscall.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
@@ -50,6 +52,8 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...ioHelpers(c),
     ...debugHelpers(c),
     ...segmentHelpers(c),
+    ...processorHelpers(c),
+    ...syscallHelpers(c),
     ...transferHelpers(c),
 
     cpuid() {
@@ -58,15 +62,6 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       [GPR.rax, GPR.rbx, GPR.rcx, GPR.rdx].forEach((register, i) => {
         state.setGpr(register, word(i));
       });
-      return NEXT;
-    },
-
-    rdtsc(ip) {
-      if (state.get(CPU.cr4) & CR4.TSD && !privileged()) return fault(ip, VECTOR.GP);
-      const field = msrField(0x10)!;
-      const now = BigInt.asUintN(64, tscNow() + state.view.getBigUint64(zone + field, true));
-      state.setGpr(GPR.rax, Number(now & 0xffff_ffffn));
-      state.setGpr(GPR.rdx, Number(now >> 32n));
       return NEXT;
     },
 
@@ -117,8 +112,9 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       return writeControl(m, register, lo, hi) ? NEXT : fault(ip, VECTOR.GP);
     },
 
-    /** CR0's lower half: any privilege level may read it. */
-    smsw() {
+    /** CR0's lower half: any privilege level may read it, unless UMIP says otherwise. */
+    smsw(ip) {
+      if (c.umip) return fault(ip, VECTOR.GP);
       state.copy64(CPU.data, CPU.cr0);
       return NEXT;
     },

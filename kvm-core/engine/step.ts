@@ -22,6 +22,8 @@ export class Step {
   interrupted = false;
   /** The instruction was an IRET. */
   flagsLoaded = false;
+  /** The instruction was SYSCALL or SYSRET: TF as it left it decides about the trap. */
+  #replaced = false;
   #startLo = 0;
   #startHi = 0;
   /** TF and RF at the beginning. */
@@ -37,10 +39,21 @@ export class Step {
     this.active = true;
     this.interrupted = false;
     this.flagsLoaded = false;
+    this.#replaced = false;
     this.#startLo = state.get(CPU.rip);
     this.#startHi = state.high(CPU.rip);
     this.#flags = state.get(CPU.eflags) & (RFLAGS.TF | RFLAGS.RF);
     Atomics.or(state.i32, (state.zone + CPU.pending) >>> 2, STEP);
+  }
+
+  /**
+   * SYSCALL and SYSRET: the trap follows from TF as they leave it, so that a kernel can mask it and SYSRET end with it. If
+   * the instruction runs alone end() raises it.
+   */
+  flagsReplaced(): void {
+    this.flagsLoaded = true;
+    this.#replaced = true;
+    if (!this.active && this.#state.get(CPU.eflags) & RFLAGS.TF) this.#debug.raise(DR6.BS, "trap");
   }
 
   /** Forgets the instruction: the host threw in its middle, and it will begin again. */
@@ -81,7 +94,8 @@ export class Step {
 
   /** TF as it was when the instruction began; the event that was delivered in its place has cleared it. */
   #trapDue(): boolean {
-    return !this.interrupted && (this.#flags & RFLAGS.TF) !== 0 && !this.holdsDebug();
+    const flags = this.#replaced ? this.#state.get(CPU.eflags) : this.#flags;
+    return !this.interrupted && (flags & RFLAGS.TF) !== 0 && !this.holdsDebug();
   }
 
   /** Is CPU.rip the instruction behind MOV SS or POP SS? */

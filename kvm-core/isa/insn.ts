@@ -27,6 +27,8 @@ export interface Description {
   readonly address?: true;
   /** A mnemonic per operand size 16, 32, 64, for the disassembly: cbw, cwde, cdqe. */
   readonly names?: readonly [string, string, string];
+  /** The CPUID feature that it needs, in QEMU's spelling. */
+  readonly cpuid?: string;
   /** POP Ev: a memory address that uses RSP is computed with RSP after the increment. */
   readonly popsAddress?: true;
 }
@@ -46,6 +48,7 @@ const ABSENT = {
   ends: undefined,
   address: undefined,
   names: undefined,
+  cpuid: undefined,
   popsAddress: undefined,
 } satisfies Record<Exclude<keyof Description, "forms" | "exec">, undefined>;
 

@@ -18,6 +18,7 @@ import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
+import { SYSCALL } from "./syscall.ts";
 import { SYSTEM } from "./system.ts";
 
 export const INSNS: readonly Insn[] = [
@@ -35,4 +36,5 @@ export const INSNS: readonly Insn[] = [
   ...IO,
   ...SEGMENT,
   ...SYSTEM,
+  ...SYSCALL,
 ];
