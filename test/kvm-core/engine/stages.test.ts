@@ -24,8 +24,8 @@ const ROUNDS = 3;
 /** Behind all that the engines make themselves. */
 const RECORDS = 0x40_0000;
 
-/** Give another result each time. */
-const CHANGING: ReadonlySet<string> = new Set(["rdtsc", "rdtscp", "rdrand", "rdseed"]);
+/** Give another result each time; RDMSR does where ECX names the TSC. */
+const CHANGING: ReadonlySet<string> = new Set(["rdtsc", "rdtscp", "rdmsr", "rdrand", "rdseed"]);
 
 const { cases } = opcodeMap();
 const HLT = cases.findIndex((found) => found?.insn.mnemonic === "hlt");
