@@ -1,7 +1,7 @@
 /**
  * The task-state segment as privilege changes and port I/O use it: stacks of inner levels, IST, I/O permission bitmap.
  * Document: SDM volume 3, 7.2.1, 7.6 and 7.7 (16-, 32- and 64-bit TSS); volume 1, 19.5.2 (I/O permission bitmap).
- * Left out: task switches, which wait for issue 4.
+ * Left out: task switches: engine/far/task-switch.ts.
  */
 
 import { sumHigh } from "./address.ts";
@@ -12,6 +12,17 @@ import { ATTRIBUTE } from "./segment.ts";
 import { CPU, SEG } from "./state.ts";
 import type { SystemMemory } from "./system-memory.ts";
 import type { VcpuState } from "./vcpu-state.ts";
+
+/** What leads to another task. A call and an event nest: the new task has a link, and NT set. */
+export type Why = "jump" | "call" | "event" | "return";
+/** No error code. */
+export const NO_CODE = -1;
+
+/** What gates and transfers ask for: engine/far/task-switch.ts. */
+export interface TaskSwitcher {
+  /** False: see the Fault, whose `committed` says in which task it is. */
+  switchTo(selector: number, why: Why, ext: number, code: number, restarts: boolean): boolean;
+}
 
 /** Where the TSS of 32 and 64 bits holds the offset of its I/O permission bitmap. */
 const IO_MAP_BASE = 102;

@@ -20,7 +20,7 @@ import { type DebugExit, EngineExit } from "./host.ts";
 export const SHADOW = { sti: 1, movSs: 2 } as const;
 
 /** Bits of DR6, and which software may write. */
-export const DR6 = { BD: 1 << 13, BS: 1 << 14, writable: 0xe00f, ones: 0xffff_0ff0 } as const;
+export const DR6 = { BD: 1 << 13, BS: 1 << 14, BT: 1 << 15, writable: 0xe00f, ones: 0xffff_0ff0 } as const;
 /** Bits of DR7; the enable bits are pairs (local, global) from bit 0, the kinds four bits each from bit 16. */
 export const DR7 = { enables: 0xff, GD: 1 << 13, writable: 0xffff_23ff, ones: 0x400 } as const;
 

@@ -23,11 +23,12 @@ import { accessImports } from "./accesses.ts";
 import { branchToNowhere, operandVector } from "./canonical.ts";
 import { CodeSegment } from "./code-segment.ts";
 import { Coherence } from "./coherence.ts";
-import { DebugUnit } from "./debug.ts";
+import { DebugUnit, DR6 } from "./debug.ts";
 import { EnterUnit } from "./enter.ts";
 import { FarReturn } from "./far/far-return.ts";
 import { FarTransfer } from "./far/far-transfer.ts";
 import { SegmentUnit } from "./far/segments.ts";
+import { TaskSwitch } from "./far/task-switch.ts";
 import { FetchUnit } from "./fetch.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
@@ -36,6 +37,7 @@ import { pageOffsetOf, Recorder } from "./recorder.ts";
 import { serialising } from "./serialising.ts";
 import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
+import { taskHost } from "./task-host.ts";
 import { hexRip, traceLine } from "./trace.ts";
 
 export abstract class Machine implements Engine {
@@ -49,6 +51,7 @@ export abstract class Machine implements Engine {
   readonly coherence: Coherence;
   readonly fault = new Fault();
   readonly task: TaskState;
+  readonly tasks: TaskSwitch;
   readonly segments: SegmentUnit;
   readonly far: FarTransfer;
   readonly returns: FarReturn;
@@ -85,15 +88,16 @@ export abstract class Machine implements Engine {
     const tables = new DescriptorTables(this.state, this.system, this.fault);
     this.task = new TaskState(this.state, this.system, this.fault, tables);
     this.segments = new SegmentUnit(this.state, this.fault, tables);
-    this.far = new FarTransfer(this.state, this.system, this.fault, tables, this.task, this.segments);
-    this.returns = new FarReturn(this.state, this.system, this.fault, tables, this.segments);
+    this.tasks = new TaskSwitch(this.state, this.system, this.fault, tables, taskHost(this));
+    this.far = new FarTransfer(this.state, this.system, this.fault, tables, this.task, this.segments, this.tasks);
+    this.returns = new FarReturn(this.state, this.system, this.fault, tables, this.segments, this.tasks);
     this.debug = new DebugUnit(this.state, (code, source, length) => this.deliver(VECTOR.DB, code, source, length));
     this.step = new Step(this.state, this.debug);
     this.frames = new EnterUnit(this.state, this.memory);
     this.#codeSegment = new CodeSegment(this.state);
     this.fetch = new FetchUnit(this.state, this.memory, host, this.decoder);
     this.recorder = new Recorder(this.state.u32, this.decoder);
-    this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task);
+    this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task, this.tasks);
     this.#buffer = zone + ZONE.buffer;
     const helpers = helperImports(this);
     this.ports = { in: helpers.in, out: helpers.out };
@@ -283,9 +287,7 @@ export abstract class Machine implements Engine {
   deliver(vector: number, code: number, source: Source, length = 0): void {
     const { state } = this;
     this.step.interrupted = true;
-    const outcome = this.#exceptions.deliver(vector, code, source, length);
-    if (outcome === "shutdown") state.set(CPU.exit, EngineExit.SHUTDOWN);
-    else if (outcome === "unbuilt") this.internalError(`not implemented: ${this.fault.unbuilt} (vector ${vector})`);
+    if (!this.#exceptions.deliver(vector, code, source, length)) state.set(CPU.exit, EngineExit.SHUTDOWN);
   }
 
   internalError(what: string): void {
@@ -318,6 +320,11 @@ export abstract class Machine implements Engine {
       if (wanted && this.interruptible()) {
         state.set(CPU.exit, EngineExit.INTR);
         return 0;
+      }
+      if (this.tasks.trapDue) {
+        this.tasks.trapDue = false;
+        debug.raise(DR6.BT, "trap");
+        continue;
       }
       const bits = debug.atInstruction();
       if (bits !== 0 && !this.step.holdsDebug()) {

@@ -63,6 +63,15 @@ export class SystemAccess implements SystemMemory {
     return true;
   }
 
+  clearBits(lo: number, hi: number, bits: number): boolean {
+    const memory = this.#memory;
+    if (!memory.translate(lo, hi, ACCESS.write)) return false;
+    if (!memory.writable) return this.read(lo, hi, 1) && this.write(lo, hi, 1, this.value & ~bits, 0);
+    Atomics.and(this.#state.u8, memory.ram, ~bits);
+    memory.wrote(1);
+    return true;
+  }
+
   accessAt(cpl: number): number {
     if (cpl === this.#state.get(CPU.cpl)) return this.#memory.dataAccess;
     return cpl === 3 ? ACCESS.user : ACCESS.read;

@@ -1,7 +1,7 @@
 /**
  * Far RET and IRET: within a privilege level, to an outer one, in real mode, in and to virtual-8086 mode.
  * Document: SDM volume 3, 5.8.6 and 20.2.5; volume 2, RET and IRET (pseudo-code, error codes).
- * Left out: IRET with NT set, a task switch, ends the run by name until those are built; VME.
+ * Left out: IRET with NT set, a task switch: task-switch.ts; VME.
  */
 
 import { updateMode } from "../../cpu/control.ts";
@@ -17,6 +17,7 @@ import type { SystemMemory } from "../../cpu/system-memory.ts";
 import type { VcpuState } from "../../cpu/vcpu-state.ts";
 import { CodeSegment } from "./code-segment.ts";
 import type { SegmentUnit } from "./segments.ts";
+import type { TaskSwitch } from "./task-switch.ts";
 
 const RSP = CPU.gpr + GPR.rsp * 8;
 /** Order of the segments in a frame of virtual-8086 mode, behind SS. */
@@ -28,6 +29,7 @@ export class FarReturn {
   readonly #fault: Fault;
   readonly #tables: DescriptorTables;
   readonly #segments: SegmentUnit;
+  readonly #tasks: TaskSwitch;
   readonly #code: CodeSegment;
   readonly #stack = new Descriptor();
   readonly #frame: PopFrame;
@@ -37,11 +39,19 @@ export class FarReturn {
   #selector = 0;
   #flags = 0;
 
-  constructor(state: VcpuState, memory: SystemMemory, fault: Fault, tables: DescriptorTables, segments: SegmentUnit) {
+  constructor(
+    state: VcpuState,
+    memory: SystemMemory,
+    fault: Fault,
+    tables: DescriptorTables,
+    segments: SegmentUnit,
+    tasks: TaskSwitch,
+  ) {
     this.#state = state;
     this.#fault = fault;
     this.#tables = tables;
     this.#segments = segments;
+    this.#tasks = tasks;
     this.#code = new CodeSegment(state, fault);
     this.#frame = new PopFrame(state, memory, fault);
   }
@@ -81,7 +91,7 @@ export class FarReturn {
     const { protectedMode } = this.#segments;
     if (flags & RFLAGS.VM && (flags & RFLAGS.IOPL) !== RFLAGS.IOPL) return fault.raise(VECTOR.GP, 0);
     if (protectedMode && flags & RFLAGS.NT) {
-      return this.#code.long ? fault.raise(VECTOR.GP, 0) : fault.notBuilt("return from a nested task");
+      return this.#code.long ? fault.raise(VECTOR.GP, 0) : this.#tasks.goBack();
     }
     frame.current();
     if (!this.#popTarget(size) || !frame.pop(size)) return false;

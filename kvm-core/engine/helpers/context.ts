@@ -44,7 +44,11 @@ export class HelperContext {
   /** What the machine's Fault says. */
   failed(ip: number): number {
     const { fault } = this.machine;
-    return fault.unbuilt === "" ? this.fault(ip, fault.vector, fault.code) : this.unbuilt(ip, fault.unbuilt);
+    if (fault.committed) {
+      this.machine.deliver(fault.vector, fault.code, "fault");
+      return RESUME;
+    }
+    return this.fault(ip, fault.vector, fault.code);
   }
 
   /** Ends run(), with RIP behind the instruction. */

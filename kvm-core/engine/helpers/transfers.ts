@@ -29,6 +29,8 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
     },
 
     iret(ip, size) {
+      // Where a nested task goes on that its IRET leaves.
+      m.syncNext(ip);
       return c.transfer(ip, () => {
         if (!m.returns.interruptReturn(size)) return false;
         m.step.flagsLoaded = true;
@@ -38,6 +40,7 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
 
     farJump(ip, selector) {
       const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
+      m.syncNext(ip);
       return c.transfer(ip, () => far.transfer(selector & 0xffff, lo, hi, 0));
     },
 
