@@ -22,6 +22,8 @@ export function taskHost(m: Machine): TaskHost {
       return true;
     },
 
+    note: (on) => m.watch.note(on),
+
     switched() {
       // The old task's TF is saved with it.
       m.step.interrupted = true;

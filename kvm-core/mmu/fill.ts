@@ -62,6 +62,10 @@ function emitFill(code: Code, walk: number): void {
   const canonical = i64.shrs(i64.shl(address, i64.const(16)), i64.const(16));
   const size = i32.and(i32.load(cpu, CPU.mode), i32.const(MODE.codeSize));
   code.if(i32.eq(size, i32.const(MODE.code64)), () => giveUpIf(i64.ne(canonical, address)));
+  code.if(i32.load(cpu, CPU.watched), () => {
+    const page = code.let(i64.and(address, i64.const(-4096)));
+    for (let i = 0; i < 4; i++) giveUpIf(i64.eq(page, i64.load(cpu, CPU.watchPages + i * 8)));
+  });
   const mapped = code.local("i32");
   const high = i64.toI32(i64.shru(address, i64.const(32)));
   code.call(walk, [cpu, i64.toI32(address), high, access], mapped);

@@ -28,6 +28,14 @@ export interface MmuExports {
   readonly move: (to: number, from: number, size: number) => void;
 }
 
+/** Data breakpoints: engine/watch.ts. */
+export interface Watcher {
+  accessed(lo: number, hi: number, size: number, write: boolean): boolean;
+  mayAccess(lo: number, hi: number, size: number, write: boolean): boolean;
+}
+/** In the place of a vector: the access meets a data breakpoint, and its instruction has to begin again alone. */
+export const RESTART = 0x100;
+
 /** Called after the vCPU wrote `size` bytes at `gpa`, in a page with GPA_CODE or GPA_LOGGED; `flags` are the page's. */
 export type PageWritten = (gpa: number, size: number, flags: number) => void;
 
@@ -40,6 +48,8 @@ export class GuestMemoryUnit {
   readonly #host: MmioHost;
   readonly #pageWritten: PageWritten;
   readonly #bounce: number;
+  /** Set by whoever has data breakpoints. */
+  watcher: Watcher | undefined;
   #code!: MmuExports;
   /** After a failed access: what to raise. CR2 is set already for a page fault. */
   faultVector = 0;
@@ -151,6 +161,7 @@ export class GuestMemoryUnit {
     const hi = state.high(CPU.address);
     const access = ACCESS.write | this.dataAccess;
     const crosses = (lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE;
+    if (!this.mayWrite(lo, hi, size)) return 0;
     return (crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access)) ? this.#bounce : 0;
   }
 
@@ -166,7 +177,7 @@ export class GuestMemoryUnit {
   /** Reads `size` (up to 16) bytes into the bounce buffer, for helpers. False on a fault. */
   readBytes(lo: number, hi: number, size: number, access: number): boolean {
     if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) return this.#eachPiece(lo, hi, size, access, false);
-    if (!this.translate(lo, hi, access)) return false;
+    if (!this.translate(lo, hi, access) || !this.watches(lo, hi, size, false)) return false;
     this.#readPiece(0, size);
     return true;
   }
@@ -174,9 +185,25 @@ export class GuestMemoryUnit {
   /** Writes `size` (up to 16) bytes of the bounce buffer, for helpers. False on a fault. */
   writeBytes(lo: number, hi: number, size: number, access: number): boolean {
     if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) return this.#eachPiece(lo, hi, size, access | ACCESS.write, true);
-    if (!this.translate(lo, hi, access | ACCESS.write)) return false;
+    if (!this.translate(lo, hi, access | ACCESS.write) || !this.watches(lo, hi, size, true)) return false;
     this.#writePiece(0, size);
     return true;
+  }
+
+  /** Tells data breakpoints of an access. False: it must not be made, and the instruction begins again. */
+  watches(lo: number, hi: number, size: number, write: boolean): boolean {
+    return this.watcher === undefined || this.watcher.accessed(lo, hi, size, write) || this.#restart();
+  }
+
+  /** A write is to come that cannot be given up any more. */
+  mayWrite(lo: number, hi: number, size: number): boolean {
+    return this.watcher === undefined || this.watcher.mayAccess(lo, hi, size, true) || this.#restart();
+  }
+
+  #restart(): false {
+    this.faultVector = RESTART;
+    this.faultCode = 0;
+    return false;
   }
 
   /** Is an access across two pages allowed in both? Sets gpa and ram for the first, #secondGpa and #secondRam. */
@@ -195,7 +222,7 @@ export class GuestMemoryUnit {
   /** An access across two pages: both are checked before anything happens. */
   #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
     const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
-    if (!this.#bothPages(lo, hi, access)) return false;
+    if (!this.#bothPages(lo, hi, access) || !this.watches(lo, hi, size, write)) return false;
     // A device's answer may take long and lead through other accesses: the second page's place is kept here.
     const [secondGpa, secondRam] = [this.#secondGpa, this.#secondRam];
     if (write) this.#writePiece(0, first);

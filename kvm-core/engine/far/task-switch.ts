@@ -19,6 +19,7 @@ import { CPU, SEG } from "../../cpu/state.ts";
 import type { SystemMemory } from "../../cpu/system-memory.ts";
 import { NO_CODE, type TaskSwitcher, type Why } from "../../cpu/task-state.ts";
 import type { VcpuState } from "../../cpu/vcpu-state.ts";
+import { DR6 } from "../debug.ts";
 
 /** Offsets in a TSS. Registers and segments are in the order of their numbers. */
 interface Layout {
@@ -69,6 +70,8 @@ const layoutOf = (type: number): Layout =>
 export interface TaskHost {
   /** MOV CR3 without a TSS: false if its PDPTEs are wrong. */
   loadCr3(value: number): boolean;
+  /** May data breakpoints give up what meets them? Returns what was in force. */
+  note(on: boolean): boolean;
   /** Another task is in force. */
   switched(): void;
 }
@@ -85,7 +88,7 @@ export class TaskSwitch implements TaskSwitcher {
   readonly #frame: PushFrame;
   #ext = 0;
   /** The new task's TSS has its T bit set: #DB before its first instruction. */
-  trapDue = false;
+  #trapDue = false;
 
   constructor(state: VcpuState, memory: SystemMemory, fault: Fault, tables: DescriptorTables, host: TaskHost) {
     this.#state = state;
@@ -94,6 +97,13 @@ export class TaskSwitch implements TaskSwitcher {
     this.#tables = tables;
     this.#host = host;
     this.#frame = new PushFrame(state, memory, fault);
+  }
+
+  /** Bits of DR6 for a task that has begun with its T bit set. */
+  takeTrap(): number {
+    const bits = this.#trapDue ? DR6.BT : 0;
+    this.#trapDue = false;
+    return bits;
   }
 
   /** IRET with NT set: to the task that the current TSS's link names. */
@@ -111,6 +121,13 @@ export class TaskSwitch implements TaskSwitcher {
     this.#ext = ext;
     if (!this.#check(selector, why)) return false;
     const type = this.#tss.type;
+    const noting = this.#host.note(true);
+    const done = this.#finish(why, restarts, type, code);
+    this.#host.note(noting);
+    return done;
+  }
+
+  #finish(why: Why, restarts: boolean, type: number, code: number): boolean {
     if (!this.#leave(why, restarts)) return false;
     if (this.#enter(why) && this.#arrive(layoutOf(type), code)) return true;
     this.#fault.committed = true;
@@ -150,8 +167,9 @@ export class TaskSwitch implements TaskSwitcher {
       return fault.raise(VECTOR.TS, (state.get(CPU.selector + SEG.tr * 4) & SELECTOR_INDEX) + this.#ext);
     }
     const { base } = this.#tss;
-    for (const at of [base, (base + layout.limit) >>> 0]) {
-      if (!memory.read(at, 0, 1)) return fault.from(memory);
+    // Behind the commit nothing may fail that is not the new task's: all of it is touched here.
+    for (let at = 0; at < layout.limit; at += 4) {
+      if (!memory.read((base + at) >>> 0, 0, 4)) return fault.from(memory);
     }
     if (!memory.writable((trBase + old.ip) >>> 0, 0, old.saved + 1 - old.ip, 0)) return fault.from(memory);
     const links = why === "call" || why === "event";
@@ -211,7 +229,7 @@ export class TaskSwitch implements TaskSwitcher {
     const selectors = [0, 0, 0, 0, 0, 0];
     for (let i = 0; i < layout.segmentCount; i++) selectors[i] = at(layout.segments + i * size, 2);
     const ldt = at(layout.ldt, 2);
-    this.trapDue = size === 4 && (at(TRAP, 2) & 1) !== 0;
+    this.#trapDue = size === 4 && (at(TRAP, 2) & 1) !== 0;
     writeFlags(state.u32, state.zone, flags);
     this.#setSelectors(selectors, (flags & RFLAGS.VM) !== 0);
     this.#setLdt(ldt);
@@ -244,7 +262,7 @@ export class TaskSwitch implements TaskSwitcher {
 
   /** A fault in the new task, before its first instruction. */
   #late(vector: number, selector: number): false {
-    this.trapDue = false;
+    this.#trapDue = false;
     return this.#fault.raise(vector, (selector & SELECTOR_INDEX) + this.#ext);
   }
 
@@ -269,7 +287,7 @@ export class TaskSwitch implements TaskSwitcher {
   }
 
   #faulted(): false {
-    this.trapDue = false;
+    this.#trapDue = false;
     return false;
   }
 
