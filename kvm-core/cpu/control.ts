@@ -119,5 +119,8 @@ export function updateMode(u32: Uint32Array, zone: number): void {
   const smap = (u32[(cpu + CPU.cr4) >>> 2]! & CR4.SMAP) !== 0;
   u32[(cpu + CPU.dataAccess) >>> 2] = cpl === 3 ? ACCESS.user : ac ? ACCESS.ac : 0;
   const tlbClass = cpl === 3 ? TLB_CLASS.user : ac && smap ? TLB_CLASS.supervisorAc : TLB_CLASS.supervisor;
-  u32[(cpu + CPU.tlbBase) >>> 2] = u32[(cpu + CPU.tlbSet) >>> 2]! + tlbClass * TLB.classSize;
+  // Alignment is checked where an access comes to TypeScript: then every one has to.
+  const aligned = cpl === 3 && ac && (u32[(cpu + CPU.cr0) >>> 2]! & CR0.AM) !== 0;
+  const served = u32[(cpu + CPU.tlbSet) >>> 2]! + tlbClass * TLB.classSize;
+  u32[(cpu + CPU.tlbBase) >>> 2] = aligned ? zone + ZONE.tlbNever : served;
 }

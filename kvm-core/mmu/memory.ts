@@ -9,7 +9,7 @@ import { ACCESS } from "../cpu/access.ts";
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_CODE, GPA_LOGGED, GPA_READONLY, PAGE_SIZE } from "../cpu/zones.ts";
+import { GPA_CODE, GPA_LOGGED, GPA_READONLY, PAGE_SIZE, ZONE } from "../cpu/zones.ts";
 import { pageFlags, ramAt } from "./ram.ts";
 import { Tlb } from "./tlb.ts";
 
@@ -41,6 +41,7 @@ export type PageWritten = (gpa: number, size: number, flags: number) => void;
 
 const GP = 13;
 const PAGE_FAULT = 14;
+const ALIGNMENT = 17;
 
 export class GuestMemoryUnit {
   readonly tlb: Tlb;
@@ -162,7 +163,8 @@ export class GuestMemoryUnit {
     const access = ACCESS.write | this.dataAccess;
     const crosses = (lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE;
     if (!this.mayWrite(lo, hi, size)) return 0;
-    return (crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access)) ? this.#bounce : 0;
+    if (!(crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access))) return 0;
+    return this.aligned(lo, size, access) ? this.#bounce : 0;
   }
 
   /**
@@ -177,7 +179,7 @@ export class GuestMemoryUnit {
   /** Reads `size` (up to 16) bytes into the bounce buffer, for helpers. False on a fault. */
   readBytes(lo: number, hi: number, size: number, access: number): boolean {
     if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) return this.#eachPiece(lo, hi, size, access, false);
-    if (!this.translate(lo, hi, access) || !this.watches(lo, hi, size, false)) return false;
+    if (!this.translate(lo, hi, access) || !this.#allows(lo, hi, size, access, false)) return false;
     this.#readPiece(0, size);
     return true;
   }
@@ -185,9 +187,26 @@ export class GuestMemoryUnit {
   /** Writes `size` (up to 16) bytes of the bounce buffer, for helpers. False on a fault. */
   writeBytes(lo: number, hi: number, size: number, access: number): boolean {
     if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) return this.#eachPiece(lo, hi, size, access | ACCESS.write, true);
-    if (!this.translate(lo, hi, access | ACCESS.write) || !this.watches(lo, hi, size, true)) return false;
+    if (!this.translate(lo, hi, access | ACCESS.write) || !this.#allows(lo, hi, size, access, true)) return false;
     this.#writePiece(0, size);
     return true;
+  }
+
+  /** What comes behind the page walk. */
+  #allows(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
+    return this.aligned(lo, size, access) && this.watches(lo, hi, size, write);
+  }
+
+  /** #AC, if alignment is checked and an access of CPL 3 is misaligned; implicit accesses are of level 0. */
+  aligned(lo: number, size: number, access: number): boolean {
+    // Powers of two, and pseudo-descriptors, which are checked as doublewords.
+    const mask = size & (size - 1) ? 3 : size - 1;
+    if ((lo & mask) === 0 || !(access & ACCESS.user)) return true;
+    const state = this.#state;
+    if (state.get(CPU.tlbBase) !== state.zone + ZONE.tlbNever) return true;
+    this.faultVector = ALIGNMENT;
+    this.faultCode = 0;
+    return false;
   }
 
   /** Tells data breakpoints of an access. False: it must not be made, and the instruction begins again. */
@@ -222,7 +241,7 @@ export class GuestMemoryUnit {
   /** An access across two pages: both are checked before anything happens. */
   #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
     const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
-    if (!this.#bothPages(lo, hi, access) || !this.watches(lo, hi, size, write)) return false;
+    if (!this.#bothPages(lo, hi, access) || !this.#allows(lo, hi, size, access, write)) return false;
     // A device's answer may take long and lead through other accesses: the second page's place is kept here.
     const [secondGpa, secondRam] = [this.#secondGpa, this.#secondRam];
     if (write) this.#writePiece(0, first);
