@@ -27,6 +27,8 @@ export const CR0 = {
 const CR0_BITS = Object.values(CR0).reduce((all, bit) => all | bit, 0);
 
 export const CR4 = {
+  VME: 1 << 0,
+  PVI: 1 << 1,
   TSD: 1 << 2,
   DE: 1 << 3,
   PSE: 1 << 4,

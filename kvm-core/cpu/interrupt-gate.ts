@@ -1,7 +1,8 @@
 /**
  * One event through its gate: real mode's vector table, or interrupt and trap gates of the IDT.
  * Document: SDM volume 3, 6.11 to 6.14 and 20.1.4, 20.3 (real and virtual-8086 mode); volume 2, INT n (pseudo-code, error codes).
- * Left out: what a task gate leads to: engine/far/task-switch.ts; VME's redirection bitmap.
+ * Left out: what a task gate leads to: engine/far/task-switch.ts; what stays in virtual-8086 mode:
+ * virtual-interrupt.ts.
  *
  * Everything is checked before anything is written: after a fault the state is as it was.
  */
