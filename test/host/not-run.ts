@@ -25,7 +25,15 @@ const SHA_ALIGNMENT = "#GP on processors of Intel; AMD's take it";
 
 export const NOT_RUN: readonly NotRun[] = [
   { mnemonic: "cpuid", reason: "says what the host is, not what the guest's CPU model is" },
-  { mnemonic: "rdtsc", reason: "its result is the time" },
+  ...["rdtsc", "rdtscp"].map((mnemonic) => ({ mnemonic, reason: "its result is the time" })),
+  { mnemonic: "rdpid", reason: "says on which of the host's processors it ran" },
+  ...["rdrand", "rdseed"].map((mnemonic) => ({ mnemonic, reason: "its result is random" })),
+  ...["syscall", "sysenter"].map((mnemonic) => ({ mnemonic, reason: "is a system call of the host kernel" })),
+  { mnemonic: "sysret", reason: "the host kernel sets EFER.SCE, the guest's processor has it clear" },
+  ...["rdfsbase", "rdgsbase", "wrfsbase", "wrgsbase"].map((mnemonic) => ({
+    mnemonic,
+    reason: "the runner's thread-local storage lies at that base",
+  })),
   ...["sgdt", "sidt", "sldt", "str", "smsw"].map((mnemonic) => ({
     mnemonic,
     reason: "under UMIP the host kernel emulates it with values of its own",

@@ -31,6 +31,7 @@ import { SSE_CONVERT } from "./sse-convert.ts";
 import { SSE_ROUND } from "./sse-round.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
+import { SYSCALL } from "./syscall.ts";
 import { SYSTEM } from "./system.ts";
 import { X87_ARITH } from "./x87-arith.ts";
 import { X87_CONTROL } from "./x87-control.ts";
@@ -69,4 +70,5 @@ export const INSNS: readonly Insn[] = [
   ...SIMD_CRYPTO,
   ...SIMD_STRING,
   ...XSAVE,
+  ...SYSCALL,
 ];
