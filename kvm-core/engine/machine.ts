@@ -194,7 +194,7 @@ export abstract class Machine implements Engine {
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
     this.step.cancel();
-    if (this.decoder.deny(state.u32, (state.zone + CPU.denied) >>> 2)) this.#featuresChanged();
+    if (this.decoder.denied.take(state.u32, (state.zone + CPU.denied) >>> 2)) this.#featuresChanged();
     const otherwise = this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (otherwise || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;

@@ -65,6 +65,11 @@ export const NOT_RUN: readonly NotRun[] = [
     part: "register operand",
     reason: "PREFETCHW: #UD on processors of AMD, nothing on Intel's",
   },
+  ...["0F 0D /1 Rv", "0F 0D /2 Rv"].map((form) => ({
+    mnemonic: "nop",
+    form,
+    reason: "PREFETCHW: #UD on processors of AMD, nothing on Intel's",
+  })),
   ...["06", "0E", "16", "1E", "0F A0", "0F A8"].map((form) => ({
     mnemonic: "push",
     form,

@@ -8,6 +8,7 @@ import type { Insn } from "../insn.ts";
 import { ARITH } from "./arith.ts";
 import { BCD } from "./bcd.ts";
 import { BIT } from "./bit.ts";
+import { BMI } from "./bmi.ts";
 import { CONTROL } from "./control.ts";
 import { FLAGOPS } from "./flagops.ts";
 import { IO } from "./io.ts";
@@ -45,6 +46,7 @@ export const INSNS: readonly Insn[] = [
   ...MULDIV,
   ...BCD,
   ...BIT,
+  ...BMI,
   ...MOVE,
   ...STACK,
   ...CONTROL,

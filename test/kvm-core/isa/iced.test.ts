@@ -1,7 +1,7 @@
 /**
  * The decoder against an independent one, over random bytes: length, mnemonic and operands, and what is undefined.
  * Document: SDM volume 2, chapters 2 and A; the other decoder is the package iced-x86.
- * Left out: opcodes that unbuilt.ts names: its rows are ranges, whose undefined opcodes are undefined once they are built.
+ * Left out: what the instructions do.
  */
 
 import { describe, expect, it } from "vitest";
