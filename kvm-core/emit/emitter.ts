@@ -24,7 +24,7 @@ export type Operand =
   /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
   | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
-  /** A register that the form itself names. */
+  /** A register that the form itself names; for readV() an XMM register. */
   | { readonly kind: "implied"; readonly size: Size; readonly register: number }
   /** `whole`: 128 bits, for readV() and writeV(), which check the alignment if it is `aligned`; `size` is 64 then. */
   | {
@@ -52,6 +52,19 @@ export type Operand =
 export const HELPERS = [
   "cpuid",
   "rdtsc",
+  "rdtscp",
+  "rdpid",
+  "rdpmc",
+  "random",
+  "monitor",
+  "mwait",
+  "flushLine",
+  "syscall",
+  "sysret",
+  "sysenter",
+  "sysexit",
+  "readBase",
+  "writeBase",
   "rdmsr",
   "wrmsr",
   "hlt",
@@ -95,6 +108,22 @@ export const HELPERS = [
   "privileged",
   "fpuTrap",
   "simdException",
+  "maskMove",
+  "x87Function",
+  "fldenv",
+  "frstor",
+  "fnstenv",
+  "fnsave",
+  "fxsave",
+  "fxrstor",
+  "xsave",
+  "xsaveopt",
+  "xsavec",
+  "xsaves",
+  "xrstor",
+  "xrstors",
+  "xgetbv",
+  "xsetbv",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 
@@ -104,6 +133,8 @@ export interface Emitter {
   /** String instructions: the address size, and which repeat prefix the form has. */
   readonly addressSize: 16 | 32 | 64;
   readonly repeat: "none" | "rep" | "repne";
+  /** Segments of this form may have a base and bounds, which each access has to look at. */
+  readonly segmented: boolean;
 
   /** Evaluates now. */
   let(value: Expr): Expr;
@@ -181,13 +212,18 @@ export interface Emitter {
   /** Memory at a linear address. */
   load(linear: Expr, size: Size): Expr;
   store(linear: Expr, value: Expr, size: Size): void;
+  /**
+   * i32: where the byte at `linear` lies in linear memory, and behind it the rest of its page, if that is RAM which may be
+   * accessed there; 0 if it is not, if that is not known before an access, or if the vCPU is wanted out, as in a single step.
+   */
+  direct(linear: Expr, access: "read" | "write"): Expr;
   /** Faults now where a store() would, and does nothing else. */
   prepare(linear: Expr, size: Size): void;
   /**
    * String instructions: linear address of an offset in the source segment, or in ES, which is checked for an access of
-   * `bytes` bytes. The source is read.
+   * `bytes` bytes. The source is read, but for instructions that store there (MASKMOVQ).
    */
-  sourceAddress(offset: Expr, bytes: number): Expr;
+  sourceAddress(offset: Expr, bytes: number, access?: Access): Expr;
   destinationAddress(offset: Expr, bytes: number, access: Access): Expr;
 
   /** The stack of the form's stack size. push() writes memory, then RSP. */
@@ -201,8 +237,9 @@ export interface Emitter {
   /** Sets SP, ESP or RSP, whichever the stack size says; of a 16-bit stack the upper half of ESP stays. */
   setStackPointer(value: Expr): void;
 
-  /** RIP of the instruction that follows. */
+  /** RIP of the instruction that follows, and of this one, which must have no relative target and no immediate. */
   nextRip(): Expr;
+  thisRip(): Expr;
   /** Ends the instruction by going to a relative target, or on a condition. */
   jump(target: Operand): void;
   jumpIf(condition: Expr, target: Operand): void;

@@ -18,6 +18,7 @@ import { signed, unsigned } from "./flags.ts";
 import {
   type AccessStage,
   compareExchange,
+  direct,
   LOADS,
   load,
   loadV,
@@ -116,6 +117,7 @@ export abstract class Stage implements Emitter {
   abstract setFlagResult(value: Expr): void;
   abstract setFlagAux(value: Expr): void;
   abstract nextRip(): Expr;
+  abstract thisRip(): Expr;
   abstract jumpIf(condition: Expr, target: Operand): void;
   abstract jumpTo(rip: Expr): void;
   abstract again(condition: Expr): void;
@@ -137,6 +139,10 @@ export abstract class Stage implements Emitter {
   }
   get repeat(): "none" | "rep" | "repne" {
     return this.facts.repeat;
+  }
+
+  get segmented(): boolean {
+    return this.facts.segmented;
   }
 
   let(value: Expr): Expr {
@@ -232,6 +238,8 @@ export abstract class Stage implements Emitter {
       case "mem":
         if (!operand.whole) return v128.from64(this.read(operand));
         return loadV(this.access, this.#aligned(operand));
+      case "implied":
+        return this.let(v128.load(this.cpu, FPU.xmm + operand.register * FPU_SLOT));
       default:
         throw new Error(`readV of an operand of kind ${operand.kind}`);
     }
@@ -336,6 +344,9 @@ export abstract class Stage implements Emitter {
   store(linear: Expr, value: Expr, size: Size): void {
     store(this.#accessAt(linear, size), linear, value, size);
   }
+  direct(linear: Expr, access: "read" | "write"): Expr {
+    return direct(this.access, linear, access === "write");
+  }
   prepare(linear: Expr, size: Size): void {
     prepare(this.access, linear, size);
   }
@@ -345,8 +356,8 @@ export abstract class Stage implements Emitter {
     return this.#stack.has(linear) ? stackAccess(this.access, this.check, size) : this.access;
   }
 
-  sourceAddress(offset: Expr, bytes: number): Expr {
-    return this.#stringAddress(offset, "base", bytes, "read");
+  sourceAddress(offset: Expr, bytes: number, access: Access = "read"): Expr {
+    return this.#stringAddress(offset, "base", bytes, access);
   }
   destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
     return this.#stringAddress(offset, "index", bytes, access);

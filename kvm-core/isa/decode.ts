@@ -26,7 +26,6 @@ import {
   vexMap,
 } from "./opcode-map.ts";
 import { type OperandCode, operandSize } from "./operand.ts";
-import { unbuiltName } from "./unbuilt.ts";
 
 /** What decode() came to. */
 export const Decoded = {
@@ -37,7 +36,7 @@ export const Decoded = {
   undefined: 2,
   /** More than 15 bytes: #GP(0). */
   tooLong: 3,
-  /** The manual defines it, this engine does not have it; `unbuilt` is its name. */
+  /** There is no case for the operand size that it has, our bug: `unbuilt` is its name. */
   unbuilt: 4,
 } as const;
 
@@ -112,14 +111,6 @@ export class Decoder extends CodeReader {
     this.length = this.at - start;
     if (!this.short) return result;
     return end - start >= MAX_LENGTH ? Decoded.tooLong : Decoded.short;
-  }
-
-  /** Offset of the ModRM byte's register field and rm field, without REX; for the disassembly. */
-  get modrm(): number {
-    return this.#modrm;
-  }
-  get opcode(): number {
-    return this.#opcode;
   }
 
   #decode(): number {
@@ -210,8 +201,7 @@ export class Decoder extends CodeReader {
     let number = this.map.cells[cell]!;
     if (number === EXACT) number = this.map.exact.get((cell << 3) | (this.#modrm & 7)) ?? NO_ROW;
     if (number === NO_ROW) {
-      this.unbuilt = unbuiltName(map, byte, hasModrm ? this.#modrm : this.peek(), long);
-      return this.unbuilt === "" ? Decoded.undefined : Decoded.unbuilt;
+      return Decoded.undefined;
     }
     this.row = this.map.rows[number]!;
     const { denied } = this;
@@ -244,6 +234,11 @@ export class Decoder extends CodeReader {
         fields++;
       }
     }
+    // See isa/x87.ts: the last opcode and the operand pointer are registers of the x87 unit.
+    if (insn.unit === "x87") {
+      this.dst = this.#modrm;
+      this.src = this.hasMemory ? this.#usedSegment : 0;
+    }
     if (form.modrm && !this.hasMemory && this.#modrm < 0xc0 && form.exact < 0 && !form.modIgnored) this.#memory();
     if (this.short) return Decoded.short;
     if (this.lock && !(lockable && insn.lock)) return Decoded.undefined;
@@ -266,7 +261,7 @@ export class Decoder extends CodeReader {
     } else if (insn.counts) kind = STRING_KIND[this.addressSize];
     else {
       const memory = this.hasMemory && form.memory;
-      if (long) kind = memory ? KIND.memory64 : KIND.plain;
+      if (long || insn.unit !== undefined) kind = memory ? KIND.memory64 : KIND.plain;
       else if (form.vex) kind = memory ? KIND.memory32 : KIND.plain32;
       else if (!insn.stack) kind = memory ? KIND.memory32 : KIND.plain;
       else if (!(this.#mode & MODE.stack32)) kind = memory ? KIND.memory16 : KIND.plain16;
@@ -309,6 +304,12 @@ export class Decoder extends CodeReader {
     return this.row.cases[variantIndex(this.size, this.#kind, BRANCH.cross)]!;
   }
 
+  /** Number of the segment of the memory operand. */
+  get #usedSegment(): number {
+    const { segment } = this;
+    return segment >= (this.#long ? SEG.fs : 0) ? segment : this.#defaultSegment;
+  }
+
   #segmented(): void {
     const { segment, addressSize } = this;
     if (this.#long) {
@@ -324,8 +325,9 @@ export class Decoder extends CodeReader {
       }
       return;
     }
-    const used = segment >= 0 ? segment : this.#defaultSegment;
-    if (addressSize === 32 && this.#mode & MODE.flat && isPlain(used)) return;
+    const used = this.#usedSegment;
+    const needsNone = addressSize === 32 && (this.#mode & MODE.flat) !== 0 && isPlain(used);
+    if (needsNone && this.row.insn.unit === undefined) return;
     this.#addressRecord(slotOfSegment(used));
   }
 
@@ -360,7 +362,7 @@ export class Decoder extends CodeReader {
       case "P":
         return ((this.#modrm >> 3) & 7) * FPU_SLOT;
       case "STi":
-        return this.#modrm & 7;
+        return this.#modrm;
       case "R":
         return this.#register((this.#modrm & 7) | ((this.rex & 1) << 3), bits);
       case "G":

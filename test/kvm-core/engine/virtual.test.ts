@@ -2,7 +2,7 @@
  * 8086 code: interrupts, far transfers and privileged instructions in real mode, and in virtual-8086 mode, which level 0
  * enters by IRET and an interrupt leaves.
  * Document: SDM volume 3, 20.1 (real mode), 20.2 and 20.3 (virtual-8086 mode).
- * Left out: VME, which is not built; 16-bit operands and stacks: real-mode.test.ts.
+ * Left out: VME: virtual-interrupts.test.ts; 16-bit operands and stacks: real-mode.test.ts.
  */
 
 import { describe, expect, it } from "vitest";

@@ -14,25 +14,11 @@ interface Deviation {
   readonly reason: string;
 }
 
-const UNBUILT = "unbuilt";
-
 export const DEVIATIONS: readonly Deviation[] = [
   { line: /^D6 \| SALC/, reason: "not in the manual: #UD" },
   { line: /^o\d\d 90 \| NOP/, reason: "90 is NOP whatever its operand size; the disassembly says so" },
   { feature: "PREFETCHW", line: /^0F 0D \/[034567] /, reason: "reserved hints of PREFETCHW: a NOP" },
-  { line: /^9B \| WAIT/, reason: UNBUILT },
-  ...["FPU", "FPU287", "FPU387", "MMX", "SSE", "SSE2", "SSE3", "SSSE3", "SSE4_1", "SSE4_2"].map((feature) => ({
-    feature,
-    reason: UNBUILT,
-  })),
-  ...["AES", "PCLMULQDQ", "SHA", "FXSR", "XSAVE", "XSAVEOPT", "FSGSBASE", "MONITOR", "RDTSCP", "RDPID"].map(
-    (feature) => ({ feature, reason: UNBUILT }),
-  ),
-  ...["SYSCALL", "SEP", "RDPMC", "CLFSH", "CLFLUSHOPT", "CLWB", "RDRAND", "RDSEED"].map((feature) => ({
-    feature,
-    reason: UNBUILT,
-  })),
-  { line: /RSM$/, reason: "there is no system-management mode, outside which RSM is #UD" },
+  { feature: "SYSCALL", line: /^0F 0[57] /, reason: "outside 64-bit mode SYSCALL and SYSRET are AMD's alone" },
 ];
 
 /** The row that explains why an opcode is not described. */

@@ -174,7 +174,7 @@ describe("decoder", () => {
     ["0f ae e8", "lfence"],
     ["0f 01 38", "invlpg [rax]"],
     ["0f c7 08", "cmpxchg8b qword [rax]"],
-  ])("%s: a description wins over the rows of unbuilt.ts", (bytes, text) => {
+  ])("%s: the whole ModRM byte, or its digit, decides", (bytes, text) => {
     expect(decoder.decode(parse(bytes), 0, 3, MODES[64])).toBe(Decoded.ok);
     expect(disassemble(decoder, 0n)).toBe(text);
   });
