@@ -54,7 +54,7 @@ export function arithmetic(e: Emitter, shape: Shape, name: Arithmetic, a: Expr, 
 
 /** A value that WebAssembly computed from the operands by rounding once. */
 export function rounded(e: Emitter, shape: Shape, value: Expr, name: string, ...operands: readonly Expr[]): Expr {
-  const isRight = (result: Expr): Expr => allOrdinary(shape, [...operands, result]);
+  const isRight = (result: Expr): Expr => allOrdinary(shape, result, operands);
   return roundingly(e, value, isRight, name + shape.suffix, ...operands);
 }
 
