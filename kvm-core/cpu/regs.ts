@@ -64,8 +64,8 @@ export function getSregs(memory: WebAssembly.Memory, zone: number): KvmSregs {
 
 /** False, with nothing changed, on a state that cannot be (errno EINVAL). */
 export function setSregs(memory: WebAssembly.Memory, zone: number, sregs: KvmSregs): boolean {
-  if (!validSregs(sregs)) return false;
   const view = new DataView(memory.buffer);
+  if (!validSregs(sregs) || Number(sregs.cr4) & view.getUint32(zone + CPU.deniedCr4, true)) return false;
   const set = (field: number, value: bigint): void => view.setBigUint64(zone + field, value, true);
   for (const name of SEGMENT_NAMES) writeSegment(view, zone, SEG[name], sregs[name]);
   set(CPU.gdtBase, sregs.gdt.base);

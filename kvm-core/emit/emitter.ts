@@ -21,7 +21,7 @@ export type Operand =
   /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
   | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
-  /** A register that the form itself names. */
+  /** A register that the form itself names; for readV() an XMM register. */
   | { readonly kind: "implied"; readonly size: Size; readonly register: number }
   /** `whole`: 128 bits, for readV() and writeV(), which check the alignment if it is `aligned`; `size` is 64 then. */
   | {
@@ -92,6 +92,7 @@ export const HELPERS = [
   "privileged",
   "fpuTrap",
   "simdException",
+  "maskMove",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 
@@ -182,9 +183,9 @@ export interface Emitter {
   prepare(linear: Expr, size: Size): void;
   /**
    * String instructions: linear address of an offset in the source segment, or in ES, which is checked for an access of
-   * `bytes` bytes. The source is read.
+   * `bytes` bytes. The source is read, but for instructions that store there (MASKMOVQ).
    */
-  sourceAddress(offset: Expr, bytes: number): Expr;
+  sourceAddress(offset: Expr, bytes: number, access?: Access): Expr;
   destinationAddress(offset: Expr, bytes: number, access: Access): Expr;
 
   /** The stack of the form's stack size. push() writes memory, then RSP. */

@@ -111,6 +111,15 @@ export function setZero(e: Emitter, zero: Expr): void {
   e.setFlagResult(i64.xor(z, ONE));
 }
 
+/** ZF and CF as given (i32, 0 or 1), the others clear: PTEST. */
+export function zeroCarryFlags(e: Emitter, zero: Expr, carry: Expr): void {
+  const z = e.let(i32.toI64u(zero));
+  const c = e.let(i32.toI64u(carry));
+  // PF of a result of 0 is 1, and PDB turns it over.
+  e.setFlagAux(i64.or(carryOverflow(c, i64.const(0)), i64.shl(z, i64.const(AUX.PDB))));
+  e.setFlagResult(i64.xor(z, ONE));
+}
+
 /** CF as i64, 0 or 1. */
 export function carry(e: Emitter): Expr {
   return i64.shru(e.flagAux(), i64.const(AUX.CF));

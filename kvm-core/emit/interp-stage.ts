@@ -230,7 +230,7 @@ export class InterpStage extends Stage {
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
     const sum = wide ? this.immediate(true) : this.sum();
-    recordAddress(this.check, sum, size, long);
+    this.code.store("i64", this.cpu, recordAddress(this.check, sum, size, long), CPU.ea);
     this.next();
   }
 }

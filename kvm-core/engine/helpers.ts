@@ -89,7 +89,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       if (index === MSR_EFER) {
         const old = state.get(CPU.efer);
         // LME cannot change while paging is on; LMA is the processor's.
-        if (hi !== 0 || lo & ~(EFER_WRITABLE | EFER.LMA)) return fault(ip, VECTOR.GP);
+        if (hi !== 0 || lo & (~(EFER_WRITABLE | EFER.LMA) | state.get(CPU.deniedEfer))) return fault(ip, VECTOR.GP);
         if (state.get(CPU.cr0) & CR0.PG && (old ^ lo) & EFER.LME) return fault(ip, VECTOR.GP);
         lo = (lo & ~EFER.LMA) | (old & EFER.LMA);
       }
@@ -288,7 +288,7 @@ function writeControl(m: Machine, register: number, lo: number, hi: number): boo
     }
     case 4: {
       const [old, cr0, efer] = [state.get(CPU.cr4), state.get(CPU.cr0), state.get(CPU.efer)];
-      if (!validCr4(lo, hi) || !validPcide(cr0, lo, efer)) return false;
+      if (!validCr4(lo, hi) || lo & state.get(CPU.deniedCr4) || !validPcide(cr0, lo, efer)) return false;
       if (efer & EFER.LMA && !(lo & CR4.PAE)) return false;
       // PCIDs are enabled while the current one is 0.
       if (lo & ~old & CR4.PCIDE && state.get(CPU.cr3) & PCID_MASK) return false;

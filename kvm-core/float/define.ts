@@ -12,12 +12,20 @@ import { DIVISION } from "./divide.ts";
 import { F32, F64 } from "./format.ts";
 import { FLOAT_FUNCTIONS, type FloatFunction, RELATION } from "./functions.ts";
 import { MULTIPLICATION } from "./multiply.ts";
+import { definePack, UNDER_FCW } from "./round.ts";
 import { SQUARE_ROOT } from "./sqrt.ts";
 import { emitCompare, emitExtreme } from "./sse-compare.ts";
 import { emitFromInteger, emitRound, emitToFormat, emitToInteger } from "./sse-convert.ts";
 import { defineSseParts, type SseParts, SseTarget } from "./sse-target.ts";
 import type { Operation } from "./target.ts";
-import { defineX87Parts, X87Target } from "./x87-target.ts";
+import { emitLoadBcd, emitStoreBcd } from "./x87-bcd.ts";
+import { emitExamine, emitX87Compare } from "./x87-compare.ts";
+import { emitStoreInteger, ROUND } from "./x87-integral.ts";
+import { emitLoad, emitLoadInteger } from "./x87-load.ts";
+import { remainder } from "./x87-remainder.ts";
+import { emitExtract, SCALE } from "./x87-scale.ts";
+import { emitStore } from "./x87-store.ts";
+import { defineX87Parts, type X87Parts, X87Target } from "./x87-target.ts";
 
 /** Fills the body of a function. */
 type Emit = (code: Code) => void;
@@ -52,9 +60,43 @@ function sseBodies(parts: SseParts, other: SseParts): Record<string, Emit> {
   };
 }
 
+/** x87 functions that are not arithmetic in every flavour. */
+function x87Bodies(parts: X87Parts, module: ModuleBuilder): Record<string, Emit> {
+  const x87 = (code: Code): X87Target => new X87Target(code, parts);
+  const operation =
+    (what: Operation, operands: number): Emit =>
+    (code) =>
+      x87(code).arithmetic(what, operands);
+  const bodies: Record<string, Emit> = {
+    x87Round: operation(ROUND, 1),
+    x87Scale: operation(SCALE, 2),
+    x87Extract: (code) => emitExtract(x87(code)),
+    x87Remainder: operation(remainder(false), 2),
+    x87RemainderNearest: operation(remainder(true), 2),
+    x87Compare: (code) => emitX87Compare(x87(code), false),
+    x87CompareQuiet: (code) => emitX87Compare(x87(code), true),
+    x87Examine: (code) => emitExamine(x87(code)),
+    x87FromI64: (code) => emitLoadInteger(x87(code)),
+    x87FromBcd: (code) => emitLoadBcd(x87(code)),
+    x87ToBcd: (code) => emitStoreBcd(x87(code)),
+  };
+  for (const format of [F32, F64]) {
+    const name = format.name.toUpperCase();
+    const pack = definePack(module, format, UNDER_FCW);
+    bodies[`x87From${name}`] = (code) => emitLoad(x87(code), format, false);
+    bodies[`x87Widen${name}`] = (code) => emitLoad(x87(code), format, true);
+    bodies[`x87To${name}`] = (code) => emitStore(x87(code), format, pack);
+  }
+  for (const bits of [16, 32, 64] as const) {
+    bodies[`x87ToI${bits}`] = (code) => emitStoreInteger(x87(code), bits, false);
+    bodies[`x87ToI${bits}Truncate`] = (code) => emitStoreInteger(x87(code), bits, true);
+  }
+  return bodies;
+}
+
 /** Defines and exports them; returns their function indices. */
 export function defineFloat(module: ModuleBuilder): Record<FloatFunction, number> {
-  const bodies: Partial<Record<string, Emit>> = {};
+  const bodies: Record<string, Emit> = {};
   const single = defineSseParts(module, F32);
   const double = defineSseParts(module, F64);
   const x87 = defineX87Parts(module);
@@ -64,6 +106,7 @@ export function defineFloat(module: ModuleBuilder): Record<FloatFunction, number
   ] as const) {
     Object.assign(bodies, sseBodies(own, other));
   }
+  Object.assign(bodies, x87Bodies(x87, module));
   for (const [name, [operation, operands]] of Object.entries(ARITHMETIC)) {
     for (const parts of [single, double]) {
       bodies[parts.format.name + name] = (code) => new SseTarget(code, parts).arithmetic(operation, operands);
@@ -72,7 +115,7 @@ export function defineFloat(module: ModuleBuilder): Record<FloatFunction, number
   }
   const entries = Object.entries(FLOAT_FUNCTIONS).map(([name, type]) => {
     const code = module.define(name, type);
-    bodies[name]?.(code);
+    bodies[name]!(code);
     code.unreachable();
     return [name, module.indexOf(code)] as const;
   });

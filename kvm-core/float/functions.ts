@@ -17,8 +17,8 @@
  *   - Functions that return `done`: 0 after an unmasked IE, DE or ZE: no slot was written, and the instruction pops and pushes
  *     nothing. 1 otherwise: also after an unmasked OE or UE, when the result's exponent is off by 24576 as SDM volume 1,
  *     8.5.4 and 8.5.5 want it, and after an unmasked PE: the instruction completes, and the exception is pending.
- *   - Functions that return a value for memory (x87To...): nothing may be stored or popped if
- *     raised & ~masks & (IE|DE|ZE|OE|UE); an unmasked PE lets the instruction complete.
+ *   - Functions that return a value for memory (x87To...): nothing may be stored or popped if raised & ~masks & (IE|OE|UE); an
+ *     unmasked PE lets the instruction complete. An unmasked OE or UE comes without PE and C1 there.
  *   - Memory operands of arithmetic and comparisons (FADD m32fp, FCOM m64fp...) go through x87WidenF32/F64 into a scratch slot:
  *     it raises nothing and keeps SNaNs and denormals recognisable to the function that follows. FLD uses x87FromF32/F64.
  */
@@ -103,15 +103,15 @@ export const FLOAT_FUNCTIONS = {
   x87Remainder: X2,
   x87RemainderNearest: X2,
   /**
-   * RELATION of slot a to slot b; FCOM (IE on any NaN) and FUCOM (on SNaN alone). What is unmasked is in raised: FCOMI then leaves
-   * the flags, and nothing is popped.
+   * RELATION of slot a to slot b; FCOM (IE on any NaN) and FUCOM (on SNaN alone). After an unmasked IE or DE (see raised) nothing is
+   * popped. Condition codes, or EFLAGS, are written all the same on AMD's Zen 5; the SDM's tables say "not set" after an unmasked IE.
    */
   x87Compare: X_RELATE,
   x87CompareQuiet: X_RELATE,
   /** FXAM of a register that is not empty: C0, C2, C3 in the status word's places (not C1, the sign). */
   x87Examine: { params: ["i32", "i32"], results: ["i32"] },
 
-  // --- x87 loads: ($cpu, dst, bits)
+  // --- x87 loads: ($cpu, dst, bits); an unmasked IE keeps FLD from pushing, an unmasked DE does not
   x87FromF32: X_LOAD,
   x87FromF64: X_LOAD,
   /** For memory operands of arithmetic: see above. A widened slot is for the next function alone. */

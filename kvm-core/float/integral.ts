@@ -41,14 +41,21 @@ export function integral(f: Target, operand: Operand, mode: Expr): Integral {
   return { magnitude, rest, up };
 }
 
-/** Ends the function with `out` unless `operand`, whose fields may be those of an infinity or a NaN, fits into `bits` bits signed. */
-export function signedIntegral(f: Target, operand: Operand, mode: Expr, bits: number, out: () => void): Integral {
+/**
+ * Ends the function with `out` if the result is above `largest`, an i64 below 2^63 + 1; `operand` may be an infinity or a NaN, whose
+ * exponents are far above.
+ */
+export function boundedIntegral(f: Target, operand: Operand, mode: Expr, largest: Expr, out: () => void): Integral {
   const { code } = f;
-  code.if(i32.gts(operand.exponent, i32.const(bits - 1)), out);
+  code.if(i32.gts(operand.exponent, i32.const(63)), out);
   const result = integral(f, operand, mode);
-  const largest = i64.add(i64.const((1n << BigInt(bits - 1)) - 1n), i32.toI64u(operand.sign));
   code.if(i64.gtu(result.magnitude, largest), out);
   return result;
+}
+
+/** The largest magnitude in `bits` bits signed. */
+export function largestOf(bits: number, sign: Expr): Expr {
+  return i64.add(i64.const((1n << BigInt(bits - 1)) - 1n), i32.toI64u(sign));
 }
 
 /** -magnitude if the sign says so. */

@@ -6,8 +6,8 @@
 
 import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import { RAISED, ROUNDING } from "./format.ts";
-import { integral, signed, signedIntegral } from "./integral.ts";
-import { infinity } from "./sse-round.ts";
+import { boundedIntegral, integral, largestOf, signed } from "./integral.ts";
+import { infinity } from "./round.ts";
 import type { SseParts, SseTarget } from "./sse-target.ts";
 import { isZero } from "./target.ts";
 
@@ -48,7 +48,7 @@ export function emitToInteger(f: SseTarget, bits: 32 | 64, truncate: boolean): v
     f.raise(RAISED.IE);
     code.return(i64.const(BigInt.asIntN(64, 1n << BigInt(bits - 1))));
   };
-  const { magnitude, rest } = signedIntegral(f, operand, mode, bits, indefinite);
+  const { magnitude, rest } = boundedIntegral(f, operand, mode, largestOf(bits, operand.sign), indefinite);
   code.if(i64.ne(rest, ZERO), () => f.raise(RAISED.PE));
   const value = signed(operand.sign, magnitude);
   code.return(bits === 32 ? i64.and(value, i64.const(0xffff_ffffn)) : value);

@@ -10,7 +10,7 @@ import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { RAISED, ROUNDING } from "./format.ts";
 import type { Wide } from "./words.ts";
 
-/** A number taken apart: (-1)^sign * significand / 2^63 * 2^exponent. All are locals. */
+/** A number taken apart: (-1)^sign * significand / 2^63 * 2^exponent. The first three are locals. */
 export interface Operand {
   /** i32, 0 or 1. */
   readonly sign: Expr;
@@ -57,9 +57,10 @@ export abstract class Target {
   /** All of these end the function. */
   abstract invalid(): void;
   abstract infinity(sign: Expr): void;
-  abstract zero(sign: Expr): void;
-  /** Rounds hi:lo / 2^127 * 2^exponent; bit 63 of hi is set. */
-  abstract finish(sign: Expr, exponent: Expr, value: Wide): void;
+  /** `conditions` is what the function returns beside `done`, if it does. */
+  abstract zero(sign: Expr, conditions?: Expr): void;
+  /** Rounds hi:lo / 2^127 * 2^exponent; bit 63 of hi is set. `conditions` as above. */
+  abstract finish(sign: Expr, exponent: Expr, value: Wide, conditions?: Expr): void;
   /** The function's return after an unmasked exception. */
   abstract refused(): void;
 

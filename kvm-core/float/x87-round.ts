@@ -12,7 +12,7 @@ import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { EXTENDED, FCW, INTEGER_BIT, RAISED } from "./format.ts";
 import { roundsUp } from "./target.ts";
-import { isNonzero, or, shiftWideJam } from "./words.ts";
+import { isNonzero, shiftWideJam } from "./words.ts";
 
 const PACK_TYPE: FuncType = { params: ["i32", "i32", "i32", "i32", "i64", "i64", "i32"], results: ["i32"] };
 
@@ -113,16 +113,18 @@ class PackGenerator {
     const code = this.#code;
     code.if(this.#unmasked(RAISED.OE), () => {
       const wrapped = code.let(i32.sub(biased, i32.const(EXTENDED.wrap)));
-      // Only FSCALE comes beyond what the wrapped exponent reaches: the masked result, then.
-      code.if(i32.lts(wrapped, i32.const(EXTENDED.top)), () => {
-        this.#raise(i32.const(RAISED.OE));
-        this.#raiseInexact(RAISED.PE);
-        this.#write(this.#kept, wrapped);
+      // Only FSCALE comes beyond what the wrapped exponent reaches: an infinity, then, in every rounding mode.
+      code.if(i32.geu(wrapped, i32.const(EXTENDED.top)), () => {
+        this.#raise(i32.const(RAISED.OE | RAISED.PE | RAISED.roundedUp));
+        this.#write(i64.const(INTEGER_BIT), i32.const(EXTENDED.top));
       });
+      this.#raise(i32.const(RAISED.OE));
+      this.#raiseInexact(RAISED.PE);
+      this.#write(this.#kept, wrapped);
     });
     // The directed modes stop at the largest finite number unless they lead away from zero.
     const away = i32.eq(this.#mode, i32.sub(i32.const(2), this.#sign));
-    const infinite = code.let(or(i32.eqz(this.#mode), away));
+    const infinite = code.let(i32.or(i32.eqz(this.#mode), away));
     this.#raise(
       select(infinite, i32.const(RAISED.OE | RAISED.PE | RAISED.roundedUp), i32.const(RAISED.OE | RAISED.PE)),
     );
@@ -135,12 +137,14 @@ class PackGenerator {
     const code = this.#code;
     code.if(this.#unmasked(RAISED.UE), () => {
       const wrapped = code.let(i32.add(biased, i32.const(EXTENDED.wrap)));
-      code.if(i32.gts(wrapped, i32.const(0)), () => {
-        this.#raise(i32.const(RAISED.UE));
-        this.#raiseInexact(RAISED.PE);
-        this.#write(this.#kept, wrapped);
+      // As above: a zero.
+      code.if(i32.les(wrapped, i32.const(0)), () => {
+        this.#raise(i32.const(RAISED.UE | RAISED.PE));
+        this.#write(i64.const(0), i32.const(0));
       });
       this.#raise(i32.const(RAISED.UE));
+      this.#raiseInexact(RAISED.PE);
+      this.#write(this.#kept, wrapped);
     });
     const shift = code.let(i32.sub(i32.const(1 - EXTENDED.bias), this.#exponent));
     shiftWideJam(code, { hi: this.#hi, lo: this.#lo }, shift);

@@ -9,8 +9,9 @@ import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { EXTENDED, FCW, INTEGER_BIT, QUIET_BIT, RAISED } from "./format.ts";
+import { signed } from "./integral.ts";
 import { type Operand, type Operation, Target } from "./target.ts";
-import { and, or, type Wide } from "./words.ts";
+import type { Wide } from "./words.ts";
 import { defineX87Pack } from "./x87-round.ts";
 
 /** Functions that other x87 functions call. */
@@ -47,11 +48,11 @@ function emitNan(f: X87Target): void {
   const positive = i32.and(i64.eq(a.significand, b.significand), i32.and(a.sign, i32.const(1)));
   code.set(isB, i32.or(larger, positive));
   code.if(i32.ne(signallingA, signallingB), () => {
-    code.if(and(f.isNan(a), f.isNan(b)), () => code.set(isB, signallingA));
+    code.if(i32.and(f.isNan(a), f.isNan(b)), () => code.set(isB, signallingA));
   });
   code.if(i32.eqz(f.isNan(a)), () => code.set(isB, i32.const(1)));
   code.if(i32.eqz(f.isNan(b)), () => code.set(isB, i32.const(0)));
-  code.if(or(signallingA, signallingB), () => f.raiseBefore(RAISED.IE));
+  code.if(i32.or(signallingA, signallingB), () => f.raiseBefore(RAISED.IE));
   const significand = i64.or(select(isB, b.significand, a.significand), i64.const(QUIET_BIT));
   f.write(significand, i32.or(i32.const(EXTENDED.top), i32.shl(select(isB, b.sign, a.sign), i32.const(15))));
   code.unreachable();
@@ -103,7 +104,7 @@ export class X87Target extends Target {
   isSpecial({ word, significand }: X87Operand): Expr {
     const rest = i32.and(word, i32.const(~0x8000));
     const field = i32.geu(i32.sub(rest, i32.const(1)), i32.const(EXTENDED.top - 1));
-    return or(field, i64.ges(significand, i64.const(0)));
+    return i32.or(field, i64.ges(significand, i64.const(0)));
   }
 
   isNan({ field, significand }: X87Operand): Expr {
@@ -123,9 +124,9 @@ export class X87Target extends Target {
     const { code } = this;
     const addresses = [2, 3].slice(0, count).map((i) => code.param(i));
     const operands = addresses.map((address) => this.load(address));
-    code.if(operands.map((each) => this.isSpecial(each)).reduce(or), () => {
-      code.if(operands.map((each) => this.isUnsupported(each)).reduce(or), () => this.invalid());
-      code.if(operands.map((each) => this.isNan(each)).reduce(or), () => {
+    code.if(operands.map((each) => this.isSpecial(each)).reduce(i32.or), () => {
+      code.if(operands.map((each) => this.isUnsupported(each)).reduce(i32.or), () => this.invalid());
+      code.if(operands.map((each) => this.isNan(each)).reduce(i32.or), () => {
         const done = code.local("i32");
         code.call(this.parts.nan, [this.cpu, this.dst, addresses[0]!, addresses.at(-1)!], done);
         code.return(done);
@@ -164,14 +165,14 @@ export class X87Target extends Target {
     this.write(i64.const(INTEGER_BIT), i32.or(i32.const(EXTENDED.top), i32.shl(sign, i32.const(15))));
   }
 
-  zero(sign: Expr): void {
-    this.write(i64.const(0), i32.shl(sign, i32.const(15)));
+  zero(sign: Expr, conditions = i32.const(0)): void {
+    this.write(i64.const(0), i32.shl(sign, i32.const(15)), conditions);
   }
 
-  finish(sign: Expr, exponent: Expr, { hi, lo }: Wide): void {
+  finish(sign: Expr, exponent: Expr, { hi, lo }: Wide, conditions = i32.const(0)): void {
     const done = this.code.local("i32");
     this.code.call(this.parts.pack, [this.cpu, this.dst, sign, exponent, hi, lo, this.cut()], done);
-    this.code.return(done);
+    this.code.return(i32.or(done, conditions));
   }
 
   /** 64 less the precision. */
@@ -183,14 +184,25 @@ export class X87Target extends Target {
   }
 
   /** Writes the result and returns. */
-  write(significand: Expr, word: Expr): void {
+  write(significand: Expr, word: Expr, conditions = i32.const(0)): void {
     this.fill(this.dst, significand, word);
-    this.code.return(i32.const(1));
+    this.code.return(i32.or(i32.const(1), conditions));
   }
 
   fill(slot: Expr, significand: Expr, word: Expr): void {
     this.code.store("i64", slot, significand);
     this.code.store("i64", slot, i32.toI64u(word), 8);
+  }
+
+  /** A signed integer. */
+  fillInteger(slot: Expr, value: Expr): void {
+    const { code } = this;
+    const sign = code.let(i64.lts(value, i64.const(0)));
+    const magnitude = code.let(signed(sign, value));
+    const up = code.let(i64.clz(magnitude));
+    const exponent = i32.sub(i32.const(EXTENDED.bias + 63), i64.toI32(up));
+    const word = i32.or(exponent, i32.shl(sign, i32.const(15)));
+    this.fill(slot, i64.shl(magnitude, up), select(i64.eqz(magnitude), i32.const(0), word));
   }
 
   refused(): void {

@@ -7,7 +7,7 @@
 import { BOUNDS, boundsRow } from "../cpu/bounds.ts";
 import { MODE } from "../cpu/control.ts";
 import { FPU_SLOT } from "../cpu/fpu-state.ts";
-import { CPU, SEG } from "../cpu/state.ts";
+import { CPU, DENIED_WORDS, SEG } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import { MICRO } from "../emit/record.ts";
 import {
@@ -103,9 +103,24 @@ export class Decoder {
   #opcode = 0;
   #defaultSegment = 0;
   #kind = 0;
+  /** Features that the vCPU has not, as CPU.denied has them, and whether there is one at all. */
+  readonly #denied = new Uint32Array(DENIED_WORDS);
+  #denies = false;
 
   constructor(map: OpcodeMap) {
     this.map = map;
+  }
+
+  /** Takes over CPU.denied, in the u32 words from `at` on. True if it is another one than before. */
+  deny(words: Uint32Array, at: number): boolean {
+    let changed = false;
+    for (let i = 0; i < DENIED_WORDS; i++) {
+      if (this.#denied[i] === words[at + i]) continue;
+      this.#denied[i] = words[at + i]!;
+      changed = true;
+    }
+    if (changed) this.#denies = this.#denied.some((word) => word !== 0);
+    return changed;
   }
 
   /** Decodes the bytes from `start` up to `end` in `mode` (MODE); returns a Decoded. */
@@ -184,7 +199,13 @@ export class Decoder {
       this.unbuilt = unbuiltName(map, byte, next, long);
       return this.unbuilt === "" ? Decoded.undefined : Decoded.unbuilt;
     }
-    const row = this.map.rows[number]!;
+    let row = this.map.rows[number]!;
+    if (this.#denies && this.#isDenied(row)) {
+      // What a processor without the feature makes of it: it ignores the prefix where that would mean nothing else.
+      const without = this.map.rows[this.map.overridden.get(cell) ?? NO_ROW];
+      if (without === undefined || this.#isDenied(without)) return Decoded.undefined;
+      row = without;
+    }
     this.row = row;
     const { form, insn } = row;
     const code = this.#mode & MODE.codeSize;
@@ -195,6 +216,11 @@ export class Decoder {
     else this.size = narrow ? 16 : 32;
     this.addressSize = long ? (addressPrefix ? 32 : 64) : addressPrefix === (code === MODE.code32) ? 16 : 32;
     return this.#fields(row, insn.repeat ? repeatPrefix : 0);
+  }
+
+  #isDenied({ gates }: Row): boolean {
+    const gate = gates[this.#long && this.rex & 8 ? 1 : 0];
+    return gate !== undefined && (this.#denied[gate.word]! & gate.mask) !== 0;
   }
 
   #fields(row: Row, repeatPrefix: number): number {
@@ -237,7 +263,7 @@ export class Decoder {
     } else if (insn.counts) kind = STRING_KIND[this.addressSize];
     else {
       const memory = this.hasMemory && form.memory;
-      if (long) kind = memory ? KIND.memory64 : KIND.plain;
+      if (long || insn.unit !== undefined) kind = memory ? KIND.memory64 : KIND.plain;
       else if (!insn.stack) kind = memory ? KIND.memory32 : KIND.plain;
       else if (!(this.#mode & MODE.stack32)) kind = memory ? KIND.memory16 : KIND.plain16;
       else if (flat) kind = memory ? KIND.memory32 : KIND.plain32;
@@ -295,7 +321,8 @@ export class Decoder {
       return;
     }
     const used = segment >= 0 ? segment : this.#defaultSegment;
-    if (addressSize === 32 && this.#mode & MODE.flat && isPlain(used)) return;
+    const needsNone = addressSize === 32 && (this.#mode & MODE.flat) !== 0 && isPlain(used);
+    if (needsNone && this.row.insn.unit === undefined) return;
     this.#addressRecord(slotOfSegment(used));
   }
 

@@ -4,6 +4,7 @@
  * Left out: nothing.
  */
 
+import type { CpuFeature } from "../../shared/cpu-features.ts";
 import type { UnitName } from "../cpu/fpu-state.ts";
 import type { Emitter, Operand } from "../emit/emitter.ts";
 import { type Form, parseForm } from "./form.ts";
@@ -22,6 +23,11 @@ export interface Description {
   readonly string?: true;
   /** Counts in rCX: the form depends on the address size. */
   readonly counts?: true;
+  /**
+   * The CPUID feature that the forms need: without it they are undefined, or what an overridden form makes of them. A pair:
+   * with an operand size below 64, and of 64.
+   */
+  readonly cpuid?: CpuFeature | readonly [CpuFeature, CpuFeature];
   /** Never falls through to the next instruction. */
   readonly ends?: true;
   /** The memory operand is an address only: no segment, no access (LEA, NOP Ev). */
@@ -30,8 +36,6 @@ export interface Description {
   readonly names?: readonly [string, string, string];
   /** POP Ev: a memory address that uses RSP is computed with RSP after the increment. */
   readonly popsAddress?: true;
-  /** The CPUID feature that the processor must have, in QEMU's spelling. */
-  readonly cpuid?: string;
   /**
    * The unit that it uses: #NM, #UD or a pending #MF come before everything else (SDM volume 3, tables 2-2 and 9-3). Where a
    * unit is named, `exec` need not care; one of "mmx" also ends with all registers valid and TOP 0 (SDM volume 1, 9.2.1).
@@ -53,11 +57,11 @@ const ABSENT = {
   stack: undefined,
   string: undefined,
   counts: undefined,
+  cpuid: undefined,
   ends: undefined,
   address: undefined,
   names: undefined,
   popsAddress: undefined,
-  cpuid: undefined,
   unit: undefined,
   unaligned: undefined,
 } satisfies Record<Exclude<keyof Description, "forms" | "exec">, undefined>;

@@ -6,6 +6,7 @@
  * A cell is found by (map, opcode, 64-bit mode, prefix, ModRM.reg, ModRM.mod == 3) and holds the number of a row.
  */
 
+import { type Gate, gateOf } from "../cpu/features.ts";
 import type { Operand, Size } from "../emit/emitter.ts";
 import { type OperandAccess, probe } from "../emit/probe-stage.ts";
 import { MICRO_COUNT } from "../emit/record.ts";
@@ -20,6 +21,8 @@ export interface Row {
   readonly form: Form;
   /** variantIndex() -> case of the generated function; 0: there is no such variant. */
   readonly cases: Uint16Array;
+  /** The CPUID feature that it needs with an operand size below 64, and of 64. */
+  readonly gates: readonly [Gate | undefined, Gate | undefined];
 }
 
 /** One case of the generated function: a form with its sizes and operand kinds bound. */
@@ -72,6 +75,8 @@ export interface OpcodeMap {
   readonly rows: readonly (Row | undefined)[];
   readonly cells: Uint16Array;
   readonly exact: ReadonlyMap<number, number>;
+  /** Cell -> the row that one with a mandatory prefix stands in the place of: it comes back where CPUID denies that one. */
+  readonly overridden: ReadonlyMap<number, number>;
   /** Does the opcode have a ModRM byte: by map << 8 | opcode. */
   readonly modrm: Uint8Array;
   /** By micro and instruction case number. */
@@ -96,6 +101,7 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const rows: (Row | undefined)[] = [undefined];
   const cells = new Uint16Array(4 * 256 * 2 * 4 * 16);
   const exact = new Map<number, number>();
+  const overridden = new Map<number, number>();
   const modrm = new Uint8Array(1024);
   const cases: (Case | undefined)[] = new Array(MICRO_COUNT).fill(undefined);
   // By instruction: "mov" is the mnemonic of several, whose forms must not meet.
@@ -105,9 +111,9 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : hasPrefix(form) ? 1 : 0);
   all.sort((a, b) => specific(a) - specific(b));
   for (const { insn, form } of all) {
-    const row: Row = { insn, form, cases: new Uint16Array(VARIANTS) };
+    const row: Row = { insn, form, cases: new Uint16Array(VARIANTS), gates: gatesOf(insn) };
     const number = rows.push(row) - 1;
-    claim(row, number, rows, cells, exact, modrm);
+    claim(row, number, rows, { cells, exact, overridden, modrm });
     const numbers = caseNumbers.get(insn) ?? new Map<string, number>();
     caseNumbers.set(insn, numbers);
     addCases(row, cases, numbers);
@@ -119,7 +125,21 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
     accesses[number] ??= probe(insn.exec, facts, operands);
     return accesses[number];
   };
-  return { rows, cells, exact, modrm, cases, access };
+  return { rows, cells, exact, overridden, modrm, cases, access };
+}
+
+function gatesOf({ cpuid }: Insn): Row["gates"] {
+  if (cpuid === undefined) return [undefined, undefined];
+  const [narrow, wide] = typeof cpuid === "string" ? [cpuid, cpuid] : cpuid;
+  return [gateOf(narrow), gateOf(wide)];
+}
+
+/** What claim() fills. */
+interface Claims {
+  readonly cells: Uint16Array;
+  readonly exact: Map<number, number>;
+  readonly overridden: Map<number, number>;
+  readonly modrm: Uint8Array;
 }
 
 /** Does the form say which of the prefixes 66, F3 and F2 it has? */
@@ -129,9 +149,7 @@ function claim(
   row: Row,
   number: number,
   rows: readonly (Row | undefined)[],
-  cells: Uint16Array,
-  exact: Map<number, number>,
-  modrm: Uint8Array,
+  { cells, exact, overridden, modrm }: Claims,
 ): void {
   const { form } = row;
   const put = (index: number): void => {
@@ -139,6 +157,7 @@ function claim(
     if (other && (hasPrefix(other.form) || !hasPrefix(form))) {
       throw new Error(`${row.insn.mnemonic} "${form.text}" and ${other.insn.mnemonic} "${other.form.text}" collide`);
     }
+    if (other) overridden.set(index, cells[index]!);
     cells[index] = number;
   };
   const memoryOnly = form.operands.some(({ method }) => method === "M");
@@ -221,7 +240,10 @@ function kindsOf({ insn, form }: Row): KindFacts[] {
     return kinds;
   }
   if (!memoryOnly) kinds.push(PLAIN);
-  if (memory) {
+  if (memory && insn.unit !== undefined) {
+    // Half the cases: outside 64-bit mode an address record goes before (decode.ts).
+    kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true });
+  } else if (memory) {
     kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true, mode: "long" });
     kinds.push({ ...PLAIN, kind: KIND.memory32, memory: true, mode: "legacy", address: 32 });
   }
@@ -233,6 +255,8 @@ function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindF
   if (form.sized) {
     if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
     if (size === 32 && mode === "long" && form.d64) return false;
+    // In 64-bit mode it takes a 66 that is no part of the opcode.
+    if (size === 16 && mode === "long" && (form.np || form.prefix === 0x66)) return false;
   }
   if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;
   // Branches: 64-bit ones and flat 32-bit ones are linked, the others are computed.

@@ -6,7 +6,7 @@
 
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
-import { FCW_DEFAULT, type FpuState, FSW, freshFpu, MXCSR_DEFAULT } from "../kvm-core/support/fpu.ts";
+import { FCW_DEFAULT, type FpuState, FSW, freshFpu, MXCSR_DEFAULT, topOf } from "../kvm-core/support/fpu.ts";
 import type { Mode } from "../kvm-core/support/machine.ts";
 import { consistent, FXSAVE, toFxsave } from "./fpu-case.ts";
 import type { Values } from "./values.ts";
@@ -22,8 +22,6 @@ export interface Uses {
 }
 
 const EVERYTHING: ReadonlySet<string> = new Set(["fxsave", "fxrstor", "fxsave64", "fxrstor64"]);
-/** Their operands of 64 bits are two numbers. */
-const SINGLES = /^cvtt?ps2p[di]$/;
 const X87_INTEGER = /^fi/;
 /** Bytes of what untyped memory operands name, by operand size 16 and otherwise. */
 const IMAGES: Readonly<Record<string, readonly [of16: number, of32: number]>> = {
@@ -50,6 +48,28 @@ const FCW_FIXED = 0x40;
 /** Precision control 01 is reserved. */
 const PRECISIONS = [0, 0x200, 0x300, 0x300] as const;
 
+/** Instructions whose operands random lanes would seldom suit. */
+const SPECIAL: readonly (readonly [names: RegExp, lanes: readonly Lanes[]])[] = [
+  [/^pcmp[ei]str/, ["text", "text", "text", "text"]],
+  [/^ps[lr][lra]/, ["count"]],
+  // 64 bits that are two numbers.
+  [/^cvtt?ps2p[di]$/, ["f32", "f32", "f32"]],
+];
+const BIAS = 16383;
+const TRIGONOMETRIC = { below: 6, from: 63 } as const;
+/**
+ * Functions of ST(0) that are defined, or good to a few ulps on all processors, for magnitudes below 2^below, and again from
+ * 2^from on, where they refuse. Between, what pi is reduced by differs (SDM volume 1, 8.3.8).
+ */
+const DOMAINS: Readonly<Record<string, { readonly below: number; readonly from: number }>> = {
+  f2xm1: { below: 0, from: BIAS + 1 },
+  fyl2xp1: { below: -2, from: BIAS + 1 },
+  fsin: TRIGONOMETRIC,
+  fcos: TRIGONOMETRIC,
+  fsincos: TRIGONOMETRIC,
+  fptan: TRIGONOMETRIC,
+};
+
 /** What of the state beyond integers an instruction of this form has to do with; undefined: nothing. */
 export function usesOf({ mnemonic, unit }: Insn, form: Form): Uses | undefined {
   const has = (methods: string): boolean => form.operands.some(({ method }) => methods.includes(method));
@@ -58,12 +78,12 @@ export function usesOf({ mnemonic, unit }: Insn, form: Form): Uses | undefined {
   const mm = all || unit === "mmx" || has("PQN");
   const xmm = all || unit === "sse" || has("VWU");
   if (!x87 && !mm && !xmm) return undefined;
-  const lanes = SINGLES.test(mnemonic)
-    ? (["f32"] as const)
-    : form.operands
-        .filter(({ method }) => "VWUPQNM".includes(method))
-        .map(({ type }): Lanes => (/^p?s?s$/.test(type) ? "f32" : type === "pd" || type === "sd" ? "f64" : "int"));
-  return { xmm, mm, x87, lanes: x87 && !all ? ["f80"] : lanes.length > 0 ? lanes : ["int"] };
+  const lanes = form.operands
+    .filter(({ method }) => "VWUPQNM".includes(method))
+    .map(({ type }): Lanes => (/^p?s?s$/.test(type) ? "f32" : type === "pd" || type === "sd" ? "f64" : "int"));
+  if (x87 && !all) return { xmm, mm, x87, lanes: ["f80"] };
+  for (const [names, more] of SPECIAL) if (names.test(mnemonic)) lanes.push(...more);
+  return { xmm, mm, x87, lanes: lanes.length > 0 ? lanes : ["int"] };
 }
 
 /** Bytes of an untyped operand in memory. */
@@ -106,9 +126,22 @@ export class FpuValues {
     };
   }
 
+  /** The state with an ST(0) that the instruction is defined for. */
+  inDomain(mnemonic: string, fpu: FpuState): FpuState {
+    const domain = DOMAINS[mnemonic];
+    if (domain === undefined) return fpu;
+    const top = topOf(fpu.fsw);
+    const value = fpu.st[top]!;
+    const exponent = Number((value >> 64n) & 0x7fffn) - BIAS;
+    if (exponent < domain.below || exponent >= domain.from) return fpu;
+    const smaller = BigInt(domain.below - 1 - this.#values.below(this.#values.percent(70) ? 4 : 70) + BIAS);
+    const st = fpu.st.with(top, (value & ~(0x7fffn << 64n)) | (smaller << 64n));
+    return { ...fpu, st };
+  }
+
   mxcsr(): number {
     const values = this.#values;
-    if (values.percent(this.#uses.lanes.every((lanes) => lanes === "int") ? 85 : 45)) {
+    if (values.percent(this.#uses.lanes.every((lanes) => !lanes.startsWith("f")) ? 85 : 45)) {
       // Most programs have met an inexact result before.
       return MXCSR_DEFAULT | values.pick([0, INEXACT, INEXACT, FSW.flags]);
     }

@@ -16,8 +16,13 @@ import { MOVE } from "./move.ts";
 import { MULDIV } from "./muldiv.ts";
 import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
+import { SIMD_INTEGER } from "./simd-integer.ts";
+import { SIMD_LANE } from "./simd-lane.ts";
 import { SIMD_LOGIC } from "./simd-logic.ts";
 import { SIMD_MOVE } from "./simd-move.ts";
+import { SIMD_PART } from "./simd-part.ts";
+import { SIMD_SHIFT } from "./simd-shift.ts";
+import { SIMD_SHUFFLE } from "./simd-shuffle.ts";
 import { SSE_ARITH } from "./sse-arith.ts";
 import { SSE_COMPARE } from "./sse-compare.ts";
 import { SSE_CONVERT } from "./sse-convert.ts";
@@ -43,6 +48,11 @@ export const INSNS: readonly Insn[] = [
   ...SYSTEM,
   ...SIMD_LOGIC,
   ...SIMD_MOVE,
+  ...SIMD_PART,
+  ...SIMD_INTEGER,
+  ...SIMD_SHIFT,
+  ...SIMD_SHUFFLE,
+  ...SIMD_LANE,
   ...SSE_ARITH,
   ...SSE_COMPARE,
   ...SSE_CONVERT,

@@ -134,6 +134,7 @@ export const ARITH: readonly Insn[] = [
   insn("cmpxchg8b", {
     forms: ["0F C7 /1 Mq sized"],
     names: ["cmpxchg8b", "cmpxchg8b", "cmpxchg16b"],
+    cpuid: ["cx8", "cx16"],
     lock: true,
     exec(e, dst) {
       if (e.size !== 64) {

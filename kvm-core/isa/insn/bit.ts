@@ -60,6 +60,7 @@ export const BIT: readonly Insn[] = [
   scan("bsr", "BD", (a) => i64.sub(i64.const(63), i64.clz(a))),
   insn("popcnt", {
     forms: ["F3 0F B8 /r Gv,Ev"],
+    cpuid: "popcnt",
     exec(e, dst, src) {
       const a = e.let(e.read(src!));
       e.write(dst!, i64.popcnt(a));

@@ -61,6 +61,7 @@ export const MOVE: readonly Insn[] = [
   ...CONDITIONS.map((name, cc) =>
     insn(`cmov${name}`, {
       forms: [`0F 4${hex(cc)} /r Gv,Ev`],
+      cpuid: "cmov",
       exec(e, dst, src) {
         const b = e.let(e.read(src!));
         e.write(dst!, select(condition(e, cc), b, e.read(dst!)));

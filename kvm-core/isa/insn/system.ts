@@ -12,10 +12,11 @@ const GP = 13;
 
 export const SYSTEM: readonly Insn[] = [
   insn("cpuid", { forms: ["0F A2"], exec: (e) => e.helper("cpuid") }),
-  insn("rdtsc", { forms: ["0F 31"], exec: (e) => e.helper("rdtsc") }),
-  insn("rdmsr", { forms: ["0F 32"], exec: (e) => e.helper("rdmsr") }),
+  insn("rdtsc", { forms: ["0F 31"], cpuid: "tsc", exec: (e) => e.helper("rdtsc") }),
+  insn("rdmsr", { forms: ["0F 32"], cpuid: "msr", exec: (e) => e.helper("rdmsr") }),
   insn("wrmsr", {
     forms: ["0F 30"],
+    cpuid: "msr",
     ends: true,
     exec(e) {
       e.helper("wrmsr");
@@ -34,6 +35,7 @@ export const SYSTEM: readonly Insn[] = [
   }),
   insn("invpcid", {
     forms: ["66 0F 38 82 /r Gy,M f64"],
+    cpuid: "invpcid",
     ends: true,
     exec(e, type, memory) {
       const kind = e.let(e.read(type!));
@@ -92,7 +94,7 @@ export const SYSTEM: readonly Insn[] = [
       e.jumpTo(e.nextRip());
     },
   }),
-  insn("lfence", { forms: ["0F AE E8"], exec() {} }),
-  insn("mfence", { forms: ["0F AE F0"], exec: (e) => e.fence() }),
-  insn("sfence", { forms: ["0F AE F8"], exec() {} }),
+  insn("lfence", { forms: ["0F AE E8"], cpuid: "sse2", exec() {} }),
+  insn("mfence", { forms: ["0F AE F0"], cpuid: "sse2", exec: (e) => e.fence() }),
+  insn("sfence", { forms: ["0F AE F8"], cpuid: "sse", exec() {} }),
 ];

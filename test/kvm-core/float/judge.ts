@@ -50,7 +50,7 @@ export function anyMxcsr(random: Random): number {
 }
 
 export function anyFcw(random: Random): number {
-  const precision = random.pick([0, 2, 3, 3, 3]);
+  const precision = random.pick([0, 1, 2, 3, 3]);
   return 0x40 | masks(random) | (random.below(4) << 10) | (precision << 8);
 }
 

@@ -1,7 +1,7 @@
 /**
- * The last step of SSE arithmetic: rounds a significand of 64 bits to the format, with overflow and underflow.
- * Document: SDM volume 1, 4.9.1.4 to 4.9.1.6, 10.2.3.3 (FTZ), 11.5.2.4 to 11.5.2.6; tables 4-10 and 4-11.
- * Left out: the scaled results of unmasked overflow and underflow, which no register shows.
+ * The last step of SSE arithmetic and of x87 stores: rounds a significand of 64 bits to f32 or f64, with overflow and underflow.
+ * Document: SDM volume 1, 4.9.1.4 to 4.9.1.6, 10.2.3.3 (FTZ), 11.5.2.4 to 11.5.2.6, 8.5.4 to 8.5.6; tables 4-10 and 4-11.
+ * Left out: the scaled results of unmasked overflow and underflow, which neither a register nor memory shows.
  *
  * pack(cpu, sign, exponent, significand) -> bits; what was cut off before is jammed into bit 0 of the significand.
  */
@@ -10,16 +10,41 @@ import { FPU } from "../cpu/fpu-state.ts";
 import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
-import { type Format, MXCSR, RAISED } from "./format.ts";
+import { FCW, type Format, MXCSR, RAISED, ROUNDING } from "./format.ts";
 import { roundsUp } from "./target.ts";
-import { or, shiftJamFar } from "./words.ts";
+import { shiftJamFar } from "./words.ts";
 
 const PACK_TYPE: FuncType = { params: ["i32", "i32", "i32", "i64"], results: ["i64"] };
 
+/** Which control word counts, and what is in it. */
+interface Control {
+  readonly word: number;
+  readonly masks: number;
+  readonly rounding: number;
+  /** Its bit that turns tiny results to zero. */
+  readonly flush: number;
+  /** What is raised if the magnitude grew. */
+  readonly roundedUp: number;
+}
+export const UNDER_MXCSR: Control = {
+  word: FPU.mxcsr,
+  masks: MXCSR.masks,
+  rounding: MXCSR.rounding,
+  flush: MXCSR.FTZ,
+  roundedUp: 0,
+};
+export const UNDER_FCW: Control = {
+  word: FPU.fcw,
+  masks: FCW.masks,
+  rounding: FCW.rounding,
+  flush: 0,
+  roundedUp: RAISED.roundedUp,
+};
+
 /** Defines pack(); returns its function index. */
-export function definePack(module: ModuleBuilder, format: Format): number {
+export function definePack(module: ModuleBuilder, format: Format, control: Control): number {
   const code = module.define("", PACK_TYPE);
-  new PackGenerator(code, format).generate();
+  new PackGenerator(code, format, control).generate();
   return module.indexOf(code);
 }
 
@@ -29,7 +54,8 @@ class PackGenerator {
   readonly #cpu: Expr;
   readonly #sign: Expr;
   readonly #significand: Expr;
-  readonly #mxcsr: Expr;
+  readonly #control: Control;
+  readonly #word: Expr;
   readonly #mode: Expr;
   /** Exponent field of a normal result. */
   readonly #biased: Expr;
@@ -37,19 +63,22 @@ class PackGenerator {
   /** What #round() makes of the significand: what stays, rounded; what was cut off; was it rounded up. */
   readonly #kept: Expr;
   readonly #rest: Expr;
+  readonly #up: Expr;
 
-  constructor(code: Code, format: Format) {
+  constructor(code: Code, format: Format, control: Control) {
     this.#code = code;
     this.#format = format;
     this.#cpu = code.param(0);
     this.#sign = code.param(1);
     this.#significand = code.param(3);
-    this.#mxcsr = code.let(i32.load(this.#cpu, FPU.mxcsr));
-    this.#mode = code.let(i32.and(i32.shru(this.#mxcsr, i32.const(MXCSR.rounding)), i32.const(3)));
+    this.#control = control;
+    this.#word = code.let(i32.load(this.#cpu, control.word));
+    this.#mode = code.let(i32.and(i32.shru(this.#word, i32.const(control.rounding)), i32.const(3)));
     this.#biased = code.let(i32.add(code.param(2), i32.const(format.bias)));
     this.#signBit = code.let(i64.shl(i32.toI64u(this.#sign), i64.const(format.bits - 1)));
     this.#kept = code.local("i64");
     this.#rest = code.local("i64");
+    this.#up = code.local("i32");
   }
 
   generate(): void {
@@ -76,6 +105,7 @@ class PackGenerator {
     code.set(this.#rest, i64.and(this.#significand, i64.const((1n << BigInt(cut)) - 1n)));
     const odd = i64.and(this.#kept, i64.const(1));
     const up = roundsUp(code, this.#mode, this.#sign, odd, this.#rest, i64.const(1n << BigInt(cut - 1)));
+    code.set(this.#up, up);
     code.set(this.#kept, i64.add(this.#kept, i32.toI64u(up)));
   }
 
@@ -85,24 +115,31 @@ class PackGenerator {
 
   /** `flags` if something was cut off; a store in either case, which costs less than a branch. */
   #raiseInexact(flags: number): void {
-    this.#raise(select(i64.eqz(this.#rest), i32.const(0), i32.const(flags)));
+    this.#raise(select(i64.eqz(this.#rest), i32.const(0), this.#withUp(i32.const(flags), this.#up)));
+  }
+
+  /** Flags, and C1 of the x87 status word if the magnitude grew. */
+  #withUp(flags: Expr, up: Expr): Expr {
+    const { roundedUp } = this.#control;
+    return roundedUp === 0 ? flags : i32.or(flags, i32.shl(up, i32.const(Math.log2(roundedUp))));
   }
 
   #unmasked(exception: number): Expr {
-    return i32.eqz(i32.and(this.#mxcsr, i32.const(exception << MXCSR.masks)));
+    return i32.eqz(i32.and(this.#word, i32.const(exception << this.#control.masks)));
   }
 
   #overflow(): void {
     const code = this.#code;
     code.if(this.#unmasked(RAISED.OE), () => {
       this.#raise(i32.const(RAISED.OE));
-      this.#raiseInexact(RAISED.PE);
+      if (this.#control === UNDER_MXCSR) this.#raiseInexact(RAISED.PE);
       code.return(this.#signBit);
     });
-    this.#raise(i32.const(RAISED.OE | RAISED.PE));
     // The directed modes stop at the largest finite number unless they lead away from zero.
-    const away = i32.eq(this.#mode, i32.sub(i32.const(2), this.#sign));
-    const bits = i64.sub(i64.const(infinity(this.#format)), i32.toI64u(i32.eqz(or(i32.eqz(this.#mode), away))));
+    const away = i32.eq(this.#mode, i32.sub(i32.const(ROUNDING.up), this.#sign));
+    const infinite = code.let(i32.or(i32.eqz(this.#mode), away));
+    this.#raise(this.#withUp(i32.const(RAISED.OE | RAISED.PE), infinite));
+    const bits = i64.sub(i64.const(infinity(this.#format)), i32.toI64u(i32.eqz(infinite)));
     code.return(i64.or(bits, this.#signBit));
     code.unreachable();
   }
@@ -117,10 +154,12 @@ class PackGenerator {
     code.if(tiny, () => {
       code.if(this.#unmasked(RAISED.UE), () => {
         this.#raise(i32.const(RAISED.UE));
-        this.#raiseInexact(RAISED.PE);
+        if (this.#control === UNDER_MXCSR) this.#raiseInexact(RAISED.PE);
         code.return(this.#signBit);
       });
-      code.if(i32.and(this.#mxcsr, i32.const(MXCSR.FTZ)), () => {
+      const { flush } = this.#control;
+      if (flush === 0) return;
+      code.if(i32.and(this.#word, i32.const(flush)), () => {
         this.#raise(i32.const(RAISED.UE | RAISED.PE));
         code.return(this.#signBit);
       });
@@ -129,7 +168,8 @@ class PackGenerator {
     code.set(this.#significand, shiftJamFar(code, this.#significand, shift));
     this.#round();
     code.if(i64.ne(this.#rest, i64.const(0)), () => {
-      this.#raise(select(tiny, i32.const(RAISED.UE | RAISED.PE), i32.const(RAISED.PE)));
+      const flags = select(tiny, i32.const(RAISED.UE | RAISED.PE), i32.const(RAISED.PE));
+      this.#raise(this.#withUp(flags, this.#up));
     });
     code.return(i64.or(this.#kept, this.#signBit));
     code.unreachable();
