@@ -24,8 +24,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "kvm-core/mmu": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/float": ["kvm-core/cpu", "kvm-core/wasm"],
   "kvm-core/sse": ["kvm-core/cpu", "kvm-core/float", "kvm-core/wasm"],
+  "kvm-core/x87": ["kvm-core/cpu", "kvm-core/float", "kvm-core/wasm"],
   "kvm-core/emit": ["kvm-core/cpu", "kvm-core/sse", "kvm-core/wasm"],
-  "kvm-core/isa": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/sse", "kvm-core/wasm"],
+  "kvm-core/isa": ["kvm-core/cpu", "kvm-core/emit", "kvm-core/sse", "kvm-core/wasm", "kvm-core/x87"],
   "kvm-core/engine": [
     "kvm-core/cpu",
     "kvm-core/emit",
@@ -34,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "kvm-core/mmu",
     "kvm-core/sse",
     "kvm-core/wasm",
+    "kvm-core/x87",
   ],
   // What runs in a vCPU's thread and what the main thread keeps of it; a VM owns its vCPUs.
   "kvm-core/irqchip": ["kvm-core/vm"],

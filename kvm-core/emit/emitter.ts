@@ -93,6 +93,11 @@ export const HELPERS = [
   "fpuTrap",
   "simdException",
   "maskMove",
+  "x87Function",
+  "fldenv",
+  "frstor",
+  "fnstenv",
+  "fnsave",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 
@@ -199,8 +204,9 @@ export interface Emitter {
   /** Sets SP, ESP or RSP, whichever the stack size says; of a 16-bit stack the upper half of ESP stays. */
   setStackPointer(value: Expr): void;
 
-  /** RIP of the instruction that follows. */
+  /** RIP of the instruction that follows, and of this one, which must have no relative target and no immediate. */
   nextRip(): Expr;
+  thisRip(): Expr;
   /** Ends the instruction by going to a relative target, or on a condition. */
   jump(target: Operand): void;
   jumpIf(condition: Expr, target: Operand): void;

@@ -148,6 +148,10 @@ export class InterpStage extends Stage {
     return i64.add(i64.load(cpu, CPU.ripBase), at);
   }
 
+  thisRip(): Expr {
+    return i64.sub(this.nextRip(), i64.load8u(this.#frame.ip, RECORD.length));
+  }
+
   jumpIf(condition: Expr, target: Operand): void {
     const { code, ip, top } = this.#frame;
     code.if(condition, () => this.jump(target));

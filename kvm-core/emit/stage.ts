@@ -112,6 +112,7 @@ export abstract class Stage implements Emitter {
   abstract setFlagResult(value: Expr): void;
   abstract setFlagAux(value: Expr): void;
   abstract nextRip(): Expr;
+  abstract thisRip(): Expr;
   abstract jumpIf(condition: Expr, target: Operand): void;
   abstract jumpTo(rip: Expr): void;
   abstract again(condition: Expr): void;

@@ -43,7 +43,8 @@ export interface Instruction {
   readonly record: number;
   /** The record to go on with. */
   readonly following: number;
-  /** Page offset of the instruction that follows. */
+  /** Page offset of the instruction, and of the one that follows. */
+  readonly at: number;
   readonly next: number;
   readonly dst: number;
   readonly src: number;
@@ -207,6 +208,10 @@ export class TranslateStage extends Stage {
 
   nextRip(): Expr {
     return i64.add(this.ripBase(), i64.const(this.#insn.next));
+  }
+
+  thisRip(): Expr {
+    return i64.add(this.ripBase(), i64.const(this.#insn.at));
   }
 
   protected follow(target: Operand & { readonly kind: "target" }): void {

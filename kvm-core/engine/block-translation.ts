@@ -135,6 +135,7 @@ export class BlockReader {
     return {
       record,
       following: record + RECORD.size,
+      at: offset,
       next: offset + byte(word1, RECORD.length),
       dst: byte(word0, RECORD.dst),
       src: byte(word0, RECORD.src),

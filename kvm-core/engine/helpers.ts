@@ -36,6 +36,7 @@ import { fpuHelpers } from "./helpers/fpu.ts";
 import { ioHelpers } from "./helpers/io.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
+import { x87Helpers } from "./helpers/x87.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
 
@@ -52,6 +53,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...ioHelpers(c),
     ...debugHelpers(c),
     ...fpuHelpers(c),
+    ...x87Helpers(c),
     ...segmentHelpers(c),
     ...transferHelpers(c),
 

@@ -68,7 +68,7 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
     case "N":
       return vectorName("mm", slots.shift()!);
     case "STi":
-      return `st(${slots.shift()})`;
+      return `st(${slots.shift()! & 7})`;
     case "S":
     case "segment":
       return SEGMENTS[slots.shift()!]!;

@@ -17,8 +17,6 @@ interface Unbuilt {
 }
 
 const ROWS: readonly Unbuilt[] = [
-  { map: 0, from: 0x9b, to: 0x9b, name: "wait" },
-  { map: 0, from: 0xd8, to: 0xdf, name: "x87" },
   { map: 1, from: 0x01, to: 0x01, name: "group 7", regs: [0, 1, 2, 3, 7] },
   { map: 1, from: 0x05, to: 0x05, name: "syscall" },
   { map: 1, from: 0x07, to: 0x07, name: "sysret" },

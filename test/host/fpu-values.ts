@@ -74,7 +74,7 @@ const DOMAINS: Readonly<Record<string, { readonly below: number; readonly from: 
 export function usesOf({ mnemonic, unit }: Insn, form: Form): Uses | undefined {
   const has = (methods: string): boolean => form.operands.some(({ method }) => methods.includes(method));
   const all = EVERYTHING.has(mnemonic);
-  const x87 = all || unit === "x87" || unit === "wait";
+  const x87 = all || unit === "x87" || unit === "x87control" || unit === "wait";
   const mm = all || unit === "mmx" || has("PQN");
   const xmm = all || unit === "sse" || has("VWU");
   if (!x87 && !mm && !xmm) return undefined;

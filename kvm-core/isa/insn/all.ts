@@ -30,6 +30,9 @@ import { SSE_ROUND } from "./sse-round.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
 import { SYSTEM } from "./system.ts";
+import { X87_ARITH } from "./x87-arith.ts";
+import { X87_CONTROL } from "./x87-control.ts";
+import { X87_TRANSFER } from "./x87-transfer.ts";
 
 export const INSNS: readonly Insn[] = [
   ...ARITH,
@@ -57,4 +60,7 @@ export const INSNS: readonly Insn[] = [
   ...SSE_COMPARE,
   ...SSE_CONVERT,
   ...SSE_ROUND,
+  ...X87_ARITH,
+  ...X87_TRANSFER,
+  ...X87_CONTROL,
 ];
