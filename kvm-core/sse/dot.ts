@@ -11,7 +11,7 @@ import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import { i32x4, i64x2, v128 } from "../wasm/simd.ts";
 import { allUsable, roundsAsHost } from "./fast.ts";
 import { type Context, type Defined, element, withElement } from "./map.ts";
-import { setRaised, unmaskedOf } from "./settle.ts";
+import { setRaised } from "./settle.ts";
 import { PD, PS, type Shape } from "./shape.ts";
 
 const ZERO = i64.const(0);
@@ -35,8 +35,12 @@ function defineOne(context: Context, name: string, format: "f32" | "f64", bits: 
     );
     return term;
   });
-  const leave = (): void => leaveIfUnmasked(code, cpu, settle);
-  leave();
+  // Each step's flags count, and after one with an unmasked exception the next is not done.
+  const settleStep = (): void => {
+    code.call(settle, [cpu]);
+    code.if(i32.load(cpu, FPU.raised), () => code.return(v128.const(0n)));
+  };
+  settleStep();
   let sums: readonly Expr[] = terms;
   while (sums.length > 1) {
     const level = sums;
@@ -45,7 +49,7 @@ function defineOne(context: Context, name: string, format: "f32" | "f64", bits: 
       code.call(add, [cpu, level[2 * i]!, level[2 * i + 1]!], sum);
       return sum;
     });
-    leave();
+    settleStep();
   }
   const vector = code.local("v128");
   code.set(vector, v128.const(0n));
@@ -53,18 +57,9 @@ function defineOne(context: Context, name: string, format: "f32" | "f64", bits: 
     const value = select(i32.and(imm, i32.const(1 << i)), sums[0]!, ZERO);
     code.set(vector, withElement(bits, vector, i, value));
   }
-  code.call(settle, [cpu]);
   code.return(vector);
   code.unreachable();
   return [name, code];
-}
-
-/** After a step with an unmasked exception the next one is not done. */
-function leaveIfUnmasked(code: Code, cpu: Expr, settle: number): void {
-  code.if(unmaskedOf(cpu, i32.load(cpu, FPU.raised)), () => {
-    code.call(settle, [cpu]);
-    code.return(v128.const(0n));
-  });
 }
 
 /** The neighbour of each element, at a distance of 1 and of 2. */
