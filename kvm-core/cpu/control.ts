@@ -37,6 +37,7 @@ export const CR4 = {
   OSFXSR: 1 << 9,
   OSXMMEXCPT: 1 << 10,
   PCIDE: 1 << 17,
+  OSXSAVE: 1 << 18,
   SMEP: 1 << 20,
   SMAP: 1 << 21,
 } as const;

@@ -13,9 +13,10 @@ import { CPU, DENIED_WORDS } from "./state.ts";
 
 /** In the order of shared/cpu-features.ts. */
 const BUILT_NAMES = [
-  ...(["de", "pse", "tsc", "msr", "pae", "mce", "cx8", "pge", "cmov", "pat", "pse36"] as const),
-  ...(["cx16", "pcid", "popcnt", "hypervisor"] as const),
+  ...(["de", "pse", "tsc", "msr", "pae", "mce", "cx8", "pge", "cmov", "pat", "pse36", "fxsr"] as const),
+  ...(["cx16", "pcid", "popcnt", "xsave", "hypervisor"] as const),
   ...(["smep", "invpcid", "smap"] as const),
+  ...(["xsaveopt", "xsavec", "xgetbv1", "xsaves"] as const),
   ...(["nx", "pdpe1gb", "lm"] as const),
   ...(["lahf-lm"] as const),
 ] satisfies readonly CpuFeature[];
@@ -37,6 +38,7 @@ const CONTROL_BITS: readonly (readonly [field: "deniedCr4" | "deniedEfer", bit: 
   ["deniedCr4", CR4.OSFXSR, "fxsr"],
   ["deniedCr4", CR4.OSXMMEXCPT, "sse"],
   ["deniedCr4", CR4.PCIDE, "pcid"],
+  ["deniedCr4", CR4.OSXSAVE, "xsave"],
   ["deniedCr4", CR4.SMEP, "smep"],
   ["deniedCr4", CR4.SMAP, "smap"],
   ["deniedEfer", EFER.SCE, "syscall"],

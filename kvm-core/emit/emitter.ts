@@ -98,6 +98,16 @@ export const HELPERS = [
   "frstor",
   "fnstenv",
   "fnsave",
+  "fxsave",
+  "fxrstor",
+  "xsave",
+  "xsaveopt",
+  "xsavec",
+  "xsaves",
+  "xrstor",
+  "xrstors",
+  "xgetbv",
+  "xsetbv",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 

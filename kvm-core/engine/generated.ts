@@ -8,6 +8,7 @@
 import { defineFloat } from "../float/define.ts";
 import { FLOAT_FUNCTIONS } from "../float/functions.ts";
 import { defineSse, SSE_TYPES } from "../sse/functions.ts";
+import { defineVector, VECTOR_FUNCTIONS } from "../vector/functions.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { defineX87 } from "../x87/define.ts";
 import { X87_FUNCTIONS } from "../x87/functions.ts";
@@ -17,12 +18,13 @@ export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {
   ...FLOAT_FUNCTIONS,
   ...SSE_TYPES,
   ...X87_FUNCTIONS,
+  ...VECTOR_FUNCTIONS,
 };
 
 /** Defines and exports all of them; returns their indices. */
 export function defineGenerated(module: ModuleBuilder): Readonly<Record<string, number>> {
   const float = defineFloat(module);
-  return { ...float, ...defineSse(module, float), ...defineX87(module, float) };
+  return { ...float, ...defineSse(module, float), ...defineX87(module, float), ...defineVector(module) };
 }
 
 /** What a translation imports of an interpreter's instance. */

@@ -26,6 +26,7 @@ import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { liveWords } from "../cpu/xstate-cpuid.ts";
 import type { HelperName } from "../emit/emitter.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
 import { operandVector } from "./canonical.ts";
@@ -37,6 +38,7 @@ import { ioHelpers } from "./helpers/io.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
 import { x87Helpers } from "./helpers/x87.ts";
+import { xsaveHelpers } from "./helpers/xsave.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
 
@@ -47,6 +49,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
   const privileged = (): boolean => c.cpl === 0;
   const memory = m.memoryObject;
   const { zone } = state;
+  const words = new Uint32Array(4);
 
   return {
     ...flagHelpers(c),
@@ -56,12 +59,18 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...x87Helpers(c),
     ...segmentHelpers(c),
     ...transferHelpers(c),
+    ...xsaveHelpers(c),
 
     cpuid() {
       const at = findCpuid(state.u32, zone, state.gpr(GPR.rax), state.gpr(GPR.rcx)) >>> 2;
-      const word = (i: number): number => (at === 0 ? 0 : state.u32[at + i]!);
+      words.fill(0);
+      if (at !== 0) {
+        words.set(state.u32.subarray(at, at + 4));
+        // In front of the words the entry has its leaf, its subleaf and flags.
+        liveWords(state, state.u32[at - 3]!, state.u32[at - 2]!, words);
+      }
       [GPR.rax, GPR.rbx, GPR.rcx, GPR.rdx].forEach((register, i) => {
-        state.setGpr(register, word(i));
+        state.setGpr(register, words[i]!);
       });
       return NEXT;
     },

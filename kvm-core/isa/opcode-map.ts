@@ -255,7 +255,7 @@ function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindF
   if (form.sized) {
     if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
     if (size === 32 && mode === "long" && form.d64) return false;
-    // In 64-bit mode it takes a 66 that is no part of the opcode.
+    // Where 66 is a part of the form, or none of it, it does not make the operands smaller.
     if (size === 16 && mode === "long" && (form.np || form.prefix === 0x66)) return false;
   }
   if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;

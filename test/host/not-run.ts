@@ -9,7 +9,7 @@
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
 
-type Part = "register operand" | "address-size prefix" | "operand size 16" | "operand size 32";
+type Part = ("register operand" | "address-size prefix" | "operand size 16" | "operand size 32") | "misaligned operand";
 
 interface NotRun {
   readonly mnemonic: string;
@@ -21,6 +21,7 @@ interface NotRun {
 }
 
 const HOSTS_TABLES = "loads a descriptor of the host kernel's GDT or LDT";
+const SHA_ALIGNMENT = "#GP on processors of Intel; AMD's take it";
 
 export const NOT_RUN: readonly NotRun[] = [
   { mnemonic: "cpuid", reason: "says what the host is, not what the guest's CPU model is" },
@@ -32,6 +33,17 @@ export const NOT_RUN: readonly NotRun[] = [
   ...["lar", "lsl", "verr", "verw"].map((mnemonic) => ({
     mnemonic,
     reason: "looks at a descriptor of the host kernel's GDT or LDT",
+  })),
+  { mnemonic: "xgetbv", reason: "says what the host's kernel has enabled" },
+  ...["rnds4", "nexte", "msg1", "msg2"].map((name) => ({
+    mnemonic: `sha1${name}`,
+    part: "misaligned operand" as const,
+    reason: SHA_ALIGNMENT,
+  })),
+  ...["rnds2", "msg1", "msg2"].map((name) => ({
+    mnemonic: `sha256${name}`,
+    part: "misaligned operand" as const,
+    reason: SHA_ALIGNMENT,
   })),
   { mnemonic: "int", reason: "goes through the host kernel's IDT, and may be a system call" },
   { mnemonic: "int1", reason: "some hypervisors give the #DB of it the RIP of the instruction" },

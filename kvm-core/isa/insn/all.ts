@@ -16,6 +16,7 @@ import { MOVE } from "./move.ts";
 import { MULDIV } from "./muldiv.ts";
 import { SEGMENT } from "./segment.ts";
 import { SHIFT } from "./shift.ts";
+import { SIMD_CRYPTO } from "./simd-crypto.ts";
 import { SIMD_INTEGER } from "./simd-integer.ts";
 import { SIMD_LANE } from "./simd-lane.ts";
 import { SIMD_LOGIC } from "./simd-logic.ts";
@@ -23,6 +24,7 @@ import { SIMD_MOVE } from "./simd-move.ts";
 import { SIMD_PART } from "./simd-part.ts";
 import { SIMD_SHIFT } from "./simd-shift.ts";
 import { SIMD_SHUFFLE } from "./simd-shuffle.ts";
+import { SIMD_STRING } from "./simd-string.ts";
 import { SSE_ARITH } from "./sse-arith.ts";
 import { SSE_COMPARE } from "./sse-compare.ts";
 import { SSE_CONVERT } from "./sse-convert.ts";
@@ -33,6 +35,7 @@ import { SYSTEM } from "./system.ts";
 import { X87_ARITH } from "./x87-arith.ts";
 import { X87_CONTROL } from "./x87-control.ts";
 import { X87_TRANSFER } from "./x87-transfer.ts";
+import { XSAVE } from "./xsave.ts";
 
 export const INSNS: readonly Insn[] = [
   ...ARITH,
@@ -63,4 +66,7 @@ export const INSNS: readonly Insn[] = [
   ...X87_ARITH,
   ...X87_TRANSFER,
   ...X87_CONTROL,
+  ...SIMD_CRYPTO,
+  ...SIMD_STRING,
+  ...XSAVE,
 ];

@@ -84,7 +84,7 @@ function sse3(name: string, code: string, act: Binary): Insn[] {
     insn(name + shape.suffix, {
       forms: [`${prefix} 0F ${code} /r ${operands}`],
       unit: "sse",
-      cpuid: "sse3",
+      cpuid: "pni",
       exec: (e, dst, src) => e.writeV(dst!, ofTwo(act)(e, shape, dst!, src!)),
     }),
   );

@@ -4,12 +4,13 @@
  * Left out: VEX forms; they come with AVX.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import { compare, compareToFlags, read, write } from "../../emit/sse-float.ts";
 import { PD, PS, SD, type Shape, SS } from "../../sse/shape.ts";
 import { i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 
-function mask(shape: Shape, prefix: string, operands: string, cpuid: string): Insn {
+function mask(shape: Shape, prefix: string, operands: string, cpuid: CpuFeature): Insn {
   return insn(`cmp${shape.suffix}`, {
     forms: [`${prefix} 0F C2 /r ib ${operands},Ib`],
     unit: "sse",
@@ -22,7 +23,7 @@ function mask(shape: Shape, prefix: string, operands: string, cpuid: string): In
   });
 }
 
-function flags(shape: Shape, name: "comi" | "ucomi", form: string, cpuid: string): Insn {
+function flags(shape: Shape, name: "comi" | "ucomi", form: string, cpuid: CpuFeature): Insn {
   return insn(name + shape.suffix, {
     forms: [form],
     unit: "sse",

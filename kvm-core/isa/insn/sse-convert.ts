@@ -4,6 +4,7 @@
  * Left out: VEX forms; they come with AVX; half precision.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { fastOr, roundingly, truncating } from "../../emit/sse-float.ts";
 import { allUsable } from "../../sse/fast.ts";
@@ -15,7 +16,7 @@ import { type Insn, insn } from "../insn.ts";
 type Convert = (e: Emitter, a: Expr, size: number) => Expr;
 
 /** One number: read, converted, written. The size that counts is the general register's. */
-function single(mnemonic: string, form: string, cpuid: string, convert: Convert): Insn {
+function single(mnemonic: string, form: string, cpuid: CpuFeature, convert: Convert): Insn {
   return insn(mnemonic, {
     forms: [form],
     unit: "sse",
@@ -43,7 +44,7 @@ function vector(mnemonic: string, form: string, convert: Convert): Insn {
 function withMmx(
   mnemonic: string,
   form: string,
-  cpuid: string,
+  cpuid: CpuFeature,
   readSource: (e: Emitter, src: Operand) => Expr,
   convert: Convert,
   writeResult: (e: Emitter, dst: Operand, value: Expr) => void,

@@ -14,12 +14,11 @@ const UP = 0xb7f;
 
 /** A constant to nearest, down and up. */
 const constant = (name: string, nearest: bigint, down: bigint, up: bigint): Row[] =>
-  [
-    [0x37f, nearest] as const,
-    [DOWN, down] as const,
-    [UP, up] as const,
-    [0xf7f, down] as const,
-  ].map(([fcw, st0]) => [{ fcw }, name, { st0, fsw: top(7), tags: 0x80 }]);
+  [[0x37f, nearest] as const, [DOWN, down] as const, [UP, up] as const, [0xf7f, down] as const].map(([fcw, st0]) => [
+    { fcw },
+    name,
+    { st0, fsw: top(7), tags: 0x80 },
+  ]);
 
 const examined = (value: number | bigint, codes: number): Row => [{ st0: value }, "fxam", { fsw: codes, st0: value }];
 
