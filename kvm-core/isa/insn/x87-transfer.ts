@@ -7,10 +7,10 @@
 import { FPU } from "../../cpu/fpu-state.ts";
 import type { Emitter, Operand, Size } from "../../emit/emitter.ts";
 import { condition, select, signed } from "../../emit/flags.ts";
-import { type Expr, i32, i64 } from "../../wasm/expr.ts";
+import { type Expr, i32 } from "../../wasm/expr.ts";
 import { FORMAT, NOT_STORED } from "../../x87/functions.ts";
 import type { Insn } from "../insn.ts";
-import { betweenRegisters, fromMemory, modrmOf, pointAt, popsIfOdd, x87 } from "../x87.ts";
+import { behind, betweenRegisters, fromMemory, modrmOf, pointAt, popsIfOdd, x87 } from "../x87.ts";
 
 type Exec = Insn["exec"];
 
