@@ -43,9 +43,9 @@ export const VECTORS: Vectors = {
     // A signalling NaN becomes quiet in a load of 32 bits, and not in one of 80.
     [{ m: 0x7f80_0001 }, `fld dword ptr ${M}`, { st0: 0x7fff_c000_0100_0000_0000n, fsw: 1 | top(7) }],
     [{ m: low(1n << 63n) | 1n, m1: 0x7fff }, `fld tbyte ptr ${M}`, { st0: 0x7fff_8000_0000_0000_0001n, fsw: top(7) }],
-    // Unmasked, nothing is pushed.
+    // Unmasked, nothing is pushed; but a denormal is, as processors do.
     [{ m: 0x7f80_0001, fcw: 0x37e }, `fld dword ptr ${M}; fnstsw ax`, { rax: 0x8081, tags: 0 }],
-    [{ m: 1, fcw: 0x37d }, `fld dword ptr ${M}; fnstsw ax`, { rax: 0x8082, tags: 0 }],
+    [{ m: 1, fcw: 0x37d }, `fld dword ptr ${M}; fnstsw ax`, { st0: 2 ** -149, rax: 0x8082 | top(7), tags: 0x80 }],
     // No room: C1 says that the stack overflowed. An empty register: it does not.
     [{ st7: 1, m: 0 }, `fld dword ptr ${M}`, { st0: INDEFINITE, fsw: 0x241 | top(7), tags: 0x80 }],
     [{ st7: 1, m: 0, fcw: 0x37e }, `fld dword ptr ${M}; fnstsw ax`, { st7: 1, rax: 0x82c1, tags: 0x80 }],
