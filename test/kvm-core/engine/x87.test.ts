@@ -169,6 +169,19 @@ describe.each(ENGINES)("%s", (engine) => {
     });
   });
 
+  it("raises #NM before a segment's #GP", () => {
+    for (const [cr0, vector] of [
+      [0, VECTOR.GP],
+      [CR0.TS, VECTOR.NM],
+    ] as const) {
+      const { machine, raised } = make(32, cr0);
+      give(machine, {});
+      machine.setSregs({ fs: { ...machine.sregs.fs, limit: 0xfff, g: 0 } });
+      run(machine, "nop; fld dword ptr fs:[0x2000]");
+      expect(raised).toEqual([[vector, 1]]);
+    }
+  });
+
   describe("a page fault", () => {
     const st = [f80(5), ...new Array<bigint>(7).fill(0n)];
     it.each([
