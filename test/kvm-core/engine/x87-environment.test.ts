@@ -11,6 +11,7 @@ import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { assemble } from "../support/asm.ts";
 import { type FpuState, f80, freshFpu, getFpu, setFpu } from "../support/fpu.ts";
 import { CODE_SELECTOR, DATA_SELECTOR, ENGINES, TestMachine } from "../support/machine.ts";
+import { REAL_DATA, realMachine, run16 } from "../support/segments.ts";
 
 const CODE = 0x10_0000;
 const IMAGE = 0x30_1230;
@@ -75,13 +76,16 @@ describe.each(ENGINES)("%s", (engine) => {
     const { mode, real, narrow } = layout;
     const prefix = narrow ? "data16 " : "";
     const unit = narrow ? 2 : 4;
+    let made: TestMachine | undefined;
     const make = (): TestMachine => {
-      const machine = new TestMachine(engine, mode);
-      if (real) {
+      const machine = made ?? new TestMachine(engine, mode);
+      if (real && made === undefined) {
         // Real mode with the limits of before, and segments at 0.
         const { cs, ds, cr0 } = machine.sregs;
         machine.setSregs({ cs: { ...cs, selector: 0 }, ds: { ...ds, selector: 0 }, cr0: cr0 & ~BigInt(CR0.PE) });
       }
+      made = machine;
+      setFpu(machine, freshFpu(mode));
       for (let at = 0; at < 128; at += 8) machine.setU64(IMAGE + at, FILL);
       return machine;
     };
@@ -170,5 +174,19 @@ describe.each(ENGINES)("%s", (engine) => {
       run(machine, `${prefix}frstor [${IMAGE}]`);
       expect(getFpu(machine)).toEqual(before);
     });
+  });
+
+  it("adds real mode's segments to the offsets, in 16-bit code", () => {
+    const machine = realMachine(engine);
+    setFpu(machine, freshFpu(32));
+    const text = "nop; fld dword ptr [0x1234]; fnstenv [0x100]; data32 fnstenv [0x200]; fldenv [0x100]";
+    expect(run16(machine, text, 0xf000), machine.engine.errorDetail).toBe(EngineExit.HLT);
+    // Linear 1F001h and 21234h; D9 06.
+    const narrow = new DataView(machine.read(REAL_DATA + 0x100 + 6, 8).buffer);
+    expect([0, 2, 4, 6].map((at) => narrow.getUint16(at, true))).toEqual([0xf001, 0x1106, 0x1234, 0x2000]);
+    const wide = new DataView(machine.read(REAL_DATA + 0x200 + 12, 16).buffer);
+    expect([0, 4, 8, 12].map((at) => wide.getUint32(at, true))).toEqual([0xffff_f001, 0x1106, 0xffff_1234, 0x2000]);
+    expect(machine.view.getUint32(machine.zone + FPU.fip, true)).toBe(0x1_f001);
+    expect(machine.view.getUint32(machine.zone + FPU.fdp, true)).toBe(0x2_1234);
   });
 });

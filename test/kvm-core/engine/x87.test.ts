@@ -23,24 +23,34 @@ const ABSENT = 0x60_0000;
 const PENDING = { fcw: 0x37b, fsw: 0x8084 };
 
 describe.each(ENGINES)("%s", (engine) => {
-  /** A machine that notes exceptions, and where, in place of delivering them. */
-  const make = (
-    mode: 32 | 64,
-    cr0 = 0,
-  ): { machine: TestMachine; raised: (readonly [vector: number, at: number])[] } => {
+  type Raised = (readonly [vector: number, at: number])[];
+  /** Notes exceptions, and where, in place of delivering them. */
+  const create = (mode: 32 | 64) => {
     const machine = new TestMachine(engine, mode);
-    const raised: (readonly [number, number])[] = [];
+    const raised: Raised = [];
     if (!(machine.engine instanceof Machine)) throw new Error("no machine");
     const { state } = machine.engine;
     machine.engine.deliver = (vector) => {
       raised.push([vector, state.get(CPU.rip) - CODE]);
       state.set(CPU.exit, EngineExit.SHUTDOWN);
     };
-    machine.setSregs({ cr0: machine.sregs.cr0 | BigInt(cr0) });
     if (mode === 64) machine.setU64(TABLES + 0x2000 + (ABSENT >>> 21) * 8, 0n);
+    return { machine, raised, sregs: machine.sregs };
+  };
+  const machines = new Map<number, ReturnType<typeof create>>();
+  /** The machine of a mode, as it was at first. */
+  const make = (mode: 32 | 64, cr0 = 0): { machine: TestMachine; raised: Raised } => {
+    const made = machines.get(mode) ?? create(mode);
+    machines.set(mode, made);
+    const { machine, raised, sregs } = made;
+    raised.length = 0;
+    machine.setSregs({ ...sregs, cr0: sregs.cr0 | BigInt(cr0) });
     return { machine, raised };
   };
-  const give = (machine: TestMachine, fpu: object): void => setFpu(machine, { ...freshFpu(machine.mode), ...fpu });
+  const give = (machine: TestMachine, fpu: object): void => {
+    setFpu(machine, { ...freshFpu(machine.mode), ...fpu });
+    for (const field of [FPU.fip, FPU.fdp]) machine.view.setBigUint64(machine.zone + field, 0n, true);
+  };
   const run = (machine: TestMachine, code: string): number => machine.run(assemble(code, machine.mode), CODE);
   const word = (machine: TestMachine, field: number): number => machine.view.getUint32(machine.zone + field, true);
   const long = (machine: TestMachine, field: number): bigint => machine.view.getBigUint64(machine.zone + field, true);
