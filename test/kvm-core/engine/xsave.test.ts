@@ -6,6 +6,7 @@
 
 import { describe, expect, it } from "vitest";
 import { CR0, CR4, updateFpuTraps } from "../../../kvm-core/cpu/control.ts";
+import { SUPPORTED_CPUID, setCpuid } from "../../../kvm-core/cpu/cpuid.ts";
 import { VECTOR } from "../../../kvm-core/cpu/fault.ts";
 import { getXsave, setXsave } from "../../../kvm-core/cpu/fpu-regs.ts";
 import { FPU, FSW_ES } from "../../../kvm-core/cpu/fpu-state.ts";
@@ -374,6 +375,35 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(leaf(1, 0)[2]! & (3n << 26n)).toBe(3n << 26n);
       made.machine.setSregs({ cr4: made.machine.sregs.cr4 & ~BigInt(CR4.OSXSAVE) });
       expect(leaf(1, 0)[2]! & (3n << 26n)).toBe(1n << 26n);
+    });
+
+    it("what CPUID does not name is not there", () => {
+      const made = make(engine, mode);
+      const { memory, zone } = made.machine;
+      const without = (leaf: number, index: number, mask: number): void => {
+        const entries = SUPPORTED_CPUID.map((entry) =>
+          entry.function === leaf && entry.index === index ? { ...entry, eax: entry.eax & ~mask } : entry,
+        );
+        expect(setCpuid(memory, zone, entries)).toBe(true);
+        made.raised.length = 0;
+      };
+      without(0xd, 0, SSE);
+      made.run("mov eax, 3; xsetbv");
+      expect(made.raised).toEqual([[VECTOR.GP, 0]]);
+      expect(made.run("mov eax, 1; xsetbv")).toBe(EngineExit.HLT);
+      // XSAVEC, and with it the compacted format; XGETBV of register 1.
+      without(0xd, 1, 2);
+      made.run(`xsavec [${AREA}]`);
+      expect(made.raised).toEqual([[VECTOR.UD, 0]]);
+      header(made, [0, 0, 0, 0x8000_0000]);
+      without(0xd, 1, 2);
+      made.run(`xor eax, eax; xrstor [${AREA}]`);
+      expect(made.raised).toEqual([[VECTOR.GP, 0]]);
+      without(0xd, 1, 4);
+      expect(made.run("xor ecx, ecx; xgetbv")).toBe(EngineExit.HLT);
+      made.run("mov ecx, 1; xgetbv");
+      expect(made.raised).toEqual([[VECTOR.GP, 0]]);
+      setCpuid(memory, zone, SUPPORTED_CPUID);
     });
 
     it("an image in two pages: at once or not at all", () => {
