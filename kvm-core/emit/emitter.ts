@@ -21,7 +21,7 @@ export type Operand =
   /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
   | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
-  /** A register that the form itself names. */
+  /** A register that the form itself names; for readV() an XMM register. */
   | { readonly kind: "implied"; readonly size: Size; readonly register: number }
   /** `whole`: 128 bits, for readV() and writeV(), which check the alignment if it is `aligned`; `size` is 64 then. */
   | {
@@ -92,6 +92,12 @@ export const HELPERS = [
   "privileged",
   "fpuTrap",
   "simdException",
+  "maskMove",
+  "x87Function",
+  "fldenv",
+  "frstor",
+  "fnstenv",
+  "fnsave",
   "fxsave",
   "fxrstor",
   "xsave",
@@ -192,9 +198,9 @@ export interface Emitter {
   prepare(linear: Expr, size: Size): void;
   /**
    * String instructions: linear address of an offset in the source segment, or in ES, which is checked for an access of
-   * `bytes` bytes. The source is read.
+   * `bytes` bytes. The source is read, but for instructions that store there (MASKMOVQ).
    */
-  sourceAddress(offset: Expr, bytes: number): Expr;
+  sourceAddress(offset: Expr, bytes: number, access?: Access): Expr;
   destinationAddress(offset: Expr, bytes: number, access: Access): Expr;
 
   /** The stack of the form's stack size. push() writes memory, then RSP. */
@@ -208,8 +214,9 @@ export interface Emitter {
   /** Sets SP, ESP or RSP, whichever the stack size says; of a 16-bit stack the upper half of ESP stays. */
   setStackPointer(value: Expr): void;
 
-  /** RIP of the instruction that follows. */
+  /** RIP of the instruction that follows, and of this one, which must have no relative target and no immediate. */
   nextRip(): Expr;
+  thisRip(): Expr;
   /** Ends the instruction by going to a relative target, or on a condition. */
   jump(target: Operand): void;
   jumpIf(condition: Expr, target: Operand): void;

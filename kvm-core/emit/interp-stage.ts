@@ -148,6 +148,10 @@ export class InterpStage extends Stage {
     return i64.add(i64.load(cpu, CPU.ripBase), at);
   }
 
+  thisRip(): Expr {
+    return i64.sub(this.nextRip(), i64.load8u(this.#frame.ip, RECORD.length));
+  }
+
   jumpIf(condition: Expr, target: Operand): void {
     const { code, ip, top } = this.#frame;
     code.if(condition, () => this.jump(target));
@@ -230,7 +234,7 @@ export class InterpStage extends Stage {
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
     const sum = wide ? this.immediate(true) : this.sum();
-    recordAddress(this.check, sum, size, long);
+    this.code.store("i64", this.cpu, recordAddress(this.check, sum, size, long), CPU.ea);
     this.next();
   }
 }

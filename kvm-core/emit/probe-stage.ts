@@ -170,6 +170,9 @@ class ProbeStage implements Emitter {
   nextRip(): Expr {
     return VALUE;
   }
+  thisRip(): Expr {
+    return VALUE;
+  }
   jump(): void {}
   jumpIf(): void {}
   jumpTo(): void {}

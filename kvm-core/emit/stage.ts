@@ -112,6 +112,7 @@ export abstract class Stage implements Emitter {
   abstract setFlagResult(value: Expr): void;
   abstract setFlagAux(value: Expr): void;
   abstract nextRip(): Expr;
+  abstract thisRip(): Expr;
   abstract jumpIf(condition: Expr, target: Operand): void;
   abstract jumpTo(rip: Expr): void;
   abstract again(condition: Expr): void;
@@ -221,6 +222,8 @@ export abstract class Stage implements Emitter {
       case "mem":
         if (!operand.whole) return v128.from64(this.read(operand));
         return loadV(this.access, this.#aligned(operand));
+      case "implied":
+        return this.let(v128.load(this.cpu, FPU.xmm + operand.register * FPU_SLOT));
       default:
         throw new Error(`readV of an operand of kind ${operand.kind}`);
     }
@@ -334,8 +337,8 @@ export abstract class Stage implements Emitter {
     return this.#stack.has(linear) ? stackAccess(this.access, this.check, size) : this.access;
   }
 
-  sourceAddress(offset: Expr, bytes: number): Expr {
-    return this.#stringAddress(offset, "base", bytes, "read");
+  sourceAddress(offset: Expr, bytes: number, access: Access = "read"): Expr {
+    return this.#stringAddress(offset, "base", bytes, access);
   }
   destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
     return this.#stringAddress(offset, "index", bytes, access);

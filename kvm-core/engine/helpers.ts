@@ -37,6 +37,7 @@ import { fpuHelpers } from "./helpers/fpu.ts";
 import { ioHelpers } from "./helpers/io.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
+import { x87Helpers } from "./helpers/x87.ts";
 import { xsaveHelpers } from "./helpers/xsave.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
@@ -55,6 +56,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...ioHelpers(c),
     ...debugHelpers(c),
     ...fpuHelpers(c),
+    ...x87Helpers(c),
     ...segmentHelpers(c),
     ...transferHelpers(c),
     ...xsaveHelpers(c),

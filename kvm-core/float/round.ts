@@ -12,7 +12,7 @@ import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { FCW, type Format, MXCSR, RAISED, ROUNDING } from "./format.ts";
 import { roundsUp } from "./target.ts";
-import { or, shiftJamFar } from "./words.ts";
+import { shiftJamFar } from "./words.ts";
 
 const PACK_TYPE: FuncType = { params: ["i32", "i32", "i32", "i64"], results: ["i64"] };
 
@@ -137,7 +137,7 @@ class PackGenerator {
     });
     // The directed modes stop at the largest finite number unless they lead away from zero.
     const away = i32.eq(this.#mode, i32.sub(i32.const(ROUNDING.up), this.#sign));
-    const infinite = code.let(or(i32.eqz(this.#mode), away));
+    const infinite = code.let(i32.or(i32.eqz(this.#mode), away));
     this.#raise(this.#withUp(i32.const(RAISED.OE | RAISED.PE), infinite));
     const bits = i64.sub(i64.const(infinity(this.#format)), i32.toI64u(i32.eqz(infinite)));
     code.return(i64.or(bits, this.#signBit));

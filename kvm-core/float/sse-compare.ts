@@ -8,7 +8,6 @@ import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import { MXCSR, RAISED } from "./format.ts";
 import { RELATION } from "./functions.ts";
 import type { SseTarget } from "./sse-target.ts";
-import { or } from "./words.ts";
 
 /** An integer that orders as the number does; both zeros are 0. */
 function ordered(f: SseTarget, bits: Expr): Expr {
@@ -19,7 +18,7 @@ function ordered(f: SseTarget, bits: Expr): Expr {
 /** Denormals, in the parameters themselves: zeros under DAZ, otherwise an exception. */
 function denormals(f: SseTarget, operands: readonly Expr[]): void {
   const { code } = f;
-  code.if(operands.map((each) => f.isDenormal(each)).reduce(or), () => {
+  code.if(operands.map((each) => f.isDenormal(each)).reduce(i32.or), () => {
     code.if(
       i32.and(f.control(), i32.const(MXCSR.DAZ)),
       () => {
@@ -35,8 +34,8 @@ function denormals(f: SseTarget, operands: readonly Expr[]): void {
 export function emitCompare(f: SseTarget, quiet: boolean): void {
   const { code } = f;
   const [a, b] = [f.param(1), f.param(2)];
-  code.if(or(f.isNan(a), f.isNan(b)), () => {
-    if (quiet) code.if(or(f.isSignalling(a), f.isSignalling(b)), () => f.raise(RAISED.IE));
+  code.if(i32.or(f.isNan(a), f.isNan(b)), () => {
+    if (quiet) code.if(i32.or(f.isSignalling(a), f.isSignalling(b)), () => f.raise(RAISED.IE));
     else f.raise(RAISED.IE);
     code.return(i32.const(RELATION.unordered));
   });
@@ -50,7 +49,7 @@ export function emitCompare(f: SseTarget, quiet: boolean): void {
 export function emitExtreme(f: SseTarget, maximum: boolean): void {
   const { code } = f;
   const [a, b] = [f.param(1), f.param(2)];
-  code.if(or(f.isNan(a), f.isNan(b)), () => {
+  code.if(i32.or(f.isNan(a), f.isNan(b)), () => {
     f.raise(RAISED.IE);
     // DAZ comes before everything else.
     const flushed = i32.and(f.control(), i32.const(MXCSR.DAZ));

@@ -11,7 +11,7 @@ import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { type Format, MXCSR, RAISED } from "./format.ts";
 import { definePack, infinity, UNDER_MXCSR } from "./round.ts";
 import { type Operand, type Operation, Target } from "./target.ts";
-import { isNonzero, or, type Wide } from "./words.ts";
+import { isNonzero, type Wide } from "./words.ts";
 
 /** Functions of a format that its other functions call. */
 export interface SseParts {
@@ -35,7 +35,7 @@ export function defineSseParts(module: ModuleBuilder, format: Format): SseParts 
 function emitNan(f: SseTarget): void {
   const { code } = f;
   const [a, b] = [code.param(1), code.param(2)];
-  code.if(or(f.isSignalling(a), f.isSignalling(b)), () => f.raise(RAISED.IE));
+  code.if(i32.or(f.isSignalling(a), f.isSignalling(b)), () => f.raise(RAISED.IE));
   code.return(i64.or(select(f.isNan(a), a, b), f.quietBit));
   code.unreachable();
 }
@@ -130,8 +130,8 @@ export class SseTarget extends Target {
     const { code } = this;
     const bits = [1, 2].slice(0, count).map((i) => this.param(i));
     const operands = bits.map((each) => this.operand(each));
-    code.if(operands.map((each) => this.isSpecial(each)).reduce(or), () => {
-      code.if(bits.map((each) => this.isNan(each)).reduce(or), () => {
+    code.if(operands.map((each) => this.isSpecial(each)).reduce(i32.or), () => {
+      code.if(bits.map((each) => this.isNan(each)).reduce(i32.or), () => {
         const result = code.local("i64");
         code.call(this.parts.nan, [this.cpu, bits[0]!, bits.at(-1)!], result);
         code.return(result);

@@ -10,7 +10,7 @@ import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { RAISED, ROUNDING } from "./format.ts";
 import type { Wide } from "./words.ts";
 
-/** A number taken apart: (-1)^sign * significand / 2^63 * 2^exponent. All are locals. */
+/** A number taken apart: (-1)^sign * significand / 2^63 * 2^exponent. The first three are locals. */
 export interface Operand {
   /** i32, 0 or 1. */
   readonly sign: Expr;

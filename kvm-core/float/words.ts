@@ -22,9 +22,6 @@ const ONE = i64.const(1);
 /** 1 or 0, as an i64. */
 export const isNonzero = (x: Expr): Expr => i32.toI64u(i64.ne(x, ZERO));
 
-export const and = (a: Expr, b: Expr): Expr => i32.and(a, b);
-export const or = (a: Expr, b: Expr): Expr => i32.or(a, b);
-
 /** value >> count with a jam; count is an i64 from 0 to 63. */
 export function shiftJam(value: Expr, count: Expr): Expr {
   // Shifts count modulo 64: two steps, so that nothing is lost for a count of 0.
@@ -81,7 +78,7 @@ export function divide(code: Code, { hi, lo }: Wide, divisor: Expr): { quotient:
     code.block((end) => {
       code.loop((again) => {
         const tooLarge = i64.gtu(i64.mul(q, d0), i64.or(i64.shl(r, i64.const(32)), next));
-        code.brIf(end, i32.eqz(or(i64.gtu(q, LOW), tooLarge)));
+        code.brIf(end, i32.eqz(i32.or(i64.gtu(q, LOW), tooLarge)));
         code.set(q, i64.sub(q, ONE));
         code.set(r, i64.add(r, d1));
         code.brIf(again, i64.leu(r, LOW));

@@ -8,7 +8,6 @@ import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import { CONDITION, RAISED } from "./format.ts";
 import { RELATION } from "./functions.ts";
 import { isZero } from "./target.ts";
-import { or } from "./words.ts";
 import type { X87Target } from "./x87-target.ts";
 
 /** ($cpu, a, b) -> relation. */
@@ -16,13 +15,13 @@ export function emitX87Compare(f: X87Target, quiet: boolean): void {
   const { code } = f;
   const [a, b] = [f.load(code.param(1)), f.load(code.param(2))];
   const unordered = (): void => code.return(i32.const(RELATION.unordered));
-  code.if(or(f.isSpecial(a), f.isSpecial(b)), () => {
-    code.if(or(f.isUnsupported(a), f.isUnsupported(b)), () => {
+  code.if(i32.or(f.isSpecial(a), f.isSpecial(b)), () => {
+    code.if(i32.or(f.isUnsupported(a), f.isUnsupported(b)), () => {
       f.raise(RAISED.IE);
       unordered();
     });
-    code.if(or(f.isNan(a), f.isNan(b)), () => {
-      if (quiet) code.if(or(f.isSignalling(a), f.isSignalling(b)), () => f.raise(RAISED.IE));
+    code.if(i32.or(f.isNan(a), f.isNan(b)), () => {
+      if (quiet) code.if(i32.or(f.isSignalling(a), f.isSignalling(b)), () => f.raise(RAISED.IE));
       else f.raise(RAISED.IE);
       unordered();
     });

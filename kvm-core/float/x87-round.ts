@@ -12,7 +12,7 @@ import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { EXTENDED, FCW, INTEGER_BIT, RAISED } from "./format.ts";
 import { roundsUp } from "./target.ts";
-import { isNonzero, or, shiftWideJam } from "./words.ts";
+import { isNonzero, shiftWideJam } from "./words.ts";
 
 const PACK_TYPE: FuncType = { params: ["i32", "i32", "i32", "i32", "i64", "i64", "i32"], results: ["i32"] };
 
@@ -124,7 +124,7 @@ class PackGenerator {
     });
     // The directed modes stop at the largest finite number unless they lead away from zero.
     const away = i32.eq(this.#mode, i32.sub(i32.const(2), this.#sign));
-    const infinite = code.let(or(i32.eqz(this.#mode), away));
+    const infinite = code.let(i32.or(i32.eqz(this.#mode), away));
     this.#raise(
       select(infinite, i32.const(RAISED.OE | RAISED.PE | RAISED.roundedUp), i32.const(RAISED.OE | RAISED.PE)),
     );

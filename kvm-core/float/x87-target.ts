@@ -11,7 +11,7 @@ import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { EXTENDED, FCW, INTEGER_BIT, QUIET_BIT, RAISED } from "./format.ts";
 import { signed } from "./integral.ts";
 import { type Operand, type Operation, Target } from "./target.ts";
-import { and, or, type Wide } from "./words.ts";
+import type { Wide } from "./words.ts";
 import { defineX87Pack } from "./x87-round.ts";
 
 /** Functions that other x87 functions call. */
@@ -48,11 +48,11 @@ function emitNan(f: X87Target): void {
   const positive = i32.and(i64.eq(a.significand, b.significand), i32.and(a.sign, i32.const(1)));
   code.set(isB, i32.or(larger, positive));
   code.if(i32.ne(signallingA, signallingB), () => {
-    code.if(and(f.isNan(a), f.isNan(b)), () => code.set(isB, signallingA));
+    code.if(i32.and(f.isNan(a), f.isNan(b)), () => code.set(isB, signallingA));
   });
   code.if(i32.eqz(f.isNan(a)), () => code.set(isB, i32.const(1)));
   code.if(i32.eqz(f.isNan(b)), () => code.set(isB, i32.const(0)));
-  code.if(or(signallingA, signallingB), () => f.raiseBefore(RAISED.IE));
+  code.if(i32.or(signallingA, signallingB), () => f.raiseBefore(RAISED.IE));
   const significand = i64.or(select(isB, b.significand, a.significand), i64.const(QUIET_BIT));
   f.write(significand, i32.or(i32.const(EXTENDED.top), i32.shl(select(isB, b.sign, a.sign), i32.const(15))));
   code.unreachable();
@@ -104,7 +104,7 @@ export class X87Target extends Target {
   isSpecial({ word, significand }: X87Operand): Expr {
     const rest = i32.and(word, i32.const(~0x8000));
     const field = i32.geu(i32.sub(rest, i32.const(1)), i32.const(EXTENDED.top - 1));
-    return or(field, i64.ges(significand, i64.const(0)));
+    return i32.or(field, i64.ges(significand, i64.const(0)));
   }
 
   isNan({ field, significand }: X87Operand): Expr {
@@ -124,9 +124,9 @@ export class X87Target extends Target {
     const { code } = this;
     const addresses = [2, 3].slice(0, count).map((i) => code.param(i));
     const operands = addresses.map((address) => this.load(address));
-    code.if(operands.map((each) => this.isSpecial(each)).reduce(or), () => {
-      code.if(operands.map((each) => this.isUnsupported(each)).reduce(or), () => this.invalid());
-      code.if(operands.map((each) => this.isNan(each)).reduce(or), () => {
+    code.if(operands.map((each) => this.isSpecial(each)).reduce(i32.or), () => {
+      code.if(operands.map((each) => this.isUnsupported(each)).reduce(i32.or), () => this.invalid());
+      code.if(operands.map((each) => this.isNan(each)).reduce(i32.or), () => {
         const done = code.local("i32");
         code.call(this.parts.nan, [this.cpu, this.dst, addresses[0]!, addresses.at(-1)!], done);
         code.return(done);

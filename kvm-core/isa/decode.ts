@@ -241,6 +241,11 @@ export class Decoder {
         else this.src = value;
       }
     }
+    // See isa/x87.ts: the last opcode and the operand pointer are registers of the x87 unit.
+    if (insn.unit === "x87") {
+      this.dst = this.#modrm;
+      this.src = this.hasMemory ? this.#usedSegment : 0;
+    }
     if (form.modrm && !this.hasMemory && this.#modrm < 0xc0 && form.exact < 0 && !form.modIgnored) this.#memory();
     if (this.#short) return Decoded.short;
     if (this.lock && !(lockable && insn.lock)) return Decoded.undefined;
@@ -263,7 +268,7 @@ export class Decoder {
     } else if (insn.counts) kind = STRING_KIND[this.addressSize];
     else {
       const memory = this.hasMemory && form.memory;
-      if (long) kind = memory ? KIND.memory64 : KIND.plain;
+      if (long || insn.unit !== undefined) kind = memory ? KIND.memory64 : KIND.plain;
       else if (!insn.stack) kind = memory ? KIND.memory32 : KIND.plain;
       else if (!(this.#mode & MODE.stack32)) kind = memory ? KIND.memory16 : KIND.plain16;
       else if (flat) kind = memory ? KIND.memory32 : KIND.plain32;
@@ -305,6 +310,12 @@ export class Decoder {
     return this.row.cases[variantIndex(this.size, this.#kind, BRANCH.cross)]!;
   }
 
+  /** Number of the segment of the memory operand. */
+  get #usedSegment(): number {
+    const { segment } = this;
+    return segment >= (this.#long ? SEG.fs : 0) ? segment : this.#defaultSegment;
+  }
+
   #segmented(): void {
     const { segment, addressSize } = this;
     if (this.#long) {
@@ -320,8 +331,9 @@ export class Decoder {
       }
       return;
     }
-    const used = segment >= 0 ? segment : this.#defaultSegment;
-    if (addressSize === 32 && this.#mode & MODE.flat && isPlain(used)) return;
+    const used = this.#usedSegment;
+    const needsNone = addressSize === 32 && (this.#mode & MODE.flat) !== 0 && isPlain(used);
+    if (needsNone && this.row.insn.unit === undefined) return;
     this.#addressRecord(slotOfSegment(used));
   }
 
@@ -356,7 +368,7 @@ export class Decoder {
       case "P":
         return ((this.#modrm >> 3) & 7) * FPU_SLOT;
       case "STi":
-        return this.#modrm & 7;
+        return this.#modrm;
       case "R":
         return this.#register((this.#modrm & 7) | ((this.rex & 1) << 3), bits);
       case "G":

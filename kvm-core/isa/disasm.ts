@@ -68,7 +68,7 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
     case "N":
       return vectorName("mm", slots.shift()!);
     case "STi":
-      return `st(${slots.shift()})`;
+      return `st(${slots.shift()! & 7})`;
     case "S":
     case "segment":
       return SEGMENTS[slots.shift()!]!;
@@ -87,6 +87,7 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
       return `${hex(d.imm)}:${hex(d.disp >>> 0)}`;
     case "implied":
       if (code.text === "ST") return "st(0)";
+      if (code.text === "XMM0") return "xmm0";
       return registerName(code.register * 8, size);
     case "one":
       return "1";

@@ -71,11 +71,20 @@ export function insn(mnemonic: string, description: Description): Insn {
   return { ...ABSENT, ...description, exec: withUnit(description), mnemonic, parsed } as Insn;
 }
 
+/** Made once for each: what has the same exec shares its cases (opcode-map.ts). */
+const WITH_UNIT = new Map<UnitName, Map<Description["exec"], Description["exec"]>>();
+
 function withUnit({ unit, exec }: Description): Description["exec"] {
   if (unit === undefined) return exec;
-  return (e, ...operands) => {
+  const made = WITH_UNIT.get(unit) ?? new Map<Description["exec"], Description["exec"]>();
+  WITH_UNIT.set(unit, made);
+  const found = made.get(exec);
+  if (found) return found;
+  const whole: Description["exec"] = (e, ...operands) => {
     e.unit(unit);
     exec(e, ...operands);
     if (unit === "mmx") e.enterMmx();
   };
+  made.set(exec, whole);
+  return whole;
 }

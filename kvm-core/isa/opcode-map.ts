@@ -104,8 +104,8 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const overridden = new Map<number, number>();
   const modrm = new Uint8Array(1024);
   const cases: (Case | undefined)[] = new Array(MICRO_COUNT).fill(undefined);
-  // By instruction: "mov" is the mnemonic of several, whose forms must not meet.
-  const caseNumbers = new Map<Insn, Map<string, number>>();
+  // By exec: descriptions that share it, such as FADD and FSUB of memory, share their cases.
+  const caseNumbers = new Map<Insn["exec"], Map<string, number>>();
   const all = insns.flatMap((insn) => insn.parsed.map((form) => ({ insn, form })));
   // A mandatory prefix is the more specific claim and overrides; a whole ModRM byte the most specific.
   const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : hasPrefix(form) ? 1 : 0);
@@ -114,8 +114,8 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
     const row: Row = { insn, form, cases: new Uint16Array(VARIANTS), gates: gatesOf(insn) };
     const number = rows.push(row) - 1;
     claim(row, number, rows, { cells, exact, overridden, modrm });
-    const numbers = caseNumbers.get(insn) ?? new Map<string, number>();
-    caseNumbers.set(insn, numbers);
+    const numbers = caseNumbers.get(insn.exec) ?? new Map<string, number>();
+    caseNumbers.set(insn.exec, numbers);
     addCases(row, cases, numbers);
   }
   // Asked for where a segment has to be checked, so most of a guest's cases never are.
@@ -240,7 +240,10 @@ function kindsOf({ insn, form }: Row): KindFacts[] {
     return kinds;
   }
   if (!memoryOnly) kinds.push(PLAIN);
-  if (memory) {
+  if (memory && insn.unit !== undefined) {
+    // Half the cases: outside 64-bit mode an address record goes before (decode.ts).
+    kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true });
+  } else if (memory) {
     kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true, mode: "long" });
     kinds.push({ ...PLAIN, kind: KIND.memory32, memory: true, mode: "legacy", address: 32 });
   }
@@ -283,10 +286,11 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
           locked: lockable && kind.memory && (repeat === 1 || insn.lock === "always"),
         };
         const operands = bind(row, size, kind, relative ? repeat : 0);
-        const key = caseName(insn, facts, operands);
+        const key = caseName(facts, operands);
         let number = numbers.get(key);
         if (number === undefined) {
-          number = cases.push({ name: `${key} of ${form.text}`, insn, facts, operands }) - 1;
+          const name = `${insn.mnemonic} ${key} of ${form.text}`;
+          number = cases.push({ name, insn, facts, operands }) - 1;
           numbers.set(key, number);
         }
         // An unsized form means the same whatever the operand size is.
@@ -296,12 +300,12 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
   }
 }
 
-/** Says all that distinguishes a case from others. */
-function caseName(insn: Insn, facts: FormFacts, operands: readonly Operand[]): string {
+/** Says all that distinguishes a case from others with the same exec. */
+function caseName(facts: FormFacts, operands: readonly Operand[]): string {
   const { size, addressSize, stackSize, segmented, repeat, locked } = facts;
   const parts = operands.map((operand) => Object.values(operand).join(":"));
   const sizes = `o${size} a${addressSize} s${stackSize}${segmented ? " segmented" : ""}`;
-  return `${locked ? "lock " : ""}${insn.mnemonic} ${sizes} ${repeat} ${parts.join(",")}`;
+  return `${locked ? "lock " : ""}${sizes} ${repeat} ${parts.join(",")}`;
 }
 
 /** The form's operands: the first register goes to the record's `dst`, the second to `src`. */

@@ -35,7 +35,7 @@ export type Method =
   | "Y" // string destination, ES:rDI
   | "F" // RFLAGS
   | "register" // named: AL, DX, rAX
-  | "implied" // CL as a count: never in the record
+  | "implied" // CL as a count, XMM0 as a mask: never in the record
   | "segment" // named: ES ... GS
   | "one"; // the constant 1
 
@@ -82,6 +82,7 @@ const NAMED: Readonly<Record<string, readonly [Method, TypeCode, number]>> = {
   GS: ["segment", "w", 5],
   "1": ["one", "b", 1],
   ST: ["implied", "", 0],
+  XMM0: ["implied", "dq", 0],
   STi: ["STi", "", 0],
 };
 
@@ -92,8 +93,8 @@ export function parseOperand(text: string): OperandCode {
     return { text, method, type, register, signExtended: false, bits: bitsOf(type, false), whole: false };
   }
   const match =
-    /^([EMRGSCDZIJOAXYF])([bwdqvzypta]?)(s?)$/.exec(text) ??
-    /^([VWUPQNME])(dq|ps|pd|x|pi|sd|ss|si|q|d|w|b)()$/.exec(text);
+    /^([VWUPQNME])(dq|ps|pd|x|pi|sd|ss|si|q|d|w|b)()$/.exec(text) ??
+    /^([EMRGSCDZIJOAXYF])([bwdqvzypta]?)(s?)$/.exec(text);
   if (!match) throw new Error(`no such operand code: ${text}`);
   const method = match[1] as Method;
   const type = match[2] as TypeCode;

@@ -17,25 +17,26 @@ interface Unbuilt {
 }
 
 const ROWS: readonly Unbuilt[] = [
-  { map: 0, from: 0x9b, to: 0x9b, name: "wait" },
-  { map: 0, from: 0xd8, to: 0xdf, name: "x87" },
   { map: 1, from: 0x01, to: 0x01, name: "group 7", regs: [0, 1, 2, 3, 7] },
   { map: 1, from: 0x05, to: 0x05, name: "syscall" },
   { map: 1, from: 0x07, to: 0x07, name: "sysret" },
-  { map: 1, from: 0x10, to: 0x17, name: "SSE moves" },
-  { map: 1, from: 0x28, to: 0x2f, name: "SSE moves and conversions" },
+  { map: 1, from: 0x2a, to: 0x2a, name: "SSE conversions" },
+  { map: 1, from: 0x2c, to: 0x2f, name: "SSE conversions and comparisons" },
   { map: 1, from: 0x33, to: 0x33, name: "rdpmc" },
   { map: 1, from: 0x34, to: 0x35, name: "sysenter, sysexit" },
-  { map: 1, from: 0x50, to: 0x7f, name: "MMX or SSE" },
+  { map: 1, from: 0x51, to: 0x5f, name: "SSE arithmetic" },
+  { map: 1, from: 0x7c, to: 0x7d, name: "SSE3 arithmetic" },
   { map: 1, from: 0xaa, to: 0xaa, name: "rsm" },
   { map: 1, from: 0xae, to: 0xae, name: "group 15" },
   { map: 1, from: 0xc2, to: 0xc2, name: "SSE compare" },
   { map: 1, from: 0xc3, to: 0xc3, name: "movnti" },
-  { map: 1, from: 0xc4, to: 0xc6, name: "SSE shuffle" },
   { map: 1, from: 0xc7, to: 0xc7, name: "group 9 (rdrand, rdseed, VMX)", regs: [6, 7] },
-  { map: 1, from: 0xd0, to: 0xfe, name: "MMX or SSE" },
-  { map: 2, from: 0x00, to: 0xff, name: "0F 38 map" },
-  { map: 3, from: 0x00, to: 0xff, name: "0F 3A map" },
+  { map: 1, from: 0xd0, to: 0xd0, name: "SSE3 arithmetic" },
+  { map: 1, from: 0xe6, to: 0xe6, name: "SSE conversions" },
+  { map: 2, from: 0x80, to: 0xff, name: "0F 38 map" },
+  { map: 3, from: 0x08, to: 0x0b, name: "SSE4.1 rounding" },
+  { map: 3, from: 0x40, to: 0x41, name: "SSE4.1 dot products" },
+  { map: 3, from: 0x44, to: 0xff, name: "0F 3A map" },
 ];
 
 /** Name of a defined but unbuilt opcode; "" if the manual leaves it undefined. */

@@ -233,10 +233,11 @@ describe.each(MODES)("cases of every kind in %i-bit mode", (mode) => {
 });
 
 describe("what the host lacks", () => {
-  const insns = ["sse3", "sse4.1", "sha-ni", "avx9", undefined].map((cpuid) => ({ mnemonic: "x", cpuid })) as Insn[];
+  const cpuids = ["pni", "sse4.1", "sha-ni", "avx9", ["cx8", "cx16"], undefined];
+  const insns = cpuids.map((cpuid) => ({ mnemonic: "x", cpuid })) as unknown as Insn[];
 
   it("is told by the flags of /proc/cpuinfo", () => {
-    const lacked = lackedByHost("model : 1\nflags\t\t: fpu pni sse4_1 sha_ni\nflags\t\t: avx9\n", insns);
-    expect([...lacked.values()]).toEqual(["avx9"]);
+    const lacked = lackedByHost("model : 1\nflags\t\t: fpu cx8 pni sse4_1 sha_ni\nflags\t\t: avx9\n", insns);
+    expect([...lacked.values()]).toEqual(["avx9", "cx16"]);
   });
 });

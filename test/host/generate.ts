@@ -118,7 +118,7 @@ class Draft {
   operands(): void {
     const { insn, form, size } = this.#variant;
     if (insn.mnemonic === "xlat") this.#tableOperand();
-    else if (insn.string) this.#stringOperands();
+    else if (insn.string && !this.#isMaskedMove()) this.#stringOperands();
     if (insn.stack) this.#stackOperands();
     if (insn.mnemonic === "enter") this.#frameOperands();
     if (/^x(save|rstor)/.test(insn.mnemonic)) this.#components();

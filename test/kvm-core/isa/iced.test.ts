@@ -39,6 +39,7 @@ const DIFFERENCES: readonly { readonly line: RegExp; readonly reason: string }[]
     line: /^(salc|femms|getsecq?|pf\w+|pi2f\w|pavgusb|pmulhrw|pswapd|lkgs|undoc) ?.*\| - /,
     reason: "not of this CPU model",
   },
+  { line: /^(movnts[sd]|extrq|insertq|vmread|vmwrite) .*\| - /, reason: "not of this CPU model" },
   { line: /^(xsha\w+|xstore\w*|xcrypt\w+|montmul\w*|ccs_\w+) ?.*\| - /, reason: "not of this CPU model" },
   { line: /^(xsave[cs]\w*|xrstors\w*|xabort|xbegin) .*\| - /, reason: "not of this CPU model" },
   {

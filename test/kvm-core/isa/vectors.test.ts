@@ -88,13 +88,15 @@ const NAMES: Readonly<Record<string, string>> = {
   one: "1",
 };
 
+/** Registers that a form itself names, by their operand codes; any other is CL. */
+const IMPLIED: Readonly<Record<string, string>> = { ST: "st0", XMM0: "xmm0" };
 const MEMORY_NAMES: Readonly<Record<string, string>> = { E: "m", W: "m", Q: "m" };
 
 /** Mnemonic and kinds of operands, as the manual's instruction column has them. */
 function signature({ mnemonic }: Insn, form: Form, memory: boolean): string {
   const kinds = form.operands
     .filter(({ method }) => !"XYF".includes(method))
-    .map(({ method, text }) => (text === "ST" ? "st0" : (memory && MEMORY_NAMES[method]) || NAMES[method]));
+    .map(({ method, text }) => IMPLIED[text] ?? ((memory && MEMORY_NAMES[method]) || NAMES[method]));
   return `${mnemonic} ${kinds.join(",")}`.trim();
 }
 
