@@ -67,5 +67,39 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(machine.u32(0x31_0000)).toBe(xmm3);
       expect(machine.sregs.cr0 & BigInt(CR0.TS)).toBe(0n);
     });
+
+    it("switches two tasks a hundred times, whose registers count on", () => {
+      const made = make(engine, mode, { notes: false });
+      const { machine, state } = made;
+      const [bx, si, ax] = mode === 64 ? ["rbx", "rsi", "rax"] : ["ebx", "esi", "eax"];
+      const areas = [AREA, AREA + PAGE];
+      const starts = [5, 0x7000_0000];
+      const steps = [3, 0x11];
+      // RBX is the owner of the registers, RSI the task that runs.
+      const handler = `clts; cmp ${bx}, ${si}; je 1f; fxsave [${bx}]; fxrstor [${si}]; mov ${bx}, ${si}; 1: ${mode === 64 ? "iretq" : "iretd"}`;
+      machine.write(HANDLER, assemble(handler, mode));
+      machine.setGate(IDT, VECTOR.NM, HANDLER);
+      machine.setSregs({ idt: { base: BigInt(IDT), limit: 0xfff } });
+      areas.forEach((area, task) => {
+        state.set(FPU.xmm, starts[task]!);
+        state.set(FPU.xmm + 16, steps[task]!);
+        state.set(FPU.st + 2 * 16, starts[task]!);
+        state.set(FPU.st + 3 * 16, steps[task]!);
+        expect(made.run(`fxsave [${area}]`)).toBe(EngineExit.HLT);
+      });
+      machine.set({ rcx: 200n, rbx: BigInt(areas[1]!), rsi: BigInt(areas[1]!) });
+      const code = `
+        2: xor esi, ${areas[0]! ^ areas[1]!}
+        mov ${ax}, cr0; or eax, ${CR0.TS}; mov cr0, ${ax}
+        paddd xmm0, xmm1
+        paddd mm2, mm3
+        dec ecx; jnz 2b
+        fxsave [${bx}]`;
+      expect(made.run(code)).toBe(EngineExit.HLT);
+      areas.forEach((area, task) => {
+        const sum = starts[task]! + 100 * steps[task]!;
+        expect([machine.u32(area + 160), machine.u32(area + 32 + 2 * 16)]).toEqual([sum, sum]);
+      });
+    });
   });
 });
