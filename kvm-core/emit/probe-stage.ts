@@ -180,6 +180,7 @@ class ProbeStage implements Emitter {
   fence(): void {}
   again(): void {}
 
+  protectedOnly(): void {}
   raise(): void {}
   trap(): void {}
   helper(): void {}

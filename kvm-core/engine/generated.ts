@@ -5,6 +5,7 @@
  * Left out: the functions, which stand in files of their families; miss() and storeMiss(), which accesses call.
  */
 
+import { BIT_FUNCTION_TYPES, defineBitFunctions } from "../emit/bit-functions.ts";
 import { defineFloat } from "../float/define.ts";
 import { FLOAT_FUNCTIONS } from "../float/functions.ts";
 import { defineSse, SSE_TYPES } from "../sse/functions.ts";
@@ -15,6 +16,7 @@ import { X87_FUNCTIONS } from "../x87/functions.ts";
 
 /** By name; the first parameter of each is $cpu. */
 export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {
+  ...BIT_FUNCTION_TYPES,
   ...FLOAT_FUNCTIONS,
   ...SSE_TYPES,
   ...X87_FUNCTIONS,
@@ -24,7 +26,13 @@ export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {
 /** Defines and exports all of them; returns their indices. */
 export function defineGenerated(module: ModuleBuilder): Readonly<Record<string, number>> {
   const float = defineFloat(module);
-  return { ...float, ...defineSse(module, float), ...defineX87(module, float), ...defineVector(module) };
+  return {
+    ...defineBitFunctions(module),
+    ...float,
+    ...defineSse(module, float),
+    ...defineX87(module, float),
+    ...defineVector(module),
+  };
 }
 
 /** What a translation imports of an interpreter's instance. */

@@ -24,7 +24,7 @@ import {
 import { findCpuid } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
-import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
+import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { liveWords } from "../cpu/xstate-cpuid.ts";
 import type { HelperName } from "../emit/emitter.ts";
@@ -35,7 +35,9 @@ import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
 import { fpuHelpers } from "./helpers/fpu.ts";
 import { ioHelpers } from "./helpers/io.ts";
+import { processorHelpers } from "./helpers/processor.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
+import { syscallHelpers } from "./helpers/syscall.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
 import { x87Helpers } from "./helpers/x87.ts";
 import { xsaveHelpers } from "./helpers/xsave.ts";
@@ -58,6 +60,8 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...fpuHelpers(c),
     ...x87Helpers(c),
     ...segmentHelpers(c),
+    ...processorHelpers(c),
+    ...syscallHelpers(c),
     ...transferHelpers(c),
     ...xsaveHelpers(c),
 
@@ -72,15 +76,6 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       [GPR.rax, GPR.rbx, GPR.rcx, GPR.rdx].forEach((register, i) => {
         state.setGpr(register, words[i]!);
       });
-      return NEXT;
-    },
-
-    rdtsc(ip) {
-      if (state.get(CPU.cr4) & CR4.TSD && !privileged()) return fault(ip, VECTOR.GP);
-      const field = msrField(0x10)!;
-      const now = BigInt.asUintN(64, tscNow() + state.view.getBigUint64(zone + field, true));
-      state.setGpr(GPR.rax, Number(now & 0xffff_ffffn));
-      state.setGpr(GPR.rdx, Number(now >> 32n));
       return NEXT;
     },
 
@@ -131,8 +126,9 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       return writeControl(m, register, lo, hi) ? NEXT : fault(ip, VECTOR.GP);
     },
 
-    /** CR0's lower half: any privilege level may read it. */
-    smsw() {
+    /** CR0's lower half: any privilege level may read it, unless UMIP says otherwise. */
+    smsw(ip) {
+      if (c.umip) return fault(ip, VECTOR.GP);
       state.copy64(CPU.data, CPU.cr0);
       return NEXT;
     },

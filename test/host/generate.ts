@@ -46,6 +46,7 @@ class Draft {
   #rexW = false;
   #reg = 0;
   #rm = 0;
+  #vvvv = 0;
   #memory: Address | undefined;
   #at = 0;
   /** A count in the instruction: of a shift. */
@@ -123,6 +124,7 @@ class Draft {
     if (insn.mnemonic === "enter") this.#frameOperands();
     if (/^x(save|rstor)/.test(insn.mnemonic)) this.#components();
     this.#rm = this.registers.any();
+    this.#vvvv = this.registers.any();
     if (this.#isMaskedMove()) this.#maskedMove();
     this.#reg = form.operands.some(({ method }) => "SCD".includes(method))
       ? this.#values.below(8)
@@ -377,6 +379,7 @@ class Draft {
         long: this.#long,
         reg: this.#reg,
         rm: this.#rm,
+        vvvv: this.#vvvv,
         ...(this.#memory ? { memory: this.#memory } : {}),
         immediates: this.immediates,
       },

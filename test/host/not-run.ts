@@ -25,7 +25,15 @@ const SHA_ALIGNMENT = "#GP on processors of Intel; AMD's take it";
 
 export const NOT_RUN: readonly NotRun[] = [
   { mnemonic: "cpuid", reason: "says what the host is, not what the guest's CPU model is" },
-  { mnemonic: "rdtsc", reason: "its result is the time" },
+  ...["rdtsc", "rdtscp"].map((mnemonic) => ({ mnemonic, reason: "its result is the time" })),
+  { mnemonic: "rdpid", reason: "says on which of the host's processors it ran" },
+  ...["rdrand", "rdseed"].map((mnemonic) => ({ mnemonic, reason: "its result is random" })),
+  ...["syscall", "sysenter"].map((mnemonic) => ({ mnemonic, reason: "is a system call of the host kernel" })),
+  { mnemonic: "sysret", reason: "the host kernel sets EFER.SCE, the guest's processor has it clear" },
+  ...["rdfsbase", "rdgsbase", "wrfsbase", "wrgsbase"].map((mnemonic) => ({
+    mnemonic,
+    reason: "the runner's thread-local storage lies at that base",
+  })),
   ...["sgdt", "sidt", "sldt", "str", "smsw"].map((mnemonic) => ({
     mnemonic,
     reason: "under UMIP the host kernel emulates it with values of its own",
@@ -57,6 +65,11 @@ export const NOT_RUN: readonly NotRun[] = [
     part: "register operand",
     reason: "PREFETCHW: #UD on processors of AMD, nothing on Intel's",
   },
+  ...["0F 0D /1 Rv", "0F 0D /2 Rv"].map((form) => ({
+    mnemonic: "nop",
+    form,
+    reason: "PREFETCHW: #UD on processors of AMD, nothing on Intel's",
+  })),
   ...["06", "0E", "16", "1E", "0F A0", "0F A8"].map((form) => ({
     mnemonic: "push",
     form,

@@ -8,6 +8,7 @@ import type { Insn } from "../insn.ts";
 import { ARITH } from "./arith.ts";
 import { BCD } from "./bcd.ts";
 import { BIT } from "./bit.ts";
+import { BMI } from "./bmi.ts";
 import { CONTROL } from "./control.ts";
 import { FLAGOPS } from "./flagops.ts";
 import { IO } from "./io.ts";
@@ -31,6 +32,7 @@ import { SSE_CONVERT } from "./sse-convert.ts";
 import { SSE_ROUND } from "./sse-round.ts";
 import { STACK } from "./stack.ts";
 import { STRING } from "./string.ts";
+import { SYSCALL } from "./syscall.ts";
 import { SYSTEM } from "./system.ts";
 import { X87_ARITH } from "./x87-arith.ts";
 import { X87_CONTROL } from "./x87-control.ts";
@@ -44,6 +46,7 @@ export const INSNS: readonly Insn[] = [
   ...MULDIV,
   ...BCD,
   ...BIT,
+  ...BMI,
   ...MOVE,
   ...STACK,
   ...CONTROL,
@@ -69,4 +72,5 @@ export const INSNS: readonly Insn[] = [
   ...SIMD_CRYPTO,
   ...SIMD_STRING,
   ...XSAVE,
+  ...SYSCALL,
 ];
