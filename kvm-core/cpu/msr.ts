@@ -6,6 +6,7 @@
  */
 
 import { EFER, EFER_WRITABLE } from "./control.ts";
+import { FPU } from "./fpu-state.ts";
 import { CPU } from "./state.ts";
 
 interface MsrRow {
@@ -34,6 +35,8 @@ const ROWS: readonly MsrRow[] = [
   { name: "IA32_MISC_ENABLE", index: 0x1a0, reset: 1n },
   { name: "IA32_PAT", index: 0x277, writable: 0x0707_0707_0707_0707n, reset: 0x0007_0406_0007_0406n },
   { name: "IA32_MTRR_DEF_TYPE", index: 0x2ff, writable: 0xcffn },
+  // No supervisor state component is built.
+  { name: "IA32_XSS", index: 0xda0, writable: 0n, field: FPU.xss },
   { name: "IA32_EFER", index: 0xc000_0080, writable: BigInt(EFER_WRITABLE | EFER.LMA), field: CPU.efer },
   { name: "IA32_STAR", index: 0xc000_0081 },
   { name: "IA32_LSTAR", index: 0xc000_0082, canonical: true },

@@ -12,12 +12,15 @@ import type { Expr, ValType } from "../wasm/expr.ts";
 
 export type Size = 8 | 16 | 32 | 64;
 
+/** Where a record names a register; `base` if the instruction has no memory operand. */
+export type Field = "dst" | "src" | "base";
+
 /** What an instruction does with memory at an address: decides the segment's check and the page's. */
 export type Access = "read" | "write" | "modify";
 
 /** An operand as a form gives it. Which register, which displacement: that is the stage's to know. */
 export type Operand =
-  | { readonly kind: "reg"; readonly size: Size; readonly field: "dst" | "src" }
+  | { readonly kind: "reg"; readonly size: Size; readonly field: Field }
   /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
   | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
@@ -32,11 +35,11 @@ export type Operand =
       readonly aligned?: boolean;
     }
   /** An XMM or MMX register; `size` of it is the operand, 64 also stands for 128. */
-  | { readonly kind: "xmm" | "mm"; readonly size: Size; readonly field: "dst" | "src" }
+  | { readonly kind: "xmm" | "mm"; readonly size: Size; readonly field: Field }
   /** Memory at a linear address that exec computed, in the segment of the memory operand `of`: see at(). */
   | { readonly kind: "at"; readonly size: Size; readonly linear: Expr; readonly of: Operand }
   /** A number, not a register: of a segment, control, debug or x87 register. */
-  | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }
+  | { readonly kind: "index"; readonly size: Size; readonly field: Field }
   /**
    * A relative branch target. `cross`: it lies in another page. `computed`: RIP has to be truncated or checked, so the
    * branch goes by RIP, as an indirect one does.
@@ -49,6 +52,19 @@ export type Operand =
 export const HELPERS = [
   "cpuid",
   "rdtsc",
+  "rdtscp",
+  "rdpid",
+  "rdpmc",
+  "random",
+  "monitor",
+  "mwait",
+  "flushLine",
+  "syscall",
+  "sysret",
+  "sysenter",
+  "sysexit",
+  "readBase",
+  "writeBase",
   "rdmsr",
   "wrmsr",
   "hlt",
@@ -93,6 +109,21 @@ export const HELPERS = [
   "fpuTrap",
   "simdException",
   "maskMove",
+  "x87Function",
+  "fldenv",
+  "frstor",
+  "fnstenv",
+  "fnsave",
+  "fxsave",
+  "fxrstor",
+  "xsave",
+  "xsaveopt",
+  "xsavec",
+  "xsaves",
+  "xrstor",
+  "xrstors",
+  "xgetbv",
+  "xsetbv",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 
@@ -199,8 +230,9 @@ export interface Emitter {
   /** Sets SP, ESP or RSP, whichever the stack size says; of a 16-bit stack the upper half of ESP stays. */
   setStackPointer(value: Expr): void;
 
-  /** RIP of the instruction that follows. */
+  /** RIP of the instruction that follows, and of this one, which must have no relative target and no immediate. */
   nextRip(): Expr;
+  thisRip(): Expr;
   /** Ends the instruction by going to a relative target, or on a condition. */
   jump(target: Operand): void;
   jumpIf(condition: Expr, target: Operand): void;
@@ -216,6 +248,8 @@ export interface Emitter {
   /** Executes the instruction again if `condition`: one iteration of a string instruction has been done. */
   again(condition: Expr): void;
 
+  /** In front of what VEX encodes: #UD in real-address and virtual-8086 mode (SDM volume 2A, 2.3). */
+  protectedOnly(): void;
   /** Raises an exception: nothing of the instruction has happened. */
   raise(vector: number): void;
   /** Calls a helper that raises an exception and never goes on. */

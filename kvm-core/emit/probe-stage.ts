@@ -170,6 +170,9 @@ class ProbeStage implements Emitter {
   nextRip(): Expr {
     return VALUE;
   }
+  thisRip(): Expr {
+    return VALUE;
+  }
   jump(): void {}
   jumpIf(): void {}
   jumpTo(): void {}
@@ -177,6 +180,7 @@ class ProbeStage implements Emitter {
   fence(): void {}
   again(): void {}
 
+  protectedOnly(): void {}
   raise(): void {}
   trap(): void {}
   helper(): void {}

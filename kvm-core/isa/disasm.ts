@@ -68,7 +68,7 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
     case "N":
       return vectorName("mm", slots.shift()!);
     case "STi":
-      return `st(${slots.shift()})`;
+      return `st(${slots.shift()! & 7})`;
     case "S":
     case "segment":
       return SEGMENTS[slots.shift()!]!;
@@ -101,7 +101,7 @@ export function disassemble(d: Decoder, rip: bigint): string {
   const { insn, form } = d.row;
   const prefix = (d.lock ? "lock " : "") + (insn.repeat === undefined ? "" : (["", "rep ", "repne "][d.repeat] ?? ""));
   const mnemonic = insn.names?.[d.size === 16 ? 0 : d.size === 32 ? 1 : 2] ?? insn.mnemonic;
-  const slots = [d.dst, d.src];
+  const slots = [d.dst, d.src, d.base];
   const operands = form.operands
     .filter(({ method }) => !"XYF".includes(method))
     .map((code) => operandText(d, code, slots, rip));

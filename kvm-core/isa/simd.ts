@@ -7,6 +7,7 @@
  * treats each lane by itself means the same in both files; what moves lanes between halves is told which file it is for.
  */
 
+import type { CpuFeature } from "../../shared/cpu-features.ts";
 import type { Emitter, Operand } from "../emit/emitter.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { v128 } from "../wasm/simd.ts";
@@ -31,7 +32,7 @@ export function immediate(e: Emitter, operand: Operand): Expr {
 }
 
 /** dst = act(dst, src), in one form. */
-export function vector(mnemonic: string, form: string, unit: File, cpuid: string, act: Operation): Insn {
+export function vector(mnemonic: string, form: string, unit: File, cpuid: CpuFeature, act: Operation): Insn {
   return insn(mnemonic, {
     forms: [form],
     unit,
@@ -44,7 +45,7 @@ export function vector(mnemonic: string, form: string, unit: File, cpuid: string
 }
 
 /** The CPUID features that the forms of a row need: in MMX registers, in XMM registers. */
-export type Features = readonly [mmx: string, sse: string];
+export type Features = readonly [mmx: CpuFeature, sse: CpuFeature];
 
 /** `code` as in "0F 38 01": the form with MMX registers and the one with XMM registers. */
 export function inBoth(mnemonic: string, code: string, [mmx, sse]: Features, act: Operation): Insn[] {

@@ -6,7 +6,7 @@
 
 import { describe, expect, it } from "vitest";
 import { INSNS } from "../../kvm-core/isa/insn/all.ts";
-import { type Case, CODE, type Outcome, SLOTS } from "./case.ts";
+import { type Case, CODE, HUNG, type Outcome, SLOT_SIZE, SLOTS } from "./case.ts";
 import { deserialize, differences, serialize, shrink } from "./compare.ts";
 import { runNative } from "./native.ts";
 import { NOT_RUN, notRun } from "./not-run.ts";
@@ -59,6 +59,13 @@ describe("the check itself", () => {
     // CF PF AF ZF, and IF, which a process always has.
     expect(host.flags & 0xed5).toBe(0x255);
     expect(host.gpr[0]).toBe(0n);
+  });
+
+  it("ends a case that does not end", () => {
+    const forever: Case = { ...ADD, code: Uint8Array.from([0xeb, 0xfe]) };
+    const [hung, after] = runNative([forever, { ...ADD, rip: SLOTS + SLOT_SIZE }]) as [Outcome, Outcome];
+    expect(hung).toMatchObject({ vector: HUNG, rip: BigInt(SLOTS) });
+    expect(after).toMatchObject({ vector: 3, gpr: host.gpr });
   });
 
   it.each([

@@ -8,9 +8,7 @@ import { readFileSync } from "node:fs";
 import { INSNS } from "../../kvm-core/isa/insn/all.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
 
-/** QEMU's name -> Linux's, where they are not the same but for punctuation. */
-const LINUX_NAMES: Readonly<Record<string, string>> = { sse3: "pni" };
-
+/** QEMU's and Linux's names are the same but for punctuation. */
 const plain = (name: string): string => name.replaceAll(/[._-]/g, "").toLowerCase();
 
 /** Flags of the first processor in the text of /proc/cpuinfo, without punctuation. */
@@ -27,9 +25,9 @@ export function lackedByHost(
   const flags = flagsOf(cpuinfo);
   return new Map(
     insns.flatMap((insn): [Insn, string][] => {
-      const { cpuid } = insn;
-      if (cpuid === undefined || flags.has(plain(LINUX_NAMES[cpuid] ?? cpuid))) return [];
-      return [[insn, cpuid]];
+      const features = [insn.cpuid ?? []].flat();
+      const lacked = features.filter((feature) => !flags.has(plain(feature)));
+      return lacked.length === 0 ? [] : [[insn, lacked.join(", ")]];
     }),
   );
 }

@@ -205,7 +205,7 @@ static void on_exception(int signal, siginfo_t *info, void *context) {
   load(machine);
 }
 
-/* A case that outlives a whole tick goes round in a circle. */
+/* A case that outlives a whole tick of the processor's time goes round in a circle. */
 static void on_tick(int signal, siginfo_t *info, void *context) {
   (void)signal, (void)info;
   if (!running) return;
@@ -300,9 +300,9 @@ int main(void) {
   if (stack.ss_sp == NULL || sigaltstack(&stack, NULL) != 0) fail("sigaltstack");
   const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) handle(signals[i], on_exception);
-  handle(SIGALRM, on_tick);
+  handle(SIGPROF, on_tick);
   struct itimerval tick = {.it_interval = {.tv_usec = 200000}, .it_value = {.tv_usec = 200000}};
-  if (setitimer(ITIMER_REAL, &tick, NULL) != 0) fail("setitimer");
+  if (setitimer(ITIMER_PROF, &tick, NULL) != 0) fail("setitimer");
 
   if (setup.cases > 0) __asm__ volatile("ud2" ::: "memory");
 

@@ -28,7 +28,7 @@ export function describeHost(mode: Mode): void {
     const names = [...lacked].map(([{ mnemonic }, feature]) => `${mnemonic} (${feature})`);
     if (names.length > 0) console.warn(`${mode}-bit: not run, this host's processor lacks them: ${names.join(", ")}`);
 
-    it(`runs ${STATES} states of each of ${all.length} forms`, { timeout: 600_000 }, () => {
+    it(`runs ${STATES} states of each of ${all.length} forms`, { timeout: 900_000 }, () => {
       for (const batch of batches(new Values(mode), mode, STATES, all)) check.run(batch);
       expect(check.cases).toBe(STATES * all.length);
     });

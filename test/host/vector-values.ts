@@ -6,8 +6,8 @@
 
 import type { Values } from "./values.ts";
 
-/** What lanes hold. */
-export type Lanes = "f32" | "f64" | "f80" | "int";
+/** What lanes hold; text: strings of few letters and their ends; count: of a shift, in the low quadword. */
+export type Lanes = "f32" | "f64" | "f80" | "int" | "text" | "count";
 
 interface Format {
   readonly exponent: number;
@@ -61,6 +61,8 @@ export class VectorValues {
   /** A register's worth. */
   vector(lanes: Lanes): bigint {
     if (lanes === "f80") return this.f80() | (this.#values.u64() << 80n);
+    if (lanes === "text") return this.#text();
+    if (lanes === "count") return this.#count();
     if (lanes === "int" || this.#values.percent(4)) return this.#integers();
     const bits = lanes === "f32" ? 32n : 64n;
     const same = this.#values.percent(10) ? this.float(lanes) : undefined;
@@ -80,10 +82,10 @@ export class VectorValues {
         return 0n;
       case 1:
         return ones(128);
-      case 2: // a count in the low quadword
-        return BigInt(values.below(140)) | (values.percent(50) ? values.u64() << 64n : 0n);
-      case 3: // of few letters, with ends of strings among them
-        return this.#each(8, () => BigInt(values.below(4) && 0x60 + values.below(5)));
+      case 2:
+        return this.#count();
+      case 3:
+        return this.#text();
       case 4: {
         const lane = 8 << values.below(4);
         const one = this.#edge(lane);
@@ -104,6 +106,20 @@ export class VectorValues {
       default:
         return this.#bits128();
     }
+  }
+
+  #count(): bigint {
+    const values = this.#values;
+    return BigInt(values.below(140)) | (values.percent(50) ? values.u64() << 64n : 0n);
+  }
+
+  /** Letters in bytes or words; an end comes early, late or never. */
+  #text(): bigint {
+    const values = this.#values;
+    const bits = values.pick([8, 8, 16]);
+    const ends = values.pick([0, 0, 5, 15, 40]);
+    const letters = 1 + values.below(6);
+    return this.#each(bits, () => (values.percent(ends) ? 0n : BigInt(0x7e + values.below(letters))));
   }
 
   #each(bits: number, lane: () => bigint): bigint {

@@ -4,13 +4,20 @@
  * Left out: VEX forms; they come with AVX.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import type { Expr } from "../../wasm/expr.ts";
 import { v128 } from "../../wasm/simd.ts";
 import { type Insn, insn } from "../insn.ts";
 
 type Operation = (a: Expr, b: Expr) => Expr;
 
-function logic(mnemonic: string, forms: readonly string[], unit: "mmx" | "sse", cpuid: string, act: Operation): Insn {
+function logic(
+  mnemonic: string,
+  forms: readonly string[],
+  unit: "mmx" | "sse",
+  cpuid: CpuFeature,
+  act: Operation,
+): Insn {
   return insn(mnemonic, {
     forms,
     unit,

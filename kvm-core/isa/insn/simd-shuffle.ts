@@ -4,6 +4,7 @@
  * Left out: VEX forms; they come with AVX.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { type Expr, i32 } from "../../wasm/expr.ts";
 import { i8x16, i16x8, i32x4, i64x2, v128 } from "../../wasm/simd.ts";
@@ -77,7 +78,7 @@ function chosen(number: Expr, { bits, choices, bytes, first = 0, end = 16 / byte
   return i8x16.add(i16x8.mul(choice, i16x8.splat(i32.const(bytes * 0x0101))), start);
 }
 
-function shuffle(mnemonic: string, form: string, unit: File, cpuid: string, selection: Selection): Insn {
+function shuffle(mnemonic: string, form: string, unit: File, cpuid: CpuFeature, selection: Selection): Insn {
   return insn(mnemonic, {
     forms: [form],
     unit,
@@ -90,7 +91,7 @@ function shuffle(mnemonic: string, form: string, unit: File, cpuid: string, sele
 }
 
 /** Lower lanes from the destination, upper ones from the source. */
-function shuffleTwo(mnemonic: string, form: string, cpuid: string, selection: Selection): Insn {
+function shuffleTwo(mnemonic: string, form: string, cpuid: CpuFeature, selection: Selection): Insn {
   return insn(mnemonic, {
     forms: [form],
     unit: "sse",
@@ -109,7 +110,7 @@ function shuffleTwo(mnemonic: string, form: string, cpuid: string, selection: Se
 const WORDS = { bits: 2, choices: 4, bytes: 2 } as const;
 
 /** Destination above source, shifted right by bytes. Numbers of bytes beyond both make 0. */
-function align(unit: File, cpuid: string, form: string): Insn {
+function align(unit: File, cpuid: CpuFeature, form: string): Insn {
   return insn("palignr", {
     forms: [form],
     unit,

@@ -1,7 +1,7 @@
 /**
  * Debugging by the guest itself: single step, breakpoints, general detect, INT1, RF, and the shadow of MOV SS.
  * Document: SDM volume 3, 18.2 and 18.3, 6.8.3, table 6-2.
- * Left out: data breakpoints, which are not built; debugging from outside: guest-debug.test.ts.
+ * Left out: data breakpoints: watch.test.ts; debugging from outside: guest-debug.test.ts.
  */
 
 import { describe, expect, it } from "vitest";
@@ -358,15 +358,6 @@ describe.each(ENGINES)("%s", (engine) => {
         run(machine, ["nop", `mov ${a}, db0`]);
         expect([halted(machine), dr(machine, 6), dr(machine, 7)]).toEqual([1, (DR6_ONES | BD) >>> 0, 0x400]);
         expect(machine.slots(mode === 64 ? 8 : 4, 3)).toMatchObject([CODE + 1, SEL.code[0], RF | 2]);
-      });
-
-      it("names data breakpoints", () => {
-        const machine = machineFor(engine, mode);
-        machine.set({ rax: 0x1_0001n });
-        const { bytes } = program(mode, ["nop", `mov db7, ${a}`]);
-        expect(machine.run(bytes, CODE)).toBe(EngineExit.INTERNAL_ERROR);
-        expect(machine.engine.errorDetail).toBe("not implemented: data breakpoint at 0x100001");
-        expect(dr(machine, 7)).toBe(0x400);
       });
     });
 

@@ -36,6 +36,17 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   [/^iret$/, "iretw"],
   [/^sal /, "shl "],
   [/^int1 /, "int "],
+  // x87: ST(0) beside an operand in memory, and the sizes of what has no type.
+  [/^fwait$/, "wait"],
+  [/^(f\w+) st,(.*\])$/, "$1 $2"],
+  [/^(f\w+ .*\]),st$/, "$1"],
+  [/^(f\w+) (?:tbyte|fpu(?:env|state)\d+) /, "$1 "],
+  [/^(f\w+ )(.*,)?st\b(?!\()/, "$1$2st(0)"],
+  [/^(f(?:ld|stp?|stpnce|free|freep)) (st\(\d\)),st\(0\)$/, "$1 $2"],
+  [/^fld st\(0\),/, "fld "],
+  // The formatter leaves out the operands that an assembler supplies.
+  [/^(fu?comp?|fxch)$/, "$1 st(0),st(1)"],
+  [/^(f(?:add|mul|subr?|divr?)p)$/, "$1 st(1),st(0)"],
   [/^(imul (\w+)),(0x\w+)$/, "$1,$2,$3"],
   [/^(r[oc][lr]|sh[lr]|sar) (.*),0x1$/, "$1 $2,1"],
 ];
