@@ -365,6 +365,7 @@ export abstract class Machine implements Engine {
     this.step.begin();
     const ip = this.stepRecord();
     if (ip === 0) this.step.end(false);
+    this.step.length = this.decoder.length;
     return ip;
   }
 
