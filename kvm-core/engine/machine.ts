@@ -113,7 +113,6 @@ export abstract class Machine implements Engine {
     this.ports = { in: helpers.in, out: helpers.out };
     const imports: InterpreterImports = {
       ...accessImports(this),
-      raise: (ip, vector) => this.raise(ip!, vector!, 0),
       lookup: () => this.#lookup(),
       resume: () => this.#resume(),
       link: (ip) => this.#linkRecord(ip!),
@@ -366,6 +365,7 @@ export abstract class Machine implements Engine {
     this.step.begin();
     const ip = this.stepRecord();
     if (ip === 0) this.step.end(false);
+    this.step.length = this.decoder.length;
     return ip;
   }
 

@@ -111,6 +111,7 @@ export class Iced {
     f.addLeadingZeroToHexNumbers = false;
     f.memorySizeOptions = MemorySizeOptions.Always;
     f.ripRelativeAddresses = true;
+    f.usePseudoOps = false;
     f.showBranchSize = false;
     f.usePseudoOps = false;
     f.alwaysShowSegmentRegister = bits !== 64;
