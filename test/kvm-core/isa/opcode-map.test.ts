@@ -1,7 +1,7 @@
 /**
  * Forms and the opcode map: what is refused at start-up, and what every description must have.
  * Document: SDM volume 2A, 3.1.1.1; volume 2D, appendix A.
- * Left out: the coverage table of all opcodes.
+ * Left out: the coverage table of all opcodes: coverage.test.ts.
  */
 
 import { describe, expect, it } from "vitest";
