@@ -8,7 +8,7 @@ CC       ?= gcc
 GUEST    ?= build/guest/demo64.elf
 ARGS     ?=
 
-.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu lint format guest clean
+.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu lint format golden guest clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,7 +23,7 @@ include test/guest/guest.mk
 
 test: lint test-fast ## Everything that CI checks: lint, types, all tests
 
-test-fast: build guest build/floor build/host-runner # the tests alone
+test-fast: build guest build/floor build/host-runner build/host-float # the tests alone
 	$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
 
 lint: build ## Types, format, lint
@@ -42,8 +42,13 @@ soak: build guest ## Ten million exits with three device servers (COUNT=...)
 fuzz-frames: build ## Random and mutated frames against the server (N=100000 SEED=...)
 	$(NODE) test/fuzz/frames.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
 
-fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=1000000 SEED=... CASE=...)
-	$(NODE) test/host/fuzz-cpu.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
+fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=1000000 SEED=... FAMILY=... MNEMONIC=... CASE=...)
+	$(NODE) test/host/fuzz-cpu.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE)) \
+	  $(if $(FAMILY),--family $(FAMILY)) $(if $(MNEMONIC),--mnemonic '$(MNEMONIC)') $(if $(ENGINE),--engine '$(ENGINE)') \
+	  $(if $(MODE),--mode $(MODE))
+
+golden: build ## Write the translations under test/kvm-core/emit/golden anew; review them as a diff
+	$(NODE) node_modules/vitest/vitest.mjs run test/kvm-core/emit/golden.test.ts --update
 
 clean: ## Remove everything that was built or installed
 	rm -rf build node_modules
@@ -63,10 +68,14 @@ build/floor: test/bench/floor.c
 	@mkdir -p build
 	$(CC) -O2 -Wall $< -o $@
 
-build/native: test/bench/native.c test/guest/loops.S test/guest/dispersed.S
+build/native: test/bench/native.c test/guest/loops.S test/guest/float-loops.S test/guest/dispersed.S
 	@mkdir -p build
 	$(CC) -O2 -Wall -Wl,-z,noexecstack $^ -o $@
 
 build/host-runner: test/host/runner.c
 	@mkdir -p build
 	$(CC) -O2 -Wall -Wextra $< -o $@
+
+build/host-float: test/host/float.c
+	@mkdir -p build
+	$(CC) -O2 -Wall -Wextra -mno-red-zone $< -o $@

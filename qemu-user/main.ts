@@ -4,6 +4,7 @@
  */
 import { parseCommandLine } from "./cli/command-line.ts";
 import { UsageError } from "./cli/usage-error.ts";
+import { cpuHelp } from "./cpu-help.ts";
 import { run } from "./run.ts";
 import { stat } from "./stat.ts";
 
@@ -13,6 +14,8 @@ async function main(args: readonly string[]): Promise<number> {
     case "print":
       process.stdout.write(command.text);
       return 0;
+    case "cpu-help":
+      return cpuHelp(command.core);
     case "run":
       return run(command.options);
     case "stat":

@@ -142,11 +142,11 @@ class Machine {
   }
 
   async #startDevices(): Promise<void> {
-    const { name = `vm-${process.pid}`, memory: ramSize, mode, accel, trace, devices, logFile } = this.#o;
+    const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, logFile } = this.#o;
     if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
     const owned = this.#o.takeOver
       ? await takeOverVm(this.#kvm!, name)
-      : await createOwnedVm(this.#kvm!, name, ramSize, mode);
+      : await createOwnedVm(this.#kvm!, name, ramSize, mode, cpu);
     this.#owned = owned;
     const { vm, vcpu, memory } = owned;
     if (this.#o.core !== undefined) await vm.request("SPLITVM_KEEP_VM", { linger: LINGER });

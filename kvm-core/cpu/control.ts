@@ -7,6 +7,7 @@
 import { ACCESS } from "./access.ts";
 import { isFlat, openBounds, segmentBounds } from "./bounds.ts";
 import { RFLAGS } from "./flags.ts";
+import { FPU, FSW_ES, TRAPS } from "./fpu-state.ts";
 import { ATTRIBUTE } from "./segment.ts";
 import { CPU, SEG } from "./state.ts";
 import { TLB, TLB_CLASS, ZONE } from "./zones.ts";
@@ -35,10 +36,13 @@ export const CR4 = {
   PAE: 1 << 5,
   MCE: 1 << 6,
   PGE: 1 << 7,
+  OSFXSR: 1 << 9,
+  OSXMMEXCPT: 1 << 10,
   PCE: 1 << 8,
   UMIP: 1 << 11,
   FSGSBASE: 1 << 16,
   PCIDE: 1 << 17,
+  OSXSAVE: 1 << 18,
   SMEP: 1 << 20,
   SMAP: 1 << 21,
 } as const;
@@ -92,8 +96,21 @@ export function usesPdptes(cr0: number, cr4: number, efer: number): boolean {
   return (cr0 & CR0.PG) !== 0 && (cr4 & CR4.PAE) !== 0 && (efer & EFER.LMA) === 0;
 }
 
+/** Recomputes FPU.traps after CR0, CR4 or the x87 status word changed (SDM volume 3, tables 2-2 and 9-3). */
+export function updateFpuTraps(u32: Uint32Array, zone: number): void {
+  const cr0 = u32[(zone + CPU.cr0) >>> 2]!;
+  const emulated = (cr0 & CR0.EM) !== 0;
+  const switched = (cr0 & CR0.TS) !== 0;
+  let traps = 0;
+  if (emulated || switched) traps |= TRAPS.x87 | TRAPS.mmx | TRAPS.sse;
+  if (!(u32[(zone + CPU.cr4) >>> 2]! & CR4.OSFXSR)) traps |= TRAPS.sse;
+  if (switched && cr0 & CR0.MP) traps |= TRAPS.wait;
+  if (u32[(zone + FPU.fsw) >>> 2]! & FSW_ES) traps |= TRAPS.pending;
+  u32[(zone + FPU.traps) >>> 2] = traps;
+}
+
 /**
- * Recomputes CPU.mode, CPU.cpl, CPU.bounds, CPU.dataAccess and CPU.tlbBase after segments, control registers, EFER or
+ * Recomputes CPU.mode, CPU.cpl, CPU.bounds, CPU.dataAccess, CPU.tlbBase and FPU.traps after segments, control registers, EFER or
  * RFLAGS.VM or AC changed.
  */
 export function updateMode(u32: Uint32Array, zone: number): void {
@@ -115,6 +132,7 @@ export function updateMode(u32: Uint32Array, zone: number): void {
     if (ss & ATTRIBUTE.db) mode |= MODE.stack32;
     if (FLAT_SEGMENTS.every((segment) => isFlat(u32, cpu, segment))) mode |= MODE.flat;
   }
+  updateFpuTraps(u32, zone);
   u32[(cpu + CPU.mode) >>> 2] = mode;
   u32[(cpu + CPU.cpl) >>> 2] = cpl;
   const ac = (u32[(cpu + CPU.eflags) >>> 2]! & RFLAGS.AC) !== 0;

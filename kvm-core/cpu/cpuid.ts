@@ -1,21 +1,26 @@
 /**
  * CPUID as data: what this engine supports, and the entries that a vCPU was given.
  * Document: SDM volume 2A, CPUID; KVM_SET_CPUID2 and KVM_GET_SUPPORTED_CPUID of the KVM API.
- * Left out: features whose instructions are not built are not reported. CPUID does not gate decoding yet.
+ * Left out: which features there are: features.ts.
  */
 
 import type { CpuidEntry } from "../../shared/ioctls.ts";
 import { PHYSICAL_BITS } from "./control.ts";
+import { builtWord, updateDenied } from "./features.ts";
 import { CPU, CPUID_ENTRY_SIZE, MAX_CPUID_ENTRIES } from "./state.ts";
+import { XSTATE_LEAF, XSTATE_LEAVES } from "./xstate-cpuid.ts";
 
 const SIGNIFICANT_INDEX = 1;
 
-const bits = (...numbers: readonly number[]): number => numbers.reduce((all, bit) => (all | (1 << bit)) >>> 0, 0);
 /** Four ASCII characters as CPUID puts them into a register. */
 const text = (s: string): number => Buffer.from(s.padEnd(4, "\0"), "latin1").readUInt32LE(0);
 
+/** A leaf whose data are these numbers, and the features that are built. */
 const leaf = (func: number, eax: number, ebx = 0, ecx = 0, edx = 0): CpuidEntry => {
-  return { function: func, index: 0, flags: 0, eax, ebx, ecx, edx };
+  const word = (register: "eax" | "ebx" | "ecx" | "edx", other: number): number =>
+    (other | builtWord(func, 0, register)) >>> 0;
+  const registers = { eax: word("eax", eax), ebx: word("ebx", ebx), ecx: word("ecx", ecx), edx: word("edx", edx) };
+  return { function: func, index: 0, flags: func === 7 ? SIGNIFICANT_INDEX : 0, ...registers };
 };
 
 const BRAND = "splitvm virtual CPU".padEnd(48, "\0");
@@ -24,18 +29,15 @@ const brand = (at: number): CpuidEntry => {
   return leaf(0x8000_0002 + at, part(0), part(1), part(2), part(3));
 };
 
-/**
- * Leaf 1 EDX: DE PSE TSC MSR PAE CX8 PGE CMOV PAT PSE36. Leaf 1 ECX: CX16 PCID POPCNT and HYPERVISOR.
- * Leaf 7 EBX: SMEP INVPCID SMAP.
- */
+/** KVM_GET_SUPPORTED_CPUID. */
 export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
-  leaf(0, 7, text("Genu"), text("ntel"), text("ineI")),
+  leaf(0, XSTATE_LEAF, text("Genu"), text("ntel"), text("ineI")),
   // Family 6, model 15, stepping 1; one logical processor, CLFLUSH line of 64 bytes.
-  leaf(1, 0x0000_06f1, 0x0001_0800, bits(13, 17, 23, 31), bits(2, 3, 4, 5, 6, 8, 13, 15, 16, 17)),
-  leaf(7, 0, bits(7, 10, 20)),
+  leaf(1, 0x0000_06f1, 0x0001_0800),
+  leaf(7, 0),
+  ...XSTATE_LEAVES,
   leaf(0x8000_0000, 0x8000_0008),
-  // ECX: LAHF. EDX: NX, 1 GiB pages, long mode.
-  leaf(0x8000_0001, 0, 0, bits(0), bits(20, 26, 29)),
+  leaf(0x8000_0001, 0),
   brand(0),
   brand(1),
   brand(2),
@@ -47,6 +49,7 @@ export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
 export function setCpuid(memory: WebAssembly.Memory, zone: number, entries: readonly CpuidEntry[]): boolean {
   if (entries.length > MAX_CPUID_ENTRIES) return false;
   const view = new DataView(memory.buffer);
+  updateDenied(view, zone, entries);
   view.setUint32(zone + CPU.cpuidCount, entries.length, true);
   entries.forEach((entry, i) => {
     const at = zone + CPU.cpuid + i * CPUID_ENTRY_SIZE;

@@ -19,6 +19,7 @@ export const VECTOR = {
   PF: 14,
   MF: 16,
   AC: 17,
+  XM: 19,
 } as const;
 
 /** A selector as an error code carries it: without RPL, whose bits mean EXT and IDT there. */

@@ -10,7 +10,7 @@ import { layout } from "../../shared/layout.ts";
 import { PAGE_SIZE, ZONE } from "./zones.ts";
 
 export const FPU = layout({
-  /** UNIT bits: using the unit now would trap; see fpu-traps.ts. */
+  /** TRAPS bits, kept by updateFpuTraps() in control.ts and by x87 instructions. */
   traps: { at: ZONE.fpu, of: "u32" },
   mxcsr: "u32",
   /**
@@ -44,6 +44,46 @@ export const FPU = layout({
   xss: "u64",
 });
 if (FPU.size > ZONE.fpu + PAGE_SIZE) throw new Error("the state of x87 and SSE has a page");
+
+/** "x87control": x87 instructions that do not wait for a pending exception to be handled (SDM volume 1, 8.3.11). */
+export type UnitName = "x87" | "x87control" | "mmx" | "sse" | "wait";
+
+/** Bits of FPU.traps: using the unit traps now. `pending`: an unmasked x87 exception waits, which x87, MMX and WAIT report. */
+export const TRAPS = { x87: 1, mmx: 2, sse: 4, wait: 8, pending: 0x100 } as const;
+
+/** The bits of FPU.traps that concern a unit, and its number for the helper that raises what is due. */
+export const UNITS: Readonly<Record<UnitName, { readonly traps: number; readonly number: number }>> = {
+  x87: { traps: TRAPS.x87 | TRAPS.pending, number: 0 },
+  mmx: { traps: TRAPS.mmx | TRAPS.pending, number: 1 },
+  sse: { traps: TRAPS.sse, number: 2 },
+  wait: { traps: TRAPS.wait | TRAPS.pending, number: 3 },
+  x87control: { traps: TRAPS.x87, number: 4 },
+};
+
+/** FSW.ES, which says that an unmasked exception waits; and B, which is the same bit again. */
+export const FSW_ES = 0x80;
+
+/**
+ * Bits of the status word. `exceptions` are IE DE ZE OE UE PE, whose masks have the same places in the control word; of them
+ * `before` are those that are met before the operation: unmasked, they leave the operands.
+ */
+export const FSW = {
+  IE: 1 << 0,
+  SF: 1 << 6,
+  ES: FSW_ES,
+  C0: 1 << 8,
+  C1: 1 << 9,
+  C2: 1 << 10,
+  topShift: 11,
+  C3: 1 << 14,
+  B: 1 << 15,
+  exceptions: 0x3f,
+  before: 0x07,
+  codes: 0x4700,
+} as const;
+
+/** The control word: bits that can be written, one that is always set, what FNINIT makes of it, where RC is. */
+export const FCW = { writable: 0x1f3f, set: 0x40, initial: 0x37f, roundShift: 10 } as const;
 
 /** Bytes of a register's slot in st, xmm, ymmHigh and scratch. */
 export const FPU_SLOT = 16;

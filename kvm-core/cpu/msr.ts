@@ -6,6 +6,7 @@
  */
 
 import { EFER, EFER_WRITABLE, PHYSICAL_BITS } from "./control.ts";
+import { FPU } from "./fpu-state.ts";
 import { CPU } from "./state.ts";
 
 interface MsrRow {
@@ -73,6 +74,8 @@ const ROWS: readonly MsrRow[] = [
     writable: 0xcffn,
     valid: (value) => isType(MTRR_TYPES, value & 0xffn),
   },
+  // No supervisor state component is built.
+  { name: "IA32_XSS", index: 0xda0, writable: 0n, field: FPU.xss },
   { name: "IA32_EFER", index: 0xc000_0080, writable: BigInt(EFER_WRITABLE | EFER.LMA), field: CPU.efer },
   { name: "IA32_STAR", index: 0xc000_0081 },
   { name: "IA32_LSTAR", index: 0xc000_0082, canonical: true },

@@ -1,7 +1,7 @@
 /**
  * KVM_GET/SET_REGS and SREGS on the vCPU state.
  * Document: KVM API 4.11 to 4.14; validity of special registers as SDM volume 3, 2.5 and 9.8.5.
- * Left out: FPU, XSAVE, debug registers and events; they come with what they describe.
+ * Left out: FPU, XSAVE and XCRS: fpu-regs.ts. Debug registers and events; they come with what they describe.
  */
 
 import type { KvmRegs, KvmSregs } from "../../shared/ioctls.ts";
@@ -64,8 +64,8 @@ export function getSregs(memory: WebAssembly.Memory, zone: number): KvmSregs {
 
 /** False, with nothing changed, on a state that cannot be (errno EINVAL). */
 export function setSregs(memory: WebAssembly.Memory, zone: number, sregs: KvmSregs): boolean {
-  if (!validSregs(sregs)) return false;
   const view = new DataView(memory.buffer);
+  if (!validSregs(sregs) || Number(sregs.cr4) & view.getUint32(zone + CPU.deniedCr4, true)) return false;
   const set = (field: number, value: bigint): void => view.setBigUint64(zone + field, value, true);
   for (const name of SEGMENT_NAMES) writeSegment(view, zone, SEG[name], sregs[name]);
   set(CPU.gdtBase, sregs.gdt.base);

@@ -8,10 +8,11 @@ import type { KvmSegment } from "../../shared/ioctls.ts";
 import { updateMode } from "./control.ts";
 import { SUPPORTED_CPUID, setCpuid } from "./cpuid.ts";
 import { writeFlags } from "./flags.ts";
+import { FPU } from "./fpu-state.ts";
 import { resetMsrs } from "./msr.ts";
 import { writeSegment } from "./segment.ts";
 import { CPU, GPR, SEG } from "./state.ts";
-import { TLB_ALL_CLASSES, ZONE } from "./zones.ts";
+import { PAGE_SIZE, TLB_ALL_CLASSES, ZONE } from "./zones.ts";
 
 const REAL_MODE: KvmSegment = {
   base: 0n,
@@ -30,7 +31,7 @@ const REAL_MODE: KvmSegment = {
 
 /** Puts the vCPU whose zone begins at `zone` into the architectural reset state. */
 export function resetVcpu(memory: WebAssembly.Memory, zone: number, vcpuId: number): void {
-  new Uint8Array(memory.buffer, zone, 4096).fill(0);
+  for (const page of [ZONE.cpu, ZONE.fpu]) new Uint8Array(memory.buffer, zone + page, PAGE_SIZE).fill(0);
   const view = new DataView(memory.buffer);
   const u32 = new Uint32Array(memory.buffer);
   for (const segment of [SEG.es, SEG.ss, SEG.ds, SEG.fs, SEG.gs]) writeSegment(view, zone, segment, REAL_MODE);
@@ -53,5 +54,10 @@ export function resetVcpu(memory: WebAssembly.Memory, zone: number, vcpuId: numb
   writeFlags(u32, zone, 0);
   resetMsrs(view, zone);
   setCpuid(memory, zone, SUPPORTED_CPUID);
+  // SDM volume 3, table 9-1, after power-up: all x87 registers are +0.0 and none is empty.
+  view.setUint32(zone + FPU.fcw, 0x40, true);
+  view.setUint32(zone + FPU.tags, 0xff, true);
+  view.setUint32(zone + FPU.mxcsr, 0x1f80, true);
+  view.setBigUint64(zone + FPU.xcr0, 1n, true);
   updateMode(u32, zone);
 }

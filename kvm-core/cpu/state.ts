@@ -3,12 +3,15 @@
  * Document: architecture.md section 5 (records carry pre-scaled u8 offsets into the first 256 bytes).
  * Left out: x87 and SSE; their fields come with their instructions.
  */
+import { CPU_FEATURE_NAMES } from "../../shared/cpu-features.ts";
 import { layout } from "../../shared/layout.ts";
 import { PAGE_SIZE, TLB_SETS } from "./zones.ts";
 
 /** CPUID entries that fit (KVM_MAX_CPUID_ENTRIES is 256 on Linux; a PC needs about 30). */
 export const MAX_CPUID_ENTRIES = 64;
 export const CPUID_ENTRY_SIZE = 28;
+/** A bit for each feature that CPUID can report. */
+export const DENIED_WORDS = Math.ceil(CPU_FEATURE_NAMES.length / 32);
 
 export const CPU = layout({
   // --- slots: what a u8 offset in a record can name
@@ -117,6 +120,10 @@ export const CPU = layout({
   /** Rows of msr.ts, one u64 each. */
   msrs: ["u64", 64],
   vcpuId: "u32",
+  /** What CPUID denies, made when it is set (features.ts): features by number; bits that are reserved in CR4 and EFER then. */
+  denied: ["u32", DENIED_WORDS],
+  deniedCr4: "u32",
+  deniedEfer: "u32",
   cpuidCount: "u32",
   cpuid: ["u8", MAX_CPUID_ENTRIES * CPUID_ENTRY_SIZE],
 });

@@ -7,26 +7,39 @@
  * Conditions are i32. An operand's form (kind and size) is known when exec runs, its value never is.
  */
 
-import type { Expr } from "../wasm/expr.ts";
+import type { UnitName } from "../cpu/fpu-state.ts";
+import type { Expr, ValType } from "../wasm/expr.ts";
 
 export type Size = 8 | 16 | 32 | 64;
+
+/** Where a record names a register; `base` if the instruction has no memory operand. */
+export type Field = "dst" | "src" | "base";
 
 /** What an instruction does with memory at an address: decides the segment's check and the page's. */
 export type Access = "read" | "write" | "modify";
 
 /** An operand as a form gives it. Which register, which displacement: that is the stage's to know. */
 export type Operand =
-  | { readonly kind: "reg"; readonly size: Size; readonly field: "dst" | "src" }
+  | { readonly kind: "reg"; readonly size: Size; readonly field: Field }
   /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
   | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
-  /** A register that the form itself names. */
+  /** A register that the form itself names; for readV() an XMM register. */
   | { readonly kind: "implied"; readonly size: Size; readonly register: number }
-  | { readonly kind: "mem"; readonly size: Size; readonly address: 32 | 64 }
+  /** `whole`: 128 bits, for readV() and writeV(), which check the alignment if it is `aligned`; `size` is 64 then. */
+  | {
+      readonly kind: "mem";
+      readonly size: Size;
+      readonly address: 32 | 64;
+      readonly whole?: true;
+      readonly aligned?: boolean;
+    }
+  /** An XMM or MMX register; `size` of it is the operand, 64 also stands for 128. */
+  | { readonly kind: "xmm" | "mm"; readonly size: Size; readonly field: Field }
   /** Memory at a linear address that exec computed, in the segment of the memory operand `of`: see at(). */
   | { readonly kind: "at"; readonly size: Size; readonly linear: Expr; readonly of: Operand }
-  /** A number, not a register: of a segment, control or debug register. */
-  | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }
+  /** A number, not a register: of a segment, control, debug or x87 register. */
+  | { readonly kind: "index"; readonly size: Size; readonly field: Field }
   /**
    * A relative branch target. `cross`: it lies in another page. `computed`: RIP has to be truncated or checked, so the
    * branch goes by RIP, as an indirect one does.
@@ -93,6 +106,24 @@ export const HELPERS = [
   "cmpxchg16b",
   "divide",
   "privileged",
+  "fpuTrap",
+  "simdException",
+  "maskMove",
+  "x87Function",
+  "fldenv",
+  "frstor",
+  "fnstenv",
+  "fnsave",
+  "fxsave",
+  "fxrstor",
+  "xsave",
+  "xsaveopt",
+  "xsavec",
+  "xsaves",
+  "xrstor",
+  "xrstors",
+  "xgetbv",
+  "xsetbv",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 
@@ -134,6 +165,31 @@ export interface Emitter {
    */
   linear(operand: Operand, access?: Access, bytes?: number): Expr;
 
+  // --- x87, MMX and SSE
+
+  /** Raises what is due before an instruction of the unit: descriptions with a `unit` need not ask. */
+  unit(name: UnitName): void;
+  /** All MMX registers are valid and TOP is 0. */
+  enterMmx(): void;
+  /**
+   * v128: a whole XMM register; of an MMX register or memory what there is, zero-extended. read() takes the low `size` bits
+   * of an XMM or MMX register.
+   */
+  readV(operand: Operand): Expr;
+  /** All of an XMM register; all of an MMX register; `size` bits of memory. write() leaves the rest of an XMM register. */
+  writeV(operand: Operand, value: Expr): void;
+  /** i32: address in linear memory of an XMM or MMX register's slot; of slot `n` of FPU.scratch. */
+  slot(operand: Operand): Expr;
+  scratch(n: number): Expr;
+  /** The field of the FPU state at `offset` (FPU), a u32 as i32 or a u64 as i64. */
+  fpu(offset: number, type: "i32" | "i64"): Expr;
+  setFpu(offset: number, value: Expr): void;
+  /**
+   * Calls a generated function (engine/generated.ts) with the address of the vCPU's state in front of the arguments. It sees
+   * x87, MMX and SSE state; general registers and flags may not have been stored. `result` is the function's; of "none" a 0.
+   */
+  call(name: string, result: ValType | "none", ...args: readonly Expr[]): Expr;
+
   /** An implied register, zero-extended from `size` (64 unless given). */
   gpr(register: number, size?: Size): Expr;
   setGpr(register: number, value: Expr, size?: Size): void;
@@ -158,9 +214,9 @@ export interface Emitter {
   prepare(linear: Expr, size: Size): void;
   /**
    * String instructions: linear address of an offset in the source segment, or in ES, which is checked for an access of
-   * `bytes` bytes. The source is read.
+   * `bytes` bytes. The source is read, but for instructions that store there (MASKMOVQ).
    */
-  sourceAddress(offset: Expr, bytes: number): Expr;
+  sourceAddress(offset: Expr, bytes: number, access?: Access): Expr;
   destinationAddress(offset: Expr, bytes: number, access: Access): Expr;
 
   /** The stack of the form's stack size. push() writes memory, then RSP. */
@@ -174,8 +230,9 @@ export interface Emitter {
   /** Sets SP, ESP or RSP, whichever the stack size says; of a 16-bit stack the upper half of ESP stays. */
   setStackPointer(value: Expr): void;
 
-  /** RIP of the instruction that follows. */
+  /** RIP of the instruction that follows, and of this one, which must have no relative target and no immediate. */
   nextRip(): Expr;
+  thisRip(): Expr;
   /** Ends the instruction by going to a relative target, or on a condition. */
   jump(target: Operand): void;
   jumpIf(condition: Expr, target: Operand): void;
@@ -191,8 +248,12 @@ export interface Emitter {
   /** Executes the instruction again if `condition`: one iteration of a string instruction has been done. */
   again(condition: Expr): void;
 
+  /** In front of what VEX encodes: #UD in real-address and virtual-8086 mode (SDM volume 2A, 2.3). */
+  protectedOnly(): void;
   /** Raises an exception: nothing of the instruction has happened. */
   raise(vector: number): void;
+  /** Calls a helper that raises an exception and never goes on. */
+  trap(name: HelperName, a?: Expr): void;
   /** A call into TypeScript with up to two i32 arguments; 64-bit values travel in data(). Law 3. */
   helper(name: HelperName, a?: Expr, b?: Expr): void;
   /** The word that carries a helper's 64-bit argument or result. */

@@ -86,6 +86,17 @@ function carryOverflow(carry: Expr, overflow: Expr): Expr {
   return i64.or(i64.shl(carry, i64.const(AUX.CF)), i64.shl(i64.xor(carry, overflow), i64.const(AUX.PO)));
 }
 
+/** What a comparison of numbers sets, of a RELATION (float/functions.ts): CF if less, ZF if equal, all of CF, ZF, PF if unordered. */
+export function setRelation(e: Emitter, relation: Expr): void {
+  const r = e.let(i32.toI64u(relation));
+  const differs = i64.and(i64.xor(r, i64.shru(r, ONE)), ONE);
+  const equal = i32.toI64u(i64.eq(r, ONE));
+  // A result of zero has even parity, which PDB inverts.
+  const parity = i64.shl(equal, i64.const(AUX.PDB));
+  e.setFlagAux(i64.or(carryOverflow(i64.xor(differs, ONE), i64.const(0)), parity));
+  e.setFlagResult(i64.xor(i64.and(r, ONE), ONE));
+}
+
 /** Sets ZF and leaves the others as they are. */
 export function setZero(e: Emitter, zero: Expr): void {
   // A result of 0 or 1 with SF and PF kept through SD and PDB.
@@ -97,6 +108,15 @@ export function setZero(e: Emitter, zero: Expr): void {
   const keep = i64.and(e.flagAux(), i64.const(BigInt.asIntN(64, bit(AUX.CF) | bit(AUX.PO) | bit(AUX.AF))));
   const delta = i64.shl(i64.xor(z, p), i64.const(AUX.PDB));
   e.setFlagAux(i64.or(i64.or(keep, delta), i64.shl(s, i64.const(AUX.SD))));
+  e.setFlagResult(i64.xor(z, ONE));
+}
+
+/** ZF and CF as given (i32, 0 or 1), the others clear: PTEST. */
+export function zeroCarryFlags(e: Emitter, zero: Expr, carry: Expr): void {
+  const z = e.let(i32.toI64u(zero));
+  const c = e.let(i32.toI64u(carry));
+  // PF of a result of 0 is 1, and PDB turns it over.
+  e.setFlagAux(i64.or(carryOverflow(c, i64.const(0)), i64.shl(z, i64.const(AUX.PDB))));
   e.setFlagResult(i64.xor(z, ONE));
 }
 

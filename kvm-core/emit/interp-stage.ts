@@ -9,12 +9,12 @@ import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
-import type { HelperName, Operand, Size } from "./emitter.ts";
+import type { Field, HelperName, Operand, Size } from "./emitter.ts";
 import { unsigned } from "./flags.ts";
 import { type AccessImports, type AccessStage, LOADS, STORES } from "./memory-access.ts";
 import { RECORD } from "./record.ts";
 import { type CheckStage, recordAddress } from "./segment.ts";
-import { type FormFacts, Stage } from "./stage.ts";
+import { type FormFacts, type GeneratedFunction, Stage } from "./stage.ts";
 
 /** What every case of the generated function shares. */
 export interface Frame {
@@ -33,6 +33,7 @@ export interface Frame {
     readonly raise: number;
     readonly lookup: number;
     readonly helpers: Readonly<Record<HelperName, number>>;
+    generated(name: string): GeneratedFunction;
   };
 }
 
@@ -67,13 +68,19 @@ export class InterpStage extends Stage {
 
   // --- where values are
 
-  protected readField(field: "dst" | "src", size: Size): Expr {
+  protected fpuField(field: Field): Expr {
+    return this.#slot(field);
+  }
+  protected generated(name: string): GeneratedFunction {
+    return this.#frame.imports.generated(name);
+  }
+  protected readField(field: Field, size: Size): Expr {
     return LOADS[size](this.#slot(field));
   }
-  protected writeField(field: "dst" | "src", value: Expr, size: Size): void {
+  protected writeField(field: Field, value: Expr, size: Size): void {
     this.#store(this.#slot(field), value, size);
   }
-  protected number(field: "dst" | "src"): Expr {
+  protected number(field: Field): Expr {
     return i32.toI64u(this.segmentSlot(field));
   }
   protected immediate(wide: boolean): Expr {
@@ -96,7 +103,7 @@ export class InterpStage extends Stage {
   protected ripBase(): Expr {
     return i64.load(this.cpu, CPU.ripBase);
   }
-  protected segmentSlot(field: "dst" | "src" | "base" | "index"): Expr {
+  protected segmentSlot(field: Field | "index"): Expr {
     return i32.load8u(this.#frame.ip, RECORD[field]);
   }
   protected segmentBase(field: "base" | "index"): Expr {
@@ -123,7 +130,7 @@ export class InterpStage extends Stage {
     this.code.store("i64", this.cpu, value, CPU.flagAux);
   }
 
-  #slot(field: "dst" | "src" | "base" | "index"): Expr {
+  #slot(field: Field | "index"): Expr {
     return i32.add(this.cpu, this.segmentSlot(field));
   }
 
@@ -139,6 +146,10 @@ export class InterpStage extends Stage {
     const { ip, cpu } = this.#frame;
     const at = this.#target ? i64.load16u(ip, RECORD.next) : i64.load32s(ip, RECORD.imm);
     return i64.add(i64.load(cpu, CPU.ripBase), at);
+  }
+
+  thisRip(): Expr {
+    return i64.sub(this.nextRip(), i64.load8u(this.#frame.ip, RECORD.length));
   }
 
   jumpIf(condition: Expr, target: Operand): void {
@@ -200,6 +211,12 @@ export class InterpStage extends Stage {
     code.br(resume);
   }
 
+  trap(name: HelperName, a: Expr = i32.const(0)): void {
+    const { code, ip, imports, resume } = this.#frame;
+    code.call(imports.helpers[name], [ip, a, i32.const(0)], code.local("i32"));
+    code.br(resume);
+  }
+
   helper(name: HelperName, a: Expr = i32.const(0), b: Expr = i32.const(0)): void {
     const { code, ip, imports, resume } = this.#frame;
     const status = code.local("i32");
@@ -217,7 +234,7 @@ export class InterpStage extends Stage {
   /** The address record's work: see MICRO.ea16. */
   addressRecord(size: 16 | 32 | 64, wide: boolean, long: boolean): void {
     const sum = wide ? this.immediate(true) : this.sum();
-    recordAddress(this.check, sum, size, long);
+    this.code.store("i64", this.cpu, recordAddress(this.check, sum, size, long), CPU.ea);
     this.next();
   }
 }

@@ -9,6 +9,7 @@ import { CPU } from "../cpu/state.ts";
 import { TLB } from "../cpu/zones.ts";
 import type { Code } from "../wasm/code.ts";
 import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
+import { v128 } from "../wasm/simd.ts";
 import type { Size } from "./emitter.ts";
 
 /** Function indices of the imports that accesses call. */
@@ -53,6 +54,27 @@ export interface Modified {
 
 export function load(stage: AccessStage, linear: Expr, size: Size): Expr {
   return stage.code.let(LOADS[size](translate(stage, linear, size, 0)));
+}
+
+/** 128 bits, aligned or not. */
+export function loadV(stage: AccessStage, linear: Expr): Expr {
+  return stage.code.let(v128.load(translate(stage, linear, 128, 0)));
+}
+
+export function storeV(stage: AccessStage, linear: Expr, value: Expr): void {
+  const { code, cpu } = stage;
+  const address = code.let(linear);
+  const v = code.let(value);
+  const entry = tlbEntry(stage, address);
+  code.if(
+    hit(entry, address, 128, TLB.write),
+    () => code.store("v128", pointerOf(stage, entry, address, TLB.write), v),
+    () => {
+      code.store("i64", cpu, address, CPU.address);
+      code.store("v128", cpu, v, CPU.bounce);
+      storeMiss(stage, 128);
+    },
+  );
 }
 
 export function store(stage: AccessStage, linear: Expr, value: Expr, size: Size): void {
@@ -121,7 +143,7 @@ export function compareExchange(stage: AccessStage, modified: Modified, value: E
 }
 
 /** Address in CPU.address, bytes in CPU.bounce. */
-function storeMiss(stage: AccessStage, size: Size): void {
+function storeMiss(stage: AccessStage, size: Size | 128): void {
   const status = stage.code.local("i32");
   stage.call(stage.imports.storeMiss, [stage.ip, i32.const(size / 8)], status);
   stage.resumeIf(status);
@@ -134,7 +156,7 @@ function tlbEntry({ code, cpu }: AccessStage, address: Expr): Expr {
 }
 
 /** The tag equals the page of the access's last byte: an access that crosses pages misses by itself. */
-function hit(entry: Expr, address: Expr, size: Size, table: number): Expr {
+function hit(entry: Expr, address: Expr, size: Size | 128, table: number): Expr {
   const last = size === 8 ? address : i64.add(address, i64.const(size / 8 - 1));
   return i64.eq(i64.load(entry, table + TLB.tag), i64.and(last, i64.const(-4096)));
 }
@@ -145,7 +167,7 @@ function pointerOf({ ordered }: AccessStage, entry: Expr, address: Expr, table: 
 }
 
 /** Where in linear memory the bytes lie; for RMW they may be written there, writeModified() sees to the rest. */
-function translate(stage: AccessStage, linear: Expr, size: Size, access: number): Expr {
+function translate(stage: AccessStage, linear: Expr, size: Size | 128, access: number): Expr {
   const { code, cpu, ip, imports } = stage;
   const table = access & RMW ? TLB.write : 0;
   const address = code.let(linear);

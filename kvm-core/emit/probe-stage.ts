@@ -5,7 +5,7 @@
  * checked where they are made.
  */
 
-import { type Expr, local } from "../wasm/expr.ts";
+import { type Expr, local, type ValType } from "../wasm/expr.ts";
 import type { Access, Emitter, Operand, Size } from "./emitter.ts";
 import type { FormFacts } from "./stage.ts";
 
@@ -18,6 +18,10 @@ export interface OperandAccess {
 /** Stands for every value. */
 const VALUE = local("i64", 0);
 const NUMBER = local("i32", 0);
+const VECTOR = local("v128", 0);
+
+const bytesOf = (operand: Operand): number =>
+  operand.kind === "mem" && operand.whole ? 16 : "size" in operand ? operand.size / 8 : 0;
 
 /** The access of `exec` with these operands. */
 export function probe(
@@ -97,6 +101,29 @@ class ProbeStage implements Emitter {
     return this.#note(operand, access, bytes);
   }
 
+  unit(): void {}
+  enterMmx(): void {}
+  readV(operand: Operand): Expr {
+    this.#note(operand, "read", bytesOf(operand));
+    return VECTOR;
+  }
+  writeV(operand: Operand): void {
+    this.#note(operand, "write", bytesOf(operand));
+  }
+  slot(): Expr {
+    return NUMBER;
+  }
+  scratch(): Expr {
+    return NUMBER;
+  }
+  fpu(_offset: number, type: "i32" | "i64"): Expr {
+    return type === "i32" ? NUMBER : VALUE;
+  }
+  setFpu(): void {}
+  call(_name: string, result: ValType | "none"): Expr {
+    return result === "none" ? NUMBER : local(result, 0);
+  }
+
   gpr(): Expr {
     return VALUE;
   }
@@ -143,6 +170,9 @@ class ProbeStage implements Emitter {
   nextRip(): Expr {
     return VALUE;
   }
+  thisRip(): Expr {
+    return VALUE;
+  }
   jump(): void {}
   jumpIf(): void {}
   jumpTo(): void {}
@@ -150,7 +180,9 @@ class ProbeStage implements Emitter {
   fence(): void {}
   again(): void {}
 
+  protectedOnly(): void {}
   raise(): void {}
+  trap(): void {}
   helper(): void {}
   data(): Expr {
     return VALUE;

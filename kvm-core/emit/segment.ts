@@ -94,8 +94,8 @@ export function derivedLong({ code, cpu, ip }: CheckStage, linear: Expr): Expr {
   return result;
 }
 
-/** CPU.ea of the address record at $ip, for the offset `sum`. Outside 64-bit mode bounds row and bytes are in the record. */
-export function recordAddress(stage: CheckStage, sum: Expr, size: 16 | 32 | 64, long: boolean): void {
+/** Linear address of the address record at $ip, for the offset `sum`. Outside 64-bit mode bounds row and bytes are in the record. */
+export function recordAddress(stage: CheckStage, sum: Expr, size: 16 | 32 | 64, long: boolean): Expr {
   const { code, cpu, ip } = stage;
   const slot = code.let(i32.load8u(ip, RECORD.dst));
   const offset = code.let(unsigned(sum, size));
@@ -104,7 +104,7 @@ export function recordAddress(stage: CheckStage, sum: Expr, size: 16 | 32 | 64, 
     checkRow(stage, offset, i64.load32u(ip, RECORD.imm), row, 0, vectorOfSlot(slot));
   }
   const linear = i64.add(offset, i64.load(i32.add(cpu, slot)));
-  code.store("i64", cpu, long ? linear : unsigned(linear, 32), CPU.ea);
+  return code.let(long ? linear : unsigned(linear, 32));
 }
 
 /**

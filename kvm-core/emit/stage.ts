@@ -4,21 +4,29 @@
  * Left out: where an operand's value is (a record's field or a constant), how registers and flags are kept, and how control goes on.
  */
 
+import { CR0 } from "../cpu/control.ts";
 import { RFLAGS } from "../cpu/flags.ts";
+import { FPU, FPU_SLOT, UNITS, type UnitName } from "../cpu/fpu-state.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Code } from "../wasm/code.ts";
-import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { type Expr, i32, i64, type ValType } from "../wasm/expr.ts";
+import type { FuncType } from "../wasm/module.ts";
+import { i64x2, v128 } from "../wasm/simd.ts";
 import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
-import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
+import type { Access, Emitter, Field, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
 import {
   type AccessStage,
   compareExchange,
+  LOADS,
   load,
+  loadV,
   type Modified,
   modify,
   prepare,
+  STORES,
   store,
+  storeV,
   writeModified,
 } from "./memory-access.ts";
 import {
@@ -32,6 +40,16 @@ import {
 } from "./segment.ts";
 import { push, release, setStackPointer, top } from "./stack.ts";
 
+/** A function of the interpreter's module that an exec may call by its name: its index, and its type with $cpu in front. */
+export interface GeneratedFunction {
+  readonly index: number;
+  readonly type: FuncType;
+}
+
+const FPU_FILE = { xmm: FPU.xmm, mm: FPU.st } as const;
+const VECTOR_UD = 6;
+const VECTOR_GP = 13;
+
 /** What a form fixes beside its operands. */
 export interface FormFacts {
   readonly size: Size;
@@ -42,6 +60,8 @@ export interface FormFacts {
   readonly repeat: "none" | "rep" | "repne";
   /** LOCK, or XCHG with memory: the write after modify() is a compare-and-exchange. */
   readonly locked: boolean;
+  /** Real-address and virtual-8086 mode have no such instruction, and this form may meet them. */
+  readonly protectedOnly?: true;
 }
 
 type Target = Operand & { readonly kind: "target" };
@@ -66,10 +86,12 @@ export abstract class Stage implements Emitter {
 
   // --- where values are
 
-  protected abstract readField(field: "dst" | "src", size: Size): Expr;
-  protected abstract writeField(field: "dst" | "src", value: Expr, size: Size): void;
+  /** i32: where in linear memory the field's register lies, less `FPU.xmm` or `FPU.st`. */
+  protected abstract fpuField(field: Field): Expr;
+  protected abstract readField(field: Field, size: Size): Expr;
+  protected abstract writeField(field: Field, value: Expr, size: Size): void;
   /** The number of a segment, control or debug register: i64. */
-  protected abstract number(field: "dst" | "src"): Expr;
+  protected abstract number(field: Field): Expr;
   /** Sign-extended from 32 bits, or all 64; of a branch to another page, that page's distance. */
   protected abstract immediate(wide: boolean): Expr;
   /** Sign-extended from 32 bits. */
@@ -94,11 +116,14 @@ export abstract class Stage implements Emitter {
   abstract setFlagResult(value: Expr): void;
   abstract setFlagAux(value: Expr): void;
   abstract nextRip(): Expr;
+  abstract thisRip(): Expr;
   abstract jumpIf(condition: Expr, target: Operand): void;
   abstract jumpTo(rip: Expr): void;
   abstract again(condition: Expr): void;
   abstract raise(vector: number): void;
+  abstract trap(name: HelperName, a?: Expr): void;
   abstract helper(name: HelperName, a?: Expr, b?: Expr): void;
+  protected abstract generated(name: string): GeneratedFunction;
 
   // --- what follows from that
 
@@ -141,6 +166,9 @@ export abstract class Stage implements Emitter {
         return this.load(this.linear(operand), operand.size);
       case "at":
         return this.load(this.#derived(operand, "read"), operand.size);
+      case "xmm":
+      case "mm":
+        return LOADS[operand.size](this.fpuField(operand.field), FPU_FILE[operand.kind]);
       case "index":
         return this.number(operand.field);
       case "far":
@@ -169,9 +197,108 @@ export abstract class Stage implements Emitter {
       const finish = this.facts.locked ? compareExchange : writeModified;
       finish(this.access, translated, value, size);
     } else if (operand.kind === "reg") this.writeField(operand.field, value, size);
+    else if (operand.kind === "xmm") this.code.store(STORES[size], this.fpuField(operand.field), value, FPU_FILE.xmm);
+    else if (operand.kind === "mm") this.#writeMmx(operand.field, value);
     else if (operand.kind === "mem") this.store(this.linear(operand), value, size);
     else if (operand.kind === "at") this.store(this.#derived(operand, "write"), value, size);
     else throw new Error(`write to an operand of kind ${operand.kind}`);
+  }
+
+  protectedOnly(): void {
+    if (!this.facts.protectedOnly) return;
+    const real = i32.eqz(i32.and(i32.load(this.cpu, CPU.cr0), i32.const(CR0.PE)));
+    const virtual = i32.and(i32.load(this.cpu, CPU.eflags), i32.const(RFLAGS.VM));
+    this.if(i32.or(real, virtual), () => this.raise(VECTOR_UD));
+  }
+
+  // --- x87, MMX and SSE
+
+  unit(name: UnitName): void {
+    const { traps, number } = UNITS[name];
+    const trapped = i32.and(i32.load(this.cpu, FPU.traps), i32.const(traps));
+    this.if(trapped, () => this.trap("fpuTrap", i32.const(number)));
+  }
+
+  enterMmx(): void {
+    this.code.store("i32", this.cpu, i32.const(0), FPU.top);
+    this.code.store("i32", this.cpu, i32.const(0xff), FPU.tags);
+  }
+
+  readV(operand: Operand): Expr {
+    switch (operand.kind) {
+      case "xmm":
+        return this.let(v128.load(this.fpuField(operand.field), FPU_FILE.xmm));
+      case "mm":
+        return this.let(v128.load64Zero(this.fpuField(operand.field), FPU_FILE.mm));
+      case "mem":
+        if (!operand.whole) return v128.from64(this.read(operand));
+        return loadV(this.access, this.#aligned(operand));
+      case "implied":
+        return this.let(v128.load(this.cpu, FPU.xmm + operand.register * FPU_SLOT));
+      default:
+        throw new Error(`readV of an operand of kind ${operand.kind}`);
+    }
+  }
+
+  writeV(operand: Operand, value: Expr): void {
+    switch (operand.kind) {
+      case "xmm":
+        this.code.store("v128", this.fpuField(operand.field), value, FPU_FILE.xmm);
+        return;
+      case "mm":
+        this.#writeMmx(operand.field, i64x2.extract(value, 0));
+        return;
+      case "mem":
+        if (operand.whole) storeV(this.access, this.#aligned(operand), value);
+        else this.store(this.linear(operand), i64x2.extract(value, 0), operand.size);
+        return;
+      default:
+        throw new Error(`writeV to an operand of kind ${operand.kind}`);
+    }
+  }
+
+  /** A write to an MMX register sets sign and exponent of the x87 register that it is a part of (SDM volume 1, 9.2.1). */
+  #writeMmx(field: Field, value: Expr): void {
+    const slot = this.fpuField(field);
+    this.code.store("i64", slot, value, FPU_FILE.mm);
+    this.code.store("i64", slot, i64.const(0xffff), FPU_FILE.mm + 8);
+  }
+
+  /** The linear address of 128 bits of memory: #GP(0) in every segment where it has to be aligned and is not. */
+  #aligned(operand: Operand & { readonly kind: "mem" }): Expr {
+    const linear = this.let(this.linear(operand));
+    if (operand.aligned) this.if(i64.toI32(i64.and(linear, i64.const(15))), () => this.raise(VECTOR_GP));
+    return linear;
+  }
+
+  slot(operand: Operand): Expr {
+    if (operand.kind !== "xmm" && operand.kind !== "mm") throw new Error(`no slot of kind ${operand.kind}`);
+    return i32.add(this.fpuField(operand.field), i32.const(FPU_FILE[operand.kind]));
+  }
+  scratch(n: number): Expr {
+    return i32.add(this.cpu, i32.const(FPU.scratch + n * FPU_SLOT));
+  }
+  fpu(offset: number, type: "i32" | "i64"): Expr {
+    return (type === "i32" ? i32 : i64).load(this.cpu, offset);
+  }
+  setFpu(offset: number, value: Expr): void {
+    this.code.store(value.type === "i32" ? "i32" : "i64", this.cpu, value, offset);
+  }
+
+  call(name: string, result: ValType | "none", ...args: readonly Expr[]): Expr {
+    const { index, type } = this.generated(name);
+    if ((type.results[0] ?? "none") !== result) throw new Error(`generated function ${name} gives no ${result}`);
+    const all = [this.cpu, ...args];
+    if (all.length !== type.params.length || all.some((arg, i) => arg.type !== type.params[i])) {
+      throw new Error(`generated function ${name} takes (${type.params.join()})`);
+    }
+    if (result === "none") {
+      this.code.call(index, all);
+      return i32.const(0);
+    }
+    const value = this.code.local(result);
+    this.code.call(index, all, value);
+    return value;
   }
 
   at(linear: Expr, size: Size, of: Operand): Operand {
@@ -221,8 +348,8 @@ export abstract class Stage implements Emitter {
     return this.#stack.has(linear) ? stackAccess(this.access, this.check, size) : this.access;
   }
 
-  sourceAddress(offset: Expr, bytes: number): Expr {
-    return this.#stringAddress(offset, "base", bytes, "read");
+  sourceAddress(offset: Expr, bytes: number, access: Access = "read"): Expr {
+    return this.#stringAddress(offset, "base", bytes, access);
   }
   destinationAddress(offset: Expr, bytes: number, access: Access): Expr {
     return this.#stringAddress(offset, "index", bytes, access);

@@ -1,7 +1,7 @@
 /**
  * The translator's stage of the Emitter: operands are constants of one record, registers and flags are locals.
  * Document: architecture.md section 5 (staging; memory ordering).
- * Left out: address records of 16- and 32-bit code, which end a translation. Flags are recorded whether or not somebody reads them.
+ * Left out: nothing of what blocks need. Flags are recorded whether or not somebody reads them.
  *
  * A block's function is one of boundary.ts's BLOCK_TYPE. RIP is no constant, since a block is found by its guest-physical
  * address: it is CPU.ripBase plus a page offset. Records are at constant addresses; where a branch leads stands in its record and is read there, so links are made and undone as ever.
@@ -11,12 +11,12 @@ import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
-import type { Emitter, HelperName, Operand, Size } from "./emitter.ts";
+import type { Emitter, Field, HelperName, Operand, Size } from "./emitter.ts";
 import { unsigned } from "./flags.ts";
 import type { AccessImports, AccessStage } from "./memory-access.ts";
 import { MICRO, RECORD } from "./record.ts";
-import type { CheckStage } from "./segment.ts";
-import { type FormFacts, Stage } from "./stage.ts";
+import { type CheckStage, recordAddress } from "./segment.ts";
+import { type FormFacts, type GeneratedFunction, Stage } from "./stage.ts";
 import type { StateWords } from "./state-words.ts";
 
 /** What the instructions of one block share. */
@@ -33,6 +33,7 @@ export interface BlockFrame {
     readonly raise: number;
     readonly lookup: number;
     helper(name: HelperName): number;
+    generated(name: string): GeneratedFunction;
   };
 }
 
@@ -42,7 +43,8 @@ export interface Instruction {
   readonly record: number;
   /** The record to go on with. */
   readonly following: number;
-  /** Page offset of the instruction that follows. */
+  /** Page offset of the instruction, and of the one that follows. */
+  readonly at: number;
   readonly next: number;
   readonly dst: number;
   readonly src: number;
@@ -119,19 +121,41 @@ export class TranslateStage extends Stage {
     });
   }
 
+  /** An address record: CPU.ea gets the linear address for the record that follows. */
+  translateAddress(micro: number): void {
+    const words = this.#words;
+    const insn = this.#insn;
+    words.begin();
+    this.code.scope(() => {
+      const sum = micro === MICRO.eaWide ? i64.const(insn.wide) : offsetOf(words, insn);
+      if (micro === MICRO.ea16 || micro === MICRO.ea32) {
+        words.write(CPU.ea, recordAddress(this.check, sum, micro === MICRO.ea16 ? 16 : 32, false));
+        return;
+      }
+      const offset = micro === MICRO.ea32long ? unsigned(sum, 32) : sum;
+      words.write(CPU.ea, i64.add(offset, slotOf(words, insn.dst)));
+    });
+  }
+
   if(condition: Expr, then: () => void, otherwise?: () => void): void {
     this.#nested(() => this.code.if(condition, then, otherwise));
   }
 
   // --- where values are
 
-  protected readField(field: "dst" | "src", size: Size): Expr {
+  protected fpuField(field: Field): Expr {
+    return i32.add(this.cpu, i32.const(this.#insn[field]));
+  }
+  protected generated(name: string): GeneratedFunction {
+    return this.#frame.imports.generated(name);
+  }
+  protected readField(field: Field, size: Size): Expr {
     return this.#readSlot(this.#insn[field], size);
   }
-  protected writeField(field: "dst" | "src", value: Expr, size: Size): void {
+  protected writeField(field: Field, value: Expr, size: Size): void {
     this.#writeSlot(this.#insn[field], value, size);
   }
-  protected number(field: "dst" | "src"): Expr {
+  protected number(field: Field): Expr {
     return i64.const(this.#insn[field]);
   }
   protected immediate(wide: boolean): Expr {
@@ -186,6 +210,10 @@ export class TranslateStage extends Stage {
     return i64.add(this.ripBase(), i64.const(this.#insn.next));
   }
 
+  thisRip(): Expr {
+    return i64.add(this.ripBase(), i64.const(this.#insn.at));
+  }
+
   protected follow(target: Operand & { readonly kind: "target" }): void {
     let record = i32.load(this.#ip, RECORD.disp);
     if (target.cross) {
@@ -232,6 +260,13 @@ export class TranslateStage extends Stage {
     const { code, imports } = this.#frame;
     this.#words.spill();
     code.call(imports.raise, [this.#ip, i32.const(vector)]);
+    code.return(i32.const(0));
+  }
+
+  trap(name: HelperName, a: Expr = i32.const(0)): void {
+    const { code, imports } = this.#frame;
+    this.#words.spill();
+    code.call(imports.helper(name), [this.#ip, a, i32.const(0)], code.local("i32"));
     code.return(i32.const(0));
   }
 
@@ -299,12 +334,4 @@ function offsetOf(words: StateWords, { base, index, scale, disp }: Instruction):
   if (index === CPU.zero) return base === CPU.zero ? displacement : i64.add(words.read(base), displacement);
   const scaled = i64.shl(words.read(index), i64.const(scale));
   return i64.add(base === CPU.zero ? scaled : i64.add(words.read(base), scaled), displacement);
-}
-
-/** An address record of 64-bit mode: CPU.ea gets the linear address for the record that follows. */
-export function translateAddress({ words }: BlockFrame, micro: number, insn: Instruction): void {
-  words.begin();
-  const sum = micro === MICRO.eaWide ? i64.const(insn.wide) : offsetOf(words, insn);
-  const offset = micro === MICRO.ea32long ? unsigned(sum, 32) : sum;
-  words.write(CPU.ea, i64.add(offset, slotOf(words, insn.dst)));
 }

@@ -1,21 +1,31 @@
 /**
  * One block's records -> the body of its WebAssembly function: a straight line with an exit at each branch that is taken.
  * Document: architecture.md section 5 (translated region).
- * Left out: what ends the line goes back to the interpreter in its own record: links, faults, what is not built, segments
- * outside 64-bit mode that need an address record, and 16-bit stacks.
+ * Left out: what ends the line goes back to the interpreter in its own record: links, faults, what is not built.
  */
 
 import type { HelperName } from "../emit/emitter.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
+import type { FormFacts, GeneratedFunction } from "../emit/stage.ts";
 import { StateWords } from "../emit/state-words.ts";
-import { type BlockFrame, type Instruction, TranslateStage, translateAddress } from "../emit/translate-stage.ts";
+import { type BlockFrame, type Instruction, TranslateStage } from "../emit/translate-stage.ts";
 import type { Case } from "../isa/opcode-map.ts";
 import type { Code } from "../wasm/code.ts";
 import { i32 } from "../wasm/expr.ts";
 import type { ModuleBuilder } from "../wasm/module.ts";
+import { GENERATED_TYPES } from "./generated.ts";
 import { BLOCK_IMPORTS, HELPER_TYPE } from "./interpreter.ts";
 
-const ADDRESS_CASES: ReadonlySet<number> = new Set([MICRO.ea32long, MICRO.ea64, MICRO.eaWide]);
+const ADDRESS_CASES: ReadonlySet<number> = new Set([MICRO.ea16, MICRO.ea32, MICRO.ea32long, MICRO.ea64, MICRO.eaWide]);
+/** An address record is no form of an instruction. */
+const ADDRESS_FACTS: FormFacts = {
+  size: 32,
+  addressSize: 64,
+  stackSize: 64,
+  segmented: false,
+  repeat: "none",
+  locked: false,
+};
 
 /** The imports of one module: those that its functions call. */
 export class ModuleImports {
@@ -40,6 +50,11 @@ export class ModuleImports {
   }
   get lookup(): number {
     return this.#import("lookup");
+  }
+  generated(name: string): GeneratedFunction {
+    const type = GENERATED_TYPES[name];
+    if (type === undefined) throw new Error(`no generated function ${name}`);
+    return { type, index: this.#index(name, () => this.#module.import("e", name, type)) };
   }
   helper(name: HelperName): number {
     return this.#index(name, () => this.#module.import("e", name, HELPER_TYPE));
@@ -89,7 +104,7 @@ export class BlockReader {
       const number = this.caseOf(at);
       const insn = this.#read(at, offset);
       if (ADDRESS_CASES.has(number)) {
-        translateAddress(frame, number, insn);
+        new TranslateStage(frame, ADDRESS_FACTS, insn).translateAddress(number);
         at = insn.following;
         continue;
       }
@@ -120,6 +135,7 @@ export class BlockReader {
     return {
       record,
       following: record + RECORD.size,
+      at: offset,
       next: offset + byte(word1, RECORD.length),
       dst: byte(word0, RECORD.dst),
       src: byte(word0, RECORD.src),

@@ -13,6 +13,7 @@ import {
   EFER_WRITABLE,
   fixCr0,
   PCID_MASK,
+  updateFpuTraps,
   updateMode,
   usesPdptes,
   validCr0,
@@ -25,17 +26,21 @@ import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { liveWords } from "../cpu/xstate-cpuid.ts";
 import type { HelperName } from "../emit/emitter.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
 import { operandVector } from "./canonical.ts";
 import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";
 import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
+import { fpuHelpers } from "./helpers/fpu.ts";
 import { ioHelpers } from "./helpers/io.ts";
 import { processorHelpers } from "./helpers/processor.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
 import { syscallHelpers } from "./helpers/syscall.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
+import { x87Helpers } from "./helpers/x87.ts";
+import { xsaveHelpers } from "./helpers/xsave.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
 
@@ -46,21 +51,30 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
   const privileged = (): boolean => c.cpl === 0;
   const memory = m.memoryObject;
   const { zone } = state;
+  const words = new Uint32Array(4);
 
   return {
     ...flagHelpers(c),
     ...ioHelpers(c),
     ...debugHelpers(c),
+    ...fpuHelpers(c),
+    ...x87Helpers(c),
     ...segmentHelpers(c),
     ...processorHelpers(c),
     ...syscallHelpers(c),
     ...transferHelpers(c),
+    ...xsaveHelpers(c),
 
     cpuid() {
       const at = findCpuid(state.u32, zone, state.gpr(GPR.rax), state.gpr(GPR.rcx)) >>> 2;
-      const word = (i: number): number => (at === 0 ? 0 : state.u32[at + i]!);
+      words.fill(0);
+      if (at !== 0) {
+        words.set(state.u32.subarray(at, at + 4));
+        // In front of the words the entry has its leaf, its subleaf and flags.
+        liveWords(state, state.u32[at - 3]!, state.u32[at - 2]!, words);
+      }
       [GPR.rax, GPR.rbx, GPR.rcx, GPR.rdx].forEach((register, i) => {
-        state.setGpr(register, word(i));
+        state.setGpr(register, words[i]!);
       });
       return NEXT;
     },
@@ -81,7 +95,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       if (index === MSR_EFER) {
         const old = state.get(CPU.efer);
         // LME cannot change while paging is on; LMA is the processor's.
-        if (hi !== 0 || lo & ~(EFER_WRITABLE | EFER.LMA)) return fault(ip, VECTOR.GP);
+        if (hi !== 0 || lo & (~(EFER_WRITABLE | EFER.LMA) | state.get(CPU.deniedEfer))) return fault(ip, VECTOR.GP);
         if (state.get(CPU.cr0) & CR0.PG && (old ^ lo) & EFER.LME) return fault(ip, VECTOR.GP);
         lo = (lo & ~EFER.LMA) | (old & EFER.LMA);
       }
@@ -164,6 +178,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     clts(ip) {
       if (!privileged()) return fault(ip, VECTOR.GP);
       state.set(CPU.cr0, state.get(CPU.cr0) & ~CR0.TS);
+      updateFpuTraps(state.u32, zone);
       return NEXT;
     },
 
@@ -280,7 +295,7 @@ function writeControl(m: Machine, register: number, lo: number, hi: number): boo
     }
     case 4: {
       const [old, cr0, efer] = [state.get(CPU.cr4), state.get(CPU.cr0), state.get(CPU.efer)];
-      if (!validCr4(lo, hi) || !validPcide(cr0, lo, efer)) return false;
+      if (!validCr4(lo, hi) || lo & state.get(CPU.deniedCr4) || !validPcide(cr0, lo, efer)) return false;
       if (efer & EFER.LMA && !(lo & CR4.PAE)) return false;
       // PCIDs are enabled while the current one is 0.
       if (lo & ~old & CR4.PCIDE && state.get(CPU.cr3) & PCID_MASK) return false;

@@ -12,12 +12,14 @@ import { BLOCK_TYPE } from "../emit/boundary.ts";
 import { HELPERS, type HelperName } from "../emit/emitter.ts";
 import { entryRecord, type Frame, goRecord, InterpStage, translatedRecord } from "../emit/interp-stage.ts";
 import { MICRO } from "../emit/record.ts";
+import type { GeneratedFunction } from "../emit/stage.ts";
 import { INSNS } from "../isa/insn/all.ts";
 import { buildOpcodeMap, type OpcodeMap } from "../isa/opcode-map.ts";
 import { defineMmu } from "../mmu/fill.ts";
 import { TABLE_WRITTEN_TYPE } from "../mmu/walker.ts";
 import { i32 } from "../wasm/expr.ts";
 import { type FuncType, ModuleBuilder } from "../wasm/module.ts";
+import { defineGenerated, GENERATED_TYPES } from "./generated.ts";
 
 /** Taken branches until run() comes back by itself: V8 never replaces a running frame by its optimised code. */
 const BUDGET = 1 << 15;
@@ -83,6 +85,12 @@ export function interpreterBytes(): Uint8Array {
     helpers[name] = module.import("e", name, HELPER_TYPE);
   }
   const mmu = defineMmu(module, { cpu: module.importGlobal("e", "cpu", "i32"), ...imported });
+  const functions = defineGenerated(module);
+  const generated = (name: string): GeneratedFunction => {
+    const [index, type] = [functions[name], GENERATED_TYPES[name]];
+    if (index === undefined || type === undefined) throw new Error(`no generated function ${name}`);
+    return { index, type };
+  };
   const code = module.define("run", { params: ["i32", "i32"], results: ["i32"] });
   const [ip, cpu] = [code.param(0), code.param(1)];
   const budget = code.local("i32");
@@ -90,7 +98,16 @@ export function interpreterBytes(): Uint8Array {
   code.block((leave) => {
     code.loop((top) => {
       code.block((resume) => {
-        const frame: Frame = { code, ip, cpu, budget, top, resume, leave, imports: { ...imported, ...mmu, helpers } };
+        const frame: Frame = {
+          code,
+          ip,
+          cpu,
+          budget,
+          top,
+          resume,
+          leave,
+          imports: { ...imported, ...mmu, helpers, generated },
+        };
         const micro = microCases(frame, imported, module.type(BLOCK_TYPE));
         code.switch(i32.load16u(ip), [...micro, ...instructionCases(frame, map)]);
       });

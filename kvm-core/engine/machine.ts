@@ -30,6 +30,7 @@ import { FarTransfer } from "./far/far-transfer.ts";
 import { SegmentUnit } from "./far/segments.ts";
 import { TaskSwitch } from "./far/task-switch.ts";
 import { FetchUnit } from "./fetch.ts";
+import { exportsForBlocks } from "./generated.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
@@ -125,9 +126,8 @@ export abstract class Machine implements Engine {
     };
     this.table = new WebAssembly.Table({ element: "anyfunc", initial: slots });
     const instance = new WebAssembly.Instance(module, { e: { memory, functions: this.table, cpu: zone, ...imports } });
-    // Translated blocks call the interpreter's TLB miss, not what it leaves to TypeScript.
-    const { miss, storeMiss } = instance.exports;
-    this.environment = { memory, functions: this.table, ...imports, miss, storeMiss };
+    // Translated blocks call the interpreter's own functions, its TLB miss among them, not what they leave to TypeScript.
+    this.environment = { memory, functions: this.table, ...imports, ...exportsForBlocks(instance.exports) };
     this.#run = instance.exports["run"] as (ip: number, cpu: number) => number;
     this.memory.link(instance.exports as unknown as MmuExports);
     // The zone may have served another engine, or none: then the tables are all zeros, which are tags of page 0.
@@ -194,6 +194,7 @@ export abstract class Machine implements Engine {
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
     this.step.cancel();
+    if (this.decoder.denied.take(state.u32, (state.zone + CPU.denied) >>> 2)) this.#featuresChanged();
     const otherwise = this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (otherwise || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
@@ -217,12 +218,7 @@ export abstract class Machine implements Engine {
 
   interruptible(): boolean {
     const { state } = this;
-    return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.#inShadow;
-  }
-
-  /** Is CPU.rip the instruction behind STI, MOV SS or POP SS? */
-  get #inShadow(): boolean {
-    return this.state.get(CPU.shadow) !== 0 && this.state.same64(CPU.shadowRip, CPU.rip);
+    return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.step.inShadow;
   }
 
   get debugDetail(): DebugExit {
@@ -302,6 +298,12 @@ export abstract class Machine implements Engine {
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
   }
 
+  /** CPUID was set: what records were made of may be something else now. */
+  #featuresChanged(): void {
+    this.forgetBlocks();
+    this.modeChanged();
+  }
+
   /** The debug registers may have changed. True if instructions have to run another way from here on. */
   debugChanged(): boolean {
     const moved = this.debug.refresh();
@@ -338,7 +340,7 @@ export abstract class Machine implements Engine {
         debug.raise(bits, "trap");
         continue;
       }
-      if (debug.alone || this.#again || (wanted && this.#inShadow)) {
+      if (debug.alone || this.#again || (wanted && this.step.inShadow)) {
         const ip = this.#stepAlone();
         if (ip !== 0) return ip;
         continue;
@@ -437,7 +439,7 @@ export abstract class Machine implements Engine {
       return this.#next();
     }
     // A shadow ends behind its instruction even if that branches to itself: enter() lets it run alone.
-    const held = this.#inShadow;
+    const held = this.step.inShadow;
     if (!this.wantsOut()) {
       if (state.get(CPU.window) === 0) return ip;
       if (held) return this.enter();

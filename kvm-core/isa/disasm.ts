@@ -4,6 +4,7 @@
  * Left out: segment names of string operands.
  */
 
+import { FPU_SLOT } from "../cpu/fpu-state.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import type { Decoder } from "./decode.ts";
@@ -24,6 +25,8 @@ function registerName(slot: number, size: Size): string {
   return { 16: "", 32: "e", 64: "r" }[size] + LEGACY[number]!;
 }
 
+const vectorName = (file: "xmm" | "mm", slot: number): string => `${file}${slot / FPU_SLOT}`;
+
 const hex = (value: bigint | number): string => (value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`);
 
 function memoryText(d: Decoder, code: OperandCode, size: Size): string {
@@ -42,7 +45,7 @@ function memoryText(d: Decoder, code: OperandCode, size: Size): string {
   } else if (d.disp !== 0) text += d.disp < 0 ? hex(d.disp) : `+${hex(d.disp)}`;
   const segment = d.segment >= 0 ? `${SEGMENTS[d.segment]}:` : "";
   // An operand without a type is an address, not an access (LEA).
-  const pointer = "pta".includes(code.type) ? "" : `${POINTERS[size]} `;
+  const pointer = ["", "p", "t", "a"].includes(code.type) ? "" : `${code.whole ? "xmmword" : POINTERS[size]} `;
   return `${pointer}${segment}[${text}]`;
 }
 
@@ -54,6 +57,18 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
     case "M":
     case "O":
       return memoryText(d, code, size);
+    case "W":
+      return d.hasMemory ? memoryText(d, code, size) : vectorName("xmm", slots.shift()!);
+    case "Q":
+      return d.hasMemory ? memoryText(d, code, size) : vectorName("mm", slots.shift()!);
+    case "V":
+    case "U":
+      return vectorName("xmm", slots.shift()!);
+    case "P":
+    case "N":
+      return vectorName("mm", slots.shift()!);
+    case "STi":
+      return `st(${slots.shift()! & 7})`;
     case "S":
     case "segment":
       return SEGMENTS[slots.shift()!]!;
@@ -71,6 +86,8 @@ function operandText(d: Decoder, code: OperandCode, slots: number[], rip: bigint
       if (code.type === "w") return `${hex(d.disp)},${hex(d.imm)}`;
       return `${hex(d.imm)}:${hex(d.disp >>> 0)}`;
     case "implied":
+      if (code.text === "ST") return "st(0)";
+      if (code.text === "XMM0") return "xmm0";
       return registerName(code.register * 8, size);
     case "one":
       return "1";
@@ -84,7 +101,7 @@ export function disassemble(d: Decoder, rip: bigint): string {
   const { insn, form } = d.row;
   const prefix = (d.lock ? "lock " : "") + (insn.repeat === undefined ? "" : (["", "rep ", "repne "][d.repeat] ?? ""));
   const mnemonic = insn.names?.[d.size === 16 ? 0 : d.size === 32 ? 1 : 2] ?? insn.mnemonic;
-  const slots = [d.dst, d.src];
+  const slots = [d.dst, d.src, d.base];
   const operands = form.operands
     .filter(({ method }) => !"XYF".includes(method))
     .map((code) => operandText(d, code, slots, rip));

@@ -1,18 +1,20 @@
 /**
  * The opcode map: made from all descriptions, flat, for the decoder; and the table of cases.
  * Document: SDM volume 2D, appendix A.
- * Left out: opcodes that the manual defines and nobody described yet are rows of unbuilt.ts.
+ * Left out: nothing.
  *
- * A cell is found by (map, opcode, 64-bit mode, prefix, ModRM.reg, ModRM.mod == 3) and holds the number of a row.
+ * A cell is found by (map, opcode, 64-bit mode, prefix, ModRM.reg, ModRM.mod == 3) and holds the number of a row. What VEX
+ * encodes has maps of its own, by VEX.mmmmm, VEX.L and VEX.W: see vexMap().
  */
 
-import type { Operand, Size } from "../emit/emitter.ts";
+import { type Gate, gateOf } from "../cpu/features.ts";
+import type { Field, Operand, Size } from "../emit/emitter.ts";
 import { type OperandAccess, probe } from "../emit/probe-stage.ts";
 import { MICRO_COUNT } from "../emit/record.ts";
 import type { FormFacts } from "../emit/stage.ts";
 import type { Form } from "./form.ts";
 import type { Insn } from "./insn.ts";
-import { type OperandCode, operandSize } from "./operand.ts";
+import { MEMORY_METHODS, type OperandCode, operandSize } from "./operand.ts";
 
 /** What the decoder finds in a cell. */
 export interface Row {
@@ -20,6 +22,8 @@ export interface Row {
   readonly form: Form;
   /** variantIndex() -> case of the generated function; 0: there is no such variant. */
   readonly cases: Uint16Array;
+  /** The CPUID feature that it needs with an operand size below 64, and of 64. */
+  readonly gates: readonly [Gate | undefined, Gate | undefined];
 }
 
 /** One case of the generated function: a form with its sizes and operand kinds bound. */
@@ -60,6 +64,7 @@ export function variantIndex(size: Size, kind: number, repeat: number): number {
 }
 const VARIANTS = 72;
 
+const FIELDS: readonly Field[] = ["dst", "src", "base"];
 const SIZES: readonly Size[] = [16, 32, 64];
 const PREFIX_INDEX: Readonly<Record<number, number>> = { 0: 0, 102: 1, 243: 2, 242: 3 };
 
@@ -68,10 +73,18 @@ export const NO_ROW = 0;
 /** The cell is decided by the whole ModRM byte: look into `exact`. */
 export const EXACT = 0xffff;
 
+/** The legacy maps 0 to 3, then those of VEX. */
+const MAPS = 16;
+export function vexMap(map: number, l: number, w: number): number {
+  return map * 4 + l * 2 + w;
+}
+
 export interface OpcodeMap {
   readonly rows: readonly (Row | undefined)[];
   readonly cells: Uint16Array;
   readonly exact: ReadonlyMap<number, number>;
+  /** Cell -> the row that one with a mandatory prefix stands in the place of: it comes back where CPUID denies that one. */
+  readonly overridden: ReadonlyMap<number, number>;
   /** Does the opcode have a ModRM byte: by map << 8 | opcode. */
   readonly modrm: Uint8Array;
   /** By micro and instruction case number. */
@@ -94,22 +107,23 @@ export function cellIndex(
 /** Builds the map. Two forms that claim one encoding throw: our bug, at start-up. */
 export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const rows: (Row | undefined)[] = [undefined];
-  const cells = new Uint16Array(4 * 256 * 2 * 4 * 16);
+  const cells = new Uint16Array(MAPS * 256 * 2 * 4 * 16);
   const exact = new Map<number, number>();
-  const modrm = new Uint8Array(1024);
+  const overridden = new Map<number, number>();
+  const modrm = new Uint8Array(MAPS * 256);
   const cases: (Case | undefined)[] = new Array(MICRO_COUNT).fill(undefined);
-  // By instruction: "mov" is the mnemonic of several, whose forms must not meet.
-  const caseNumbers = new Map<Insn, Map<string, number>>();
+  // By exec: descriptions that share it, such as FADD and FSUB of memory, share their cases.
+  const caseNumbers = new Map<Insn["exec"], Map<string, number>>();
   const all = insns.flatMap((insn) => insn.parsed.map((form) => ({ insn, form })));
   // A mandatory prefix is the more specific claim and overrides; a whole ModRM byte the most specific.
-  const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : form.prefix !== 0 ? 1 : 0);
+  const specific = ({ form }: { form: Form }): number => (form.exact >= 0 ? 2 : hasPrefix(form) ? 1 : 0);
   all.sort((a, b) => specific(a) - specific(b));
   for (const { insn, form } of all) {
-    const row: Row = { insn, form, cases: new Uint16Array(VARIANTS) };
+    const row: Row = { insn, form, cases: new Uint16Array(VARIANTS), gates: gatesOf(insn) };
     const number = rows.push(row) - 1;
-    claim(row, number, rows, cells, exact, modrm);
-    const numbers = caseNumbers.get(insn) ?? new Map<string, number>();
-    caseNumbers.set(insn, numbers);
+    claim(row, number, rows, { cells, exact, overridden, modrm });
+    const numbers = caseNumbers.get(insn.exec) ?? new Map<string, number>();
+    caseNumbers.set(insn.exec, numbers);
     addCases(row, cases, numbers);
   }
   // Asked for where a segment has to be checked, so most of a guest's cases never are.
@@ -119,34 +133,51 @@ export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
     accesses[number] ??= probe(insn.exec, facts, operands);
     return accesses[number];
   };
-  return { rows, cells, exact, modrm, cases, access };
+  return { rows, cells, exact, overridden, modrm, cases, access };
 }
+
+function gatesOf({ cpuid }: Insn): Row["gates"] {
+  if (cpuid === undefined) return [undefined, undefined];
+  const [narrow, wide] = typeof cpuid === "string" ? [cpuid, cpuid] : cpuid;
+  return [gateOf(narrow), gateOf(wide)];
+}
+
+/** What claim() fills. */
+interface Claims {
+  readonly cells: Uint16Array;
+  readonly exact: Map<number, number>;
+  readonly overridden: Map<number, number>;
+  readonly modrm: Uint8Array;
+}
+
+/** Does the form say which of the prefixes 66, F3 and F2 it has? */
+const hasPrefix = (form: Form): boolean => form.prefix !== 0 || form.np;
 
 function claim(
   row: Row,
   number: number,
   rows: readonly (Row | undefined)[],
-  cells: Uint16Array,
-  exact: Map<number, number>,
-  modrm: Uint8Array,
+  { cells, exact, overridden, modrm }: Claims,
 ): void {
   const { form } = row;
   const put = (index: number): void => {
     const other = rows[cells[index]!];
-    if (other && (other.form.prefix !== 0 || form.prefix === 0)) {
+    if (other && (hasPrefix(other.form) || !hasPrefix(form))) {
       throw new Error(`${row.insn.mnemonic} "${form.text}" and ${other.insn.mnemonic} "${other.form.text}" collide`);
     }
+    if (other) overridden.set(index, cells[index]!);
     cells[index] = number;
   };
   const memoryOnly = form.operands.some(({ method }) => method === "M");
-  const registerOnly = !form.modIgnored && form.operands.some(({ method }) => method === "R");
-  for (let opcode = form.opcode; opcode < form.opcode + (form.plusR ? 8 : 1); opcode++) {
-    if (form.modrm) modrm[(form.map << 8) | opcode] = 1;
+  const registerOnly = !form.modIgnored && form.operands.some(({ method }) => ["R", "U", "N", "STi"].includes(method));
+  const opcodes = Array.from({ length: form.plusR ? 8 : 1 }, (_, i) => form.opcode + i);
+  for (const [map, opcode] of mapsOf(form).flatMap((m) => opcodes.map((code) => [m, code] as const))) {
+    if (form.modrm) modrm[(map << 8) | opcode] = 1;
     for (const long of [0, 1]) {
       if (long ? form.i64 : form.o64) continue;
-      for (const prefix of form.prefix ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3]) {
+      for (const prefix of hasPrefix(form) ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3]) {
         if (form.exact >= 0) {
-          const cell = cellIndex(form.map, opcode, long, prefix, (form.exact >> 3) & 7, 1);
+          const cell = cellIndex(map, opcode, long, prefix, (form.exact >> 3) & 7, 1);
           const key = (cell << 3) | (form.exact & 7);
           if (exact.has(key)) throw new Error(`${row.insn.mnemonic} "${form.text}" collides`);
           exact.set(key, number);
@@ -156,15 +187,22 @@ function claim(
         // Without a ModRM byte the decoder looks at the first cell only.
         for (let reg = 0; reg < (form.modrm ? 8 : 1); reg++) {
           if (form.digit >= 0 && reg !== form.digit) continue;
-          if (!registerOnly) put(cellIndex(form.map, opcode, long, prefix, reg, 0));
-          if (!memoryOnly && form.modrm) put(cellIndex(form.map, opcode, long, prefix, reg, 1));
+          if (!registerOnly) put(cellIndex(map, opcode, long, prefix, reg, 0));
+          if (!memoryOnly && form.modrm) put(cellIndex(map, opcode, long, prefix, reg, 1));
         }
       }
     }
   }
 }
 
-const isMemory = ({ method }: OperandCode): boolean => method === "E" || method === "M" || method === "O";
+/** The maps that a form is in: one, or those of the VEX.L and VEX.W that it may have. */
+function mapsOf({ map, vex }: Form): number[] {
+  if (vex === undefined) return [map];
+  const values = (bit: number): number[] => (bit < 0 ? [0, 1] : [bit]);
+  return values(vex.l).flatMap((l) => values(vex.w).map((w) => vexMap(map, l, w)));
+}
+
+const isMemory = ({ method }: OperandCode): boolean => MEMORY_METHODS.has(method);
 
 /** What a kind means for a form. */
 interface KindFacts {
@@ -177,6 +215,8 @@ interface KindFacts {
   readonly segmented: boolean;
   /** Of 64-bit mode, of other modes, or of any. */
   readonly mode: "long" | "legacy" | "any";
+  /** It has to look whether the processor is in protected mode. */
+  readonly protectedOnly?: true;
 }
 
 const PLAIN: KindFacts = {
@@ -217,8 +257,16 @@ function kindsOf({ insn, form }: Row): KindFacts[] {
     add(KIND.plainSegmented, KIND.memorySegmented, { ...legacy, stackSize: 32, segmented: true });
     return kinds;
   }
+  if (form.vex) {
+    add(KIND.plain, KIND.memory64, { mode: "long" });
+    add(KIND.plain32, KIND.memory32, { address: 32, mode: "legacy", protectedOnly: true });
+    return kinds;
+  }
   if (!memoryOnly) kinds.push(PLAIN);
-  if (memory) {
+  if (memory && insn.unit !== undefined) {
+    // Half the cases: outside 64-bit mode an address record goes before (decode.ts).
+    kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true });
+  } else if (memory) {
     kinds.push({ ...PLAIN, kind: KIND.memory64, memory: true, mode: "long" });
     kinds.push({ ...PLAIN, kind: KIND.memory32, memory: true, mode: "legacy", address: 32 });
   }
@@ -230,6 +278,9 @@ function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindF
   if (form.sized) {
     if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
     if (size === 32 && mode === "long" && form.d64) return false;
+    if (size === 16 && form.vex) return false;
+    // Where 66 is a part of the form, or none of it, it does not make the operands smaller.
+    if (size === 16 && mode === "long" && (form.np || form.prefix === 0x66)) return false;
   }
   if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;
   // Branches: 64-bit ones and flat 32-bit ones are linked, the others are computed.
@@ -257,12 +308,14 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
           segmented: kind.segmented,
           repeat: relative || lockable || repeat === 0 ? "none" : repeat === 1 ? "rep" : "repne",
           locked: lockable && kind.memory && (repeat === 1 || insn.lock === "always"),
+          ...(kind.protectedOnly ? { protectedOnly: true } : {}),
         };
-        const operands = bind(form, size, kind, relative ? repeat : 0);
-        const key = caseName(insn, facts, operands);
+        const operands = bind(row, size, kind, relative ? repeat : 0);
+        const key = caseName(facts, operands);
         let number = numbers.get(key);
         if (number === undefined) {
-          number = cases.push({ name: `${key} of ${form.text}`, insn, facts, operands }) - 1;
+          const name = `${insn.mnemonic} ${key} of ${form.text}`;
+          number = cases.push({ name, insn, facts, operands }) - 1;
           numbers.set(key, number);
         }
         // An unsized form means the same whatever the operand size is.
@@ -272,31 +325,47 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
   }
 }
 
-/** Says all that distinguishes a case from others. */
-function caseName(insn: Insn, facts: FormFacts, operands: readonly Operand[]): string {
-  const { size, addressSize, stackSize, segmented, repeat, locked } = facts;
+/** Says all that distinguishes a case from others with the same exec. */
+function caseName(facts: FormFacts, operands: readonly Operand[]): string {
+  const { size, addressSize, stackSize, segmented, repeat, locked, protectedOnly } = facts;
   const parts = operands.map((operand) => Object.values(operand).join(":"));
-  const sizes = `o${size} a${addressSize} s${stackSize}${segmented ? " segmented" : ""}`;
-  return `${locked ? "lock " : ""}${insn.mnemonic} ${sizes} ${repeat} ${parts.join(",")}`;
+  const sizes = `o${size} a${addressSize} s${stackSize}${segmented ? " segmented" : ""}${protectedOnly ? " protected" : ""}`;
+  return `${locked ? "lock " : ""}${sizes} ${repeat} ${parts.join(",")}`;
 }
 
-/** The form's operands: the first register goes to the record's `dst`, the second to `src`. */
-function bind(form: Form, size: Size, { memory, address }: KindFacts, branch: number): Operand[] {
+/** The form's operands: registers go to the record's `dst`, `src` and, if there is no memory operand, `base`. */
+function bind({ form, insn }: Row, size: Size, { memory, address }: KindFacts, branch: number): Operand[] {
   let fields = 0;
-  const field = (): "dst" | "src" => {
-    if (fields === 2) throw new Error(`form "${form.text}" has more than two registers`);
-    return fields++ === 0 ? "dst" : "src";
+  const field = (): Field => {
+    if (fields === (memory ? 2 : 3)) throw new Error(`form "${form.text}" has more registers than a record`);
+    return FIELDS[fields++]!;
   };
   return form.operands
     .filter(({ method }) => !"XYF".includes(method))
     .map((code): Operand => {
       const bits = operandSize(code, size);
+      const inMemory = (): Operand =>
+        code.whole
+          ? { kind: "mem", size: bits, address, whole: true, aligned: insn.unaligned !== true }
+          : { kind: "mem", size: bits, address };
+      const vector = (kind: "xmm" | "mm"): Operand => ({ kind, size: bits, field: field() });
       switch (code.method) {
         case "E":
-          return memory ? { kind: "mem", size: bits, address } : { kind: "reg", size: bits, field: field() };
+          return memory ? inMemory() : { kind: "reg", size: bits, field: field() };
+        case "W":
+          return memory ? inMemory() : vector("xmm");
+        case "Q":
+          return memory ? inMemory() : vector("mm");
+        case "V":
+        case "U":
+          return vector("xmm");
+        case "P":
+        case "N":
+          return vector("mm");
         case "M":
         case "O":
-          return { kind: "mem", size: bits, address };
+          return inMemory();
+        case "STi":
         case "S":
         case "C":
         case "D":

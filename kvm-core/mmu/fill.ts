@@ -16,6 +16,7 @@ import { GPA_PRESENT, GPA_SLOW_WRITE, GPA_TABLE, TLB, TLB_PAGE, ZONE } from "../
 import type { Code } from "../wasm/code.ts";
 import { type Expr, i32, i64, type Store } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
+import { v128 } from "../wasm/simd.ts";
 import { defineWalk } from "./walker.ts";
 
 const TWO_TO_ONE: FuncType = { params: ["i32", "i32"], results: ["i32"] };
@@ -32,6 +33,7 @@ export interface MmuImports {
 
 /** The sizes that are read and written in one piece, as the processor does, and how. */
 const PIECES = [
+  [16, v128.load, "v128"],
   [8, i64.load, "i64"],
   [4, i64.load32u, "i64as32"],
   [2, i64.load16u, "i64as16"],
@@ -139,10 +141,10 @@ function emitMiss(code: Code, fill: number, { cpu, slowMiss }: MmuImports): void
 function emitStoreMiss(code: Code, fill: number, { cpu, slowStore }: MmuImports): void {
   const [ip, size] = [code.param(0), code.param(1)];
   const pointer = tryFill(code, fill, cpu, size, i32.const(ACCESS.write));
-  const data = i64.load(cpu, CPU.bounce);
   for (const [bytes, , kind] of PIECES) {
     code.if(i32.and(i32.ne(pointer, i32.const(0)), i32.eq(size, i32.const(bytes))), () => {
-      code.store(kind, pointer, data);
+      const data = kind === "v128" ? v128.load : i64.load;
+      code.store(kind, pointer, data(cpu, CPU.bounce));
       code.return(i32.const(0));
     });
   }

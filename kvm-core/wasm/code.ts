@@ -5,9 +5,18 @@
  */
 
 import { Bytes } from "./bytes.ts";
-import { COMPARE_EXCHANGE, type CompareExchange, type Expr, local, STORE, type Store, type ValType } from "./expr.ts";
+import {
+  COMPARE_EXCHANGE,
+  type CompareExchange,
+  type Expr,
+  local,
+  SIMD_OP,
+  STORE,
+  type Store,
+  type ValType,
+} from "./expr.ts";
 
-export const VALTYPE_BYTE = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c } as const;
+export const VALTYPE_BYTE = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const;
 const EMPTY_BLOCK = 0x40;
 
 /** Where a branch goes: the end of a block, or the head of a loop. */
@@ -30,6 +39,7 @@ export class Code {
     i64: { indices: [], used: 0 },
     f32: { indices: [], used: 0 },
     f64: { indices: [], used: 0 },
+    v128: { indices: [], used: 0 },
   };
   #depth = 0;
 
@@ -84,7 +94,7 @@ export class Code {
   store(kind: Store, address: Expr, value: Expr, offset = 0): void {
     this.#expr(address);
     this.#expr(value);
-    this.#body.byte(STORE[kind]);
+    this.#opcode(STORE[kind]);
     this.#body.byte(0);
     this.#body.unsigned(offset);
   }
@@ -251,19 +261,31 @@ export class Code {
         body.unsigned(Number(e.value));
         break;
       case "const":
-        body.byte(e.op);
-        if (e.type === "f32" || e.type === "f64") this.#float(e);
+        this.#opcode(e.op);
+        if (e.type === "v128") body.bytes(...e.bytes);
+        else if (e.type === "f32" || e.type === "f64") this.#float(e);
         else body.signed(e.value);
         break;
       case "load":
-        if (e.op > 0xff) body.byte(0xfe);
-        body.byte(e.op & 0xff);
+        this.#opcode(e.op);
         body.unsigned(e.align);
         body.unsigned(Number(e.value));
         break;
       default:
-        body.byte(e.op);
+        this.#opcode(e.op);
+        body.bytes(...e.bytes);
     }
+  }
+
+  /** The two older prefixes are followed by a byte, that of v128 by a LEB128 number; see Expr.op. */
+  #opcode(op: number): void {
+    if (op >= SIMD_OP) {
+      this.#body.byte(0xfd);
+      this.#body.unsigned(op - SIMD_OP);
+      return;
+    }
+    if (op > 0xff) this.#body.byte(op >>> 8);
+    this.#body.byte(op & 0xff);
   }
 
   #float(e: Expr): void {

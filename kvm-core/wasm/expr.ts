@@ -1,33 +1,41 @@
 /**
  * Typed WebAssembly expressions as small trees, with constants folded where that is cheap.
  * Document: WebAssembly core specification, 5.4 (instructions); threads proposal (atomic loads, compare-and-exchange).
- * Left out: v128; it comes with SSE.
+ * Left out: operations on v128, which are in simd.ts.
  */
 
-export type ValType = "i32" | "i64" | "f32" | "f64";
+export type ValType = "i32" | "i64" | "f32" | "f64" | "v128";
 
 /** A value. Trees may share nodes, so a node must be free of effects; a call is a statement (Code.call). */
 export interface Expr {
   readonly type: ValType;
   readonly kind: "const" | "local" | "global" | "op" | "load" | "select";
-  /** Opcode; 0xfe00 | n for the atomic prefix. */
+  /** Opcode; 0xfe00 | n and 0xfc00 | n for those prefixes; SIMD_OP + n for the prefix of v128. */
   readonly op: number;
   readonly args: readonly Expr[];
   /** const: its value. local, global: its index. load: its offset. */
   readonly value: number | bigint;
   /** load: log2 of the alignment. */
   readonly align: number;
+  /** Bytes behind the opcode: lane numbers, the bytes of a v128 constant. */
+  readonly bytes: readonly number[];
 }
 
-const node = (
+/** Beyond all other opcodes. */
+export const SIMD_OP = 0x1_0000;
+const NO_BYTES: readonly number[] = [];
+
+/** A node of any kind, for the tables of operations here and in simd.ts. */
+export const node = (
   type: ValType,
   kind: Expr["kind"],
   op: number,
   args: readonly Expr[],
   value: number | bigint = 0,
   align = 0,
+  bytes: readonly number[] = NO_BYTES,
 ): Expr => {
-  return { type, kind, op, args, value, align };
+  return { type, kind, op, args, value, align, bytes };
 };
 
 export function local(type: ValType, index: number): Expr {
@@ -143,7 +151,10 @@ export const i32 = ops(
     extend16s: [0xc1],
     toI64s: [0xac, "i64"],
     toI64u: [0xad, "i64"],
+    toF32s: [0xb2, "f32"],
+    toF64s: [0xb7, "f64"],
     toF64u: [0xb8, "f64"],
+    asF32: [0xbe, "f32"],
   },
   {
     load: [0x28, 0],
@@ -196,6 +207,9 @@ export const i64 = ops(
     extend16s: [0xc3],
     extend32s: [0xc4],
     toI32: [0xa7, "i32"],
+    toF32s: [0xb4, "f32"],
+    toF64s: [0xb9, "f64"],
+    asF64: [0xbf, "f64"],
   },
   {
     load: [0x29, 0],
@@ -212,18 +226,43 @@ export const i64 = ops(
 export const f32 = ops(
   "f32",
   0x43,
-  { add: 0x92, sub: 0x93, mul: 0x94, div: 0x95 },
+  { add: 0x92, sub: 0x93, mul: 0x94, div: 0x95, min: 0x96, max: 0x97 },
   { eq: 0x5b, ne: 0x5c, lt: 0x5d, gt: 0x5e, le: 0x5f, ge: 0x60 },
-  { abs: [0x8b], neg: [0x8c], sqrt: [0x91], bits: [0xbc, "i32"], toF64: [0xbb, "f64"] },
+  {
+    abs: [0x8b],
+    neg: [0x8c],
+    ceil: [0x8d],
+    floor: [0x8e],
+    trunc: [0x8f],
+    nearest: [0x90],
+    sqrt: [0x91],
+    bits: [0xbc, "i32"],
+    toF64: [0xbb, "f64"],
+    // Saturating: out of range gives the nearest number that there is, NaN gives 0.
+    toI32s: [0xfc00, "i32"],
+    toI64s: [0xfc04, "i64"],
+  },
   { load: [0x2a, 0] },
 );
 
 export const f64 = ops(
   "f64",
   0x44,
-  { add: 0xa0, sub: 0xa1, mul: 0xa2, div: 0xa3 },
+  { add: 0xa0, sub: 0xa1, mul: 0xa2, div: 0xa3, min: 0xa4, max: 0xa5 },
   { eq: 0x61, ne: 0x62, lt: 0x63, gt: 0x64, le: 0x65, ge: 0x66 },
-  { abs: [0x99], neg: [0x9a], sqrt: [0x9f], bits: [0xbd, "i64"], toF32: [0xb6, "f32"] },
+  {
+    abs: [0x99],
+    neg: [0x9a],
+    ceil: [0x9b],
+    floor: [0x9c],
+    trunc: [0x9d],
+    nearest: [0x9e],
+    sqrt: [0x9f],
+    bits: [0xbd, "i64"],
+    toF32: [0xb6, "f32"],
+    toI32s: [0xfc02, "i32"],
+    toI64s: [0xfc06, "i64"],
+  },
   { load: [0x2b, 0] },
 );
 
@@ -238,6 +277,7 @@ export const STORE = {
   i64as8: 0x3c,
   i64as16: 0x3d,
   i64as32: 0x3e,
+  v128: SIMD_OP + 0x0b,
 } as const;
 export type Store = keyof typeof STORE;
 

@@ -21,6 +21,8 @@ export type Command =
   | { readonly command: "run"; readonly options: RunOptions }
   | { readonly command: "stat"; readonly options: StatOptions }
   | { readonly command: "attach"; readonly options: AttachOptions }
+  /** -cpu help: what the kvm-core at this socket, or one of our own, has. */
+  | { readonly command: "cpu-help"; readonly core: string | undefined }
   | { readonly command: "print"; readonly text: string };
 
 interface Subcommand {
@@ -43,6 +45,7 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
     sections: RUN_SECTIONS,
     parse: (argv) => {
       const options = parseRun(argv);
+      if ("cpuHelp" in options) return { command: "cpu-help", core: options.core };
       return "text" in options ? { command: "print", text: options.text } : { command: "run", options };
     },
   },

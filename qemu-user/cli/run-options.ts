@@ -3,9 +3,11 @@
  * Follows: QEMU's spellings and defaults (qemu-options.hx). Options of our own are written with two dashes.
  * Left out: everything in ABSENT, which is refused by name.
  */
+import { type CpuOption, DEFAULT_MODEL } from "../machine/cpu-models.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import { memoryMap } from "../machine/memory-map.ts";
 import { type CharSpec, parseCharSpec } from "./char-spec.ts";
+import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
 import { type OptionSection, type ParseRules, parseOptions } from "./option-table.ts";
 import { parseSize } from "./size.ts";
@@ -21,6 +23,7 @@ export interface RunOptions {
   readonly append: string;
   /** Bytes of RAM: a size that this machine can have. */
   readonly memory: number;
+  readonly cpu: CpuOption;
   readonly accel: Accel;
   readonly serial: CharSpec;
   readonly debugcon: CharSpec;
@@ -47,6 +50,8 @@ interface Draft {
   initrd: string | undefined;
   append: string | undefined;
   memory: number;
+  cpu: CpuOption;
+  cpuHelp: boolean;
   accel: Accel;
   serial: CharSpec | undefined;
   debugcon: CharSpec;
@@ -131,6 +136,17 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         again: "last",
         set: (d, v) => {
           d.memory = parseMemory(v);
+        },
+      },
+      {
+        name: "cpu",
+        dashes: "-",
+        argument: "MODEL[,+FEATURE][,-FEATURE]",
+        help: [`CPU model (${DEFAULT_MODEL} unless said); -cpu help lists models and features`],
+        again: "last",
+        set: (d, v) => {
+          if (v === "help" || v === "?") d.cpuHelp = true;
+          else d.cpu = parseCpu(v);
         },
       },
       {
@@ -282,7 +298,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
 
 /** Options of QEMU that a script may well contain. They are refused by name, not as typing errors. */
 const ABSENT = [
-  ..."bios blockdev boot cdrom chardev cpu daemonize display drive enable-kvm fw_cfg gdb global hda hdb incoming".split(
+  ..."bios blockdev boot cdrom chardev daemonize display drive enable-kvm fw_cfg gdb global hda hdb incoming".split(
     " ",
   ),
   ..."loadvm M machine monitor netdev nic nodefaults object parallel pflash pidfile qmp rtc s sandbox smbios smp".split(
@@ -302,13 +318,17 @@ const RULES: ParseRules<Draft> = {
   },
 };
 
-/** Options, or a help text that was asked for. Throws a UsageError. */
-export function parseRun(argv: readonly string[]): RunOptions | { readonly text: string } {
+/** Options, or a help text that was asked for: that of -cpu is kvm-core's to know. Throws a UsageError. */
+export function parseRun(
+  argv: readonly string[],
+): RunOptions | { readonly text: string } | { readonly cpuHelp: true; readonly core: string | undefined } {
   const draft: Draft = {
     kernel: undefined,
     initrd: undefined,
     append: undefined,
     memory: parseMemory(DEFAULT_MEMORY),
+    cpu: parseCpu(DEFAULT_MODEL),
+    cpuHelp: false,
     accel: "patch",
     serial: undefined,
     debugcon: { kind: "none" },
@@ -325,8 +345,9 @@ export function parseRun(argv: readonly string[]): RunOptions | { readonly text:
     text: undefined,
   };
   parseOptions(RULES, argv, draft);
-  const { text, kernel, append, ...rest } = draft;
+  const { text, cpuHelp, kernel, append, ...rest } = draft;
   if (text !== undefined) return { text };
+  if (cpuHelp) return { cpuHelp, core: draft.core };
   if (kernel === undefined) {
     const needy = append !== undefined ? "-append" : draft.initrd !== undefined ? "-initrd" : undefined;
     if (needy !== undefined) throw new UsageError(`${needy} is only allowed with -kernel`);

@@ -7,6 +7,7 @@ import { closeSync } from "node:fs";
 import { JOURNAL_BYTES } from "../../shared/journal.ts";
 import { AREA_BYTES } from "../../shared/server-area.ts";
 import type { Kvm, Vcpu, Vm } from "../kvm/kvm.ts";
+import { type CpuOption, cpuidEntries, DEFAULT_MODEL } from "../machine/cpu-models.ts";
 import { DeviceMemory, sealedMemfd } from "./device-memory.ts";
 
 export type OwnedVm = { readonly vm: Vm; readonly vcpu: Vcpu; readonly memory: DeviceMemory };
@@ -15,12 +16,15 @@ export type OwnedVm = { readonly vm: Vm; readonly vcpu: Vcpu; readonly memory: D
 export const VCPUS = 1;
 const RAM_SLOT = 0;
 
+const DEFAULT_CPU: CpuOption = { model: DEFAULT_MODEL, changes: new Map() };
+
 /** Creates the VM `name`, its RAM, irqchip and vCPU; in page mode its server area and journal too. */
 export async function createOwnedVm(
   kvm: Kvm,
   name: string,
   ramSize: number,
   mode: "page" | "message",
+  cpu: CpuOption = DEFAULT_CPU,
 ): Promise<OwnedVm> {
   const vm = await kvm.createVm(name);
   const memory = new DeviceMemory(ramSize);
@@ -31,7 +35,7 @@ export async function createOwnedVm(
   await vm.request("KVM_CREATE_IRQCHIP", {});
   const vcpu = await vm.createVcpu(0);
   const { entries } = await kvm.request("KVM_GET_SUPPORTED_CPUID", {});
-  await vcpu.request("KVM_SET_CPUID2", { entries });
+  await vcpu.request("KVM_SET_CPUID2", { entries: cpuidEntries(cpu, entries) });
   if (mode === "page") {
     const area = sealedMemfd("splitvm-area", AREA_BYTES);
     const journal = sealedMemfd("splitvm-journal", JOURNAL_BYTES);

@@ -26,7 +26,7 @@ const NATIVE_NAME = "the same instructions natively";
 
 type Program = {
   /** run= of the guest, and the native program's name. */
-  readonly run: "loop" | "fib" | "mem" | "dispersed" | "decode";
+  readonly run: "loop" | "fib" | "mem" | "fp" | "sse" | "x87" | "dispersed" | "decode";
   /** Size of a round, per engine that is measured. */
   readonly counts: { readonly patch: number; readonly interp?: number; readonly qemu: number };
 };
@@ -35,6 +35,9 @@ const PROGRAMS: readonly Program[] = [
   { run: "loop", counts: { patch: 10_000_000, interp: 200_000, qemu: 20_000_000 } },
   { run: "fib", counts: { patch: 50, qemu: 50 } },
   { run: "mem", counts: { patch: 4_000_000, qemu: 4_000_000 } },
+  { run: "fp", counts: { patch: 2_000_000, qemu: 1_000_000 } },
+  { run: "sse", counts: { patch: 4_000_000, qemu: 4_000_000 } },
+  { run: "x87", counts: { patch: 500_000, qemu: 500_000 } },
   { run: "dispersed", counts: { patch: 50, qemu: 3 } },
 ];
 

@@ -1,6 +1,6 @@
 /*
  * The compute programs of test/guest, on the host itself: the peer of the cpu/ rows, linked with the same assembler files.
- *   native loop|fib|mem|dispersed COUNT
+ *   native loop|fib|mem|fp|sse|x87|dispersed COUNT
  * Prints {"ns":..., "checksum":"..."}; the checksum is what bench.c in the guest gets for the same count.
  */
 #include <inttypes.h>
@@ -12,6 +12,9 @@
 uint64_t mixing_loop(void *at, uint64_t rounds);
 uint64_t fibonacci(uint64_t n);
 uint64_t memory_loop(void *at, uint64_t rounds);
+uint64_t double_loop(void *at, uint64_t rounds);
+uint64_t vector_loop(void *at, uint64_t rounds);
+uint64_t extended_loop(void *at, uint64_t rounds);
 uint64_t dispersed(void *at, uint64_t seed);
 
 static uint8_t table[4096 + 16] __attribute__((aligned(4096)));
@@ -34,6 +37,21 @@ static uint64_t mem(uint64_t count)
   return memory_loop(table, count);
 }
 
+static uint64_t fp(uint64_t count)
+{
+  return double_loop(table, count);
+}
+
+static uint64_t sse(uint64_t count)
+{
+  return vector_loop(table, count);
+}
+
+static uint64_t x87(uint64_t count)
+{
+  return extended_loop(table, count);
+}
+
 static uint64_t walk(uint64_t count)
 {
   uint64_t sum = 0;
@@ -45,7 +63,7 @@ static uint64_t walk(uint64_t count)
 static const struct {
   const char *name;
   uint64_t (*run)(uint64_t count);
-} programs[] = {{"loop", loop}, {"fib", fib}, {"mem", mem}, {"dispersed", walk}};
+} programs[] = {{"loop", loop}, {"fib", fib}, {"mem", mem}, {"fp", fp}, {"sse", sse}, {"x87", x87}, {"dispersed", walk}};
 
 static uint64_t now(void)
 {
@@ -66,6 +84,6 @@ int main(int argc, char **argv)
     printf("{\"ns\":%" PRIu64 ",\"checksum\":\"%016" PRIx64 "\"}\n", now() - start, checksum);
     return 0;
   }
-  fprintf(stderr, "usage: native loop|fib|mem|dispersed COUNT\n");
+  fprintf(stderr, "usage: native loop|fib|mem|fp|sse|x87|dispersed COUNT\n");
   return 1;
 }

@@ -195,6 +195,9 @@ static int run_spin(void)
 u64 mixing_loop(void *at, u64 rounds);
 u64 fibonacci(u64 n);
 u64 memory_loop(void *at, u64 rounds);
+u64 double_loop(void *at, u64 rounds);
+u64 vector_loop(void *at, u64 rounds);
+u64 extended_loop(void *at, u64 rounds);
 u64 dispersed(void *at, u64 seed);
 extern const u8 dispersed_end[];
 
@@ -263,6 +266,21 @@ static u64 walk(u64 count)
   return sum;
 }
 
+static u64 fp(u64 count)
+{
+  return double_loop(table, count);
+}
+
+static u64 sse(u64 count)
+{
+  return vector_loop(table, count);
+}
+
+static u64 x87(u64 count)
+{
+  return extended_loop(table, count);
+}
+
 static int run_loop(void)
 {
   return compute(clear_table, loop, option_number("count", 10000000), 9);
@@ -277,6 +295,24 @@ static int run_fib(void)
 static int run_mem(void)
 {
   return compute(clear_table, mem, option_number("count", 1000000), 22);
+}
+
+static int run_fp(void)
+{
+  units_on();
+  return compute(clear_table, fp, option_number("count", 1000000), 16);
+}
+
+static int run_sse(void)
+{
+  units_on();
+  return compute(clear_table, sse, option_number("count", 1000000), 13);
+}
+
+static int run_x87(void)
+{
+  units_on();
+  return compute(clear_table, x87, option_number("count", 1000000), 13);
 }
 
 enum { DISPERSED_INSTRUCTIONS = 29127 * 28 }; /* see dispersed.S */
@@ -382,6 +418,9 @@ static const struct {
   {"loop", "count= at=", "9 instructions, one load, one store", run_loop},
   {"fib", "count= at=", "fib(24) by recursion", run_fib},
   {"mem", "count= at=", "read-modify-write in four widths", run_mem},
+  {"fp", "count= at=", "scalar double arithmetic", run_fp},
+  {"sse", "count= at=", "integer vectors of 128 bits", run_sse},
+  {"x87", "count= at=", "x87 arithmetic", run_x87},
   {"dispersed", "count= at=", "walks through 4 MiB of code", run_dispersed},
   {"decode", "at=", "the same once, where it was never executed; needs 96 MiB", run_decode},
   {"soak", "a= b= c= count=", "three test devices at these ports, every answer checked", run_soak},

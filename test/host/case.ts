@@ -1,11 +1,13 @@
 /**
  * One instruction with the state before it, what came of it, and the memory that both sides have for it.
- * Document: runner.c, whose struct setup, request and result stand here as offsets.
- * Left out: running them: native.ts (the host's processor), guest.ts (an engine).
+ * Document: SDM volume 1, chapter 3 (registers, memory); the rest of the state: fpu-case.ts.
+ * Left out: how cases go to the host: encoding.ts; running them: native.ts (the host's processor), guest.ts (an engine).
  */
 
 import { random } from "../fuzz/generator.ts";
+import type { FpuState } from "../kvm-core/support/fpu.ts";
 import type { Mode } from "../kvm-core/support/machine.ts";
+import type { Looseness } from "./not-compared.ts";
 
 export const PAGE = 4096;
 
@@ -14,7 +16,8 @@ export const DATA = 0x0100_0000;
 /** From DATA on, a page each. */
 export const PAGES = ["hole", "rw", "rw", "hole", "rw", "ro", "hole"] as const;
 export const PAGE_KINDS = { hole: 0, rw: 1, ro: 2 } as const;
-const MAX_PAGES = 16;
+/** As many pages as runner.c has room for. */
+export const MAX_PAGES = 16;
 /** Executable and writable. INT3 everywhere, but for the bytes of the case that runs; nothing else is mapped. */
 export const CODE = 0x0120_0000;
 export const CODE_SIZE = 0x0040_0000;
@@ -43,10 +46,14 @@ export interface Case {
   readonly flags: number;
   readonly rip: number;
   readonly code: Uint8Array;
-  /** Memory that differs from the arena's image before the instruction; at most PLANTS. */
+  /** Memory that differs from the arena's image before the instruction. */
   readonly plants: readonly Word[];
+  /** x87, MMX and SSE, of a case whose instruction has to do with them; otherwise they are not looked at. */
+  readonly fpu?: FpuState;
   /** RFLAGS bits that the manual leaves undefined after this instruction in this state. */
   readonly undefinedFlags: number;
+  /** What else is not compared, or not exactly. */
+  readonly loose?: Looseness;
 }
 
 export interface Outcome {
@@ -59,6 +66,8 @@ export interface Outcome {
   /** CR2 of a page fault, else 0. */
   readonly cr2: bigint;
   readonly changes: readonly Word[];
+  /** If the case has it. */
+  readonly fpu?: FpuState;
   /** An engine that did not execute the case says why. */
   readonly unbuilt?: string;
 }
@@ -67,25 +76,6 @@ export const BREAKPOINT = 3;
 export const PAGE_FAULT = 14;
 /** runner.c's vector for a case that does not end. */
 export const HUNG = 254;
-export const PLANTS = 4;
-const CODE_BYTES = 32;
-const CHANGES = 16;
-
-const SETUP = { cases: 0, wants32: 4, data: 8, code: 16, codeSize: 24, gsBase: 32, pages: 40, size: 56 } as const;
-const REQUEST = { gpr: 0, flags: 128, rip: 136, code: 144, length: 176, mode: 180, plants: 184, size: 248 } as const;
-const RESULT = {
-  gpr: 0,
-  flags: 128,
-  rip: 136,
-  vector: 144,
-  error: 148,
-  cr2: 152,
-  changed: 160,
-  changes: 168,
-  size: 424,
-} as const;
-export const RESULT_SIZE: number = RESULT.size;
-
 /** What the data pages hold when no case has planted anything: noise, so that a wrong address gives a wrong value. */
 export const IMAGE: Uint8Array = (() => {
   const next = random(1);
@@ -112,58 +102,7 @@ export function plant(address: number, value: bigint, bytes: number): Word[] {
   return words;
 }
 
-/** What the runner reads. */
-export function encodeRequests(cases: readonly Case[]): Uint8Array {
-  const head = SETUP.size + IMAGE.length;
-  const bytes = new Uint8Array(head + cases.length * REQUEST.size);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(SETUP.cases, cases.length, true);
-  view.setUint32(SETUP.wants32, cases.some(({ mode }) => mode === 32) ? 1 : 0, true);
-  view.setBigUint64(SETUP.data, BigInt(DATA), true);
-  view.setBigUint64(SETUP.code, BigInt(CODE), true);
-  view.setBigUint64(SETUP.codeSize, BigInt(CODE_SIZE), true);
-  view.setBigUint64(SETUP.gsBase, BigInt(GS_BASE), true);
-  PAGES.forEach((kind, i) => {
-    view.setUint8(SETUP.pages + i, PAGE_KINDS[kind]);
-  });
-  bytes.set(IMAGE, SETUP.size);
-  cases.forEach((one, i) => {
-    const at = head + i * REQUEST.size;
-    if (one.code.length > CODE_BYTES || one.plants.length > PLANTS) throw new Error(`case too large: ${one.name}`);
-    one.gpr.forEach((value, r) => {
-      view.setBigUint64(at + REQUEST.gpr + r * 8, value, true);
-    });
-    view.setBigUint64(at + REQUEST.flags, BigInt(one.flags), true);
-    view.setBigUint64(at + REQUEST.rip, BigInt(one.rip), true);
-    bytes.set(one.code, at + REQUEST.code);
-    view.setUint32(at + REQUEST.length, one.code.length, true);
-    view.setUint32(at + REQUEST.mode, one.mode, true);
-    one.plants.forEach(([address, value], p) => {
-      view.setBigUint64(at + REQUEST.plants + p * 16, BigInt(address), true);
-      view.setBigUint64(at + REQUEST.plants + p * 16 + 8, value, true);
-    });
-  });
-  return bytes;
-}
-
-/** The runner's answer to `cases`. */
-export function decodeResults(bytes: Uint8Array, cases: readonly Case[]): Outcome[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return cases.map((one, i): Outcome => {
-    const at = i * RESULT.size;
-    const changed = view.getUint32(at + RESULT.changed, true);
-    if (changed > CHANGES) throw new Error(`${one.name} changes ${changed} words of memory: generate a smaller one`);
-    return {
-      gpr: one.gpr.map((_, r) => view.getBigUint64(at + RESULT.gpr + r * 8, true)),
-      flags: Number(view.getBigUint64(at + RESULT.flags, true)),
-      rip: view.getBigUint64(at + RESULT.rip, true),
-      vector: view.getUint32(at + RESULT.vector, true),
-      error: view.getUint32(at + RESULT.error, true),
-      cr2: view.getBigUint64(at + RESULT.cr2, true),
-      changes: Array.from({ length: changed }, (_, c): Word => {
-        const word = at + RESULT.changes + c * 16;
-        return [Number(view.getBigUint64(word, true)), view.getBigUint64(word + 8, true)];
-      }),
-    };
-  });
+/** An aligned word of the arena's data before the case's instruction. */
+export function wordBefore(one: Case, at: number): bigint {
+  return one.plants.find(([address]) => address === at)?.[1] ?? imageView.getBigUint64(at - DATA, true);
 }

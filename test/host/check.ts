@@ -1,7 +1,7 @@
 /**
  * The check of engines against the host's processor: batches of cases, what differs, and what was not compared.
  * Document: generate.ts (cases), native.ts and guest.ts (the two sides), compare.ts.
- * Left out: which engines and how many cases: host.test.ts for CI, fuzz-cpu.ts for long runs.
+ * Left out: which engines and how many cases: suite.ts for CI, fuzz-cpu.ts for long runs.
  */
 
 import type { Mode, TestEngine } from "../kvm-core/support/machine.ts";

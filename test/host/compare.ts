@@ -1,6 +1,6 @@
 /**
  * Compares what the host's processor and an engine made of a case, and makes a case that differs smaller.
- * Document: SDM volume 1, 3.4 (registers, RFLAGS).
+ * Document: SDM volume 1, 3.4 (registers, RFLAGS); fpu-compare.ts for x87, MMX and SSE.
  * Left out: RFLAGS bits that a process cannot see, and RF, which the kernel's frame has set after a fault.
  */
 
@@ -10,7 +10,8 @@ import { GPR } from "../../kvm-core/cpu/state.ts";
 import { opcodeMap } from "../../kvm-core/engine/interpreter.ts";
 import { Decoded, Decoder } from "../../kvm-core/isa/decode.ts";
 import { disassemble } from "../../kvm-core/isa/disasm.ts";
-import type { Case, Outcome } from "./case.ts";
+import { type Case, type Outcome, wordBefore } from "./case.ts";
+import { fpuDifferences, fpuText, SIMPLER, sameFpu } from "./fpu-compare.ts";
 
 const { CF, PF, AF, ZF, SF, DF, OF, IF, IOPL, NT, AC, ID } = RFLAGS;
 const COMPARED = CF | PF | AF | ZF | SF | DF | OF | IF | IOPL | NT | AC | ID;
@@ -38,17 +39,32 @@ export function differences(one: Case, host: Outcome, guest: Outcome): string[] 
   check("vector", host.vector, guest.vector);
   const hidden = host.cr2 >= KERNEL ? PRESENT : 0;
   check("error code", host.error | hidden, guest.error | hidden);
-  check("cr2", host.cr2, guest.cr2);
+  const apart = host.cr2 < guest.cr2 ? guest.cr2 - host.cr2 : host.cr2 - guest.cr2;
+  if (apart >= BigInt(one.loose?.cr2 ?? 1)) check("cr2", host.cr2, guest.cr2);
   const words = new Map<number, [bigint | undefined, bigint | undefined]>();
   for (const [at, value] of host.changes) words.set(at, [value, undefined]);
   for (const [at, value] of guest.changes) words.set(at, [words.get(at)?.[0], value]);
   for (const [at, [a, b]] of words) {
-    if (a !== b)
+    if (a !== b && !isLoose(one, at, a, b))
       lines.push(
         `[${hex(at)}]: host ${a === undefined ? "as before" : hex(a)}, guest ${b === undefined ? "as before" : hex(b)}`,
       );
   }
+  if (host.fpu && guest.fpu) lines.push(...fpuDifferences(host.fpu, guest.fpu, one.loose));
   return lines;
+}
+
+/** Do two words differ in bytes alone that are not looked at? */
+function isLoose(one: Case, at: number, a: bigint | undefined, b: bigint | undefined): boolean {
+  const memory = one.loose?.memory;
+  if (memory === undefined) return false;
+  const before = wordBefore(one, at);
+  const differ = (a ?? before) ^ (b ?? before);
+  for (let byte = 0; byte < 8; byte++) {
+    if (((differ >> BigInt(byte * 8)) & 0xffn) === 0n) continue;
+    if (!memory.some(([from, bytes]) => at + byte >= from && at + byte < from + bytes)) return false;
+  }
+  return true;
 }
 
 /** The same case with less in it, as long as `differs`: registers, flags and memory that do not matter go to zero. */
@@ -66,13 +82,25 @@ export function shrink(one: Case, differs: (smaller: Case) => boolean): Case {
     if (best.flags & bit && bit !== RFLAGS.FIXED) attempt({ ...best, flags: best.flags & ~bit });
   }
   for (const word of one.plants) attempt({ ...best, plants: best.plants.filter((other) => other !== word) });
+  for (const simpler of SIMPLER) {
+    const { fpu } = best;
+    if (fpu === undefined) break;
+    const less = simpler(fpu);
+    if (!sameFpu(fpu, less)) attempt({ ...best, fpu: less });
+  }
   return best;
 }
 
 /** A case as one word that fuzz-cpu.ts takes back. */
 export function serialize(one: Case): string {
-  const { gpr, plants, code } = one;
-  const plain = { ...one, gpr: gpr.map(String), plants: plants.map(([a, v]) => [a, String(v)]), code: [...code] };
+  const { gpr, plants, code, fpu } = one;
+  const plain = {
+    ...one,
+    gpr: gpr.map(String),
+    plants: plants.map(([a, v]) => [a, String(v)]),
+    code: [...code],
+    ...(fpu ? { fpu: { ...fpu, xmm: fpu.xmm.map(String), st: fpu.st.map(String) } } : {}),
+  };
   return Buffer.from(JSON.stringify(plain)).toString("base64url");
 }
 
@@ -83,6 +111,7 @@ export function deserialize(text: string): Case {
     gpr: plain.gpr.map(BigInt),
     plants: plain.plants.map(([a, v]) => [a, BigInt(v)]),
     code: Uint8Array.from(plain.code),
+    ...(plain.fpu ? { fpu: { ...plain.fpu, xmm: plain.fpu.xmm.map(BigInt), st: plain.fpu.st.map(BigInt) } } : {}),
   };
 }
 
@@ -107,14 +136,15 @@ function stateText(gpr: readonly bigint[], flags: number): string {
 const outcomeText = (o: Outcome): string =>
   o.unbuilt ??
   `${stateText(o.gpr, o.flags)} rip=${hex(o.rip)}, vector ${o.vector}, error code ${hex(o.error)}, cr2 ${hex(o.cr2)}` +
-    o.changes.map(([at, value]) => `, [${hex(at)}]=${hex(value)}`).join("");
+    o.changes.map(([at, value]) => `, [${hex(at)}]=${hex(value)}`).join("") +
+    (o.fpu ? ` | ${fpuText(o.fpu)}` : "");
 
 /** Everything that is needed to look at a difference. */
 export function report(one: Case, host: Outcome, guest: Outcome): string {
   const plants = one.plants.map(([at, value]) => ` [${hex(at)}]=${hex(value)}`).join("");
   return [
     `${one.name}: ${bytesText(one.code)}   ${instructionText(one)}`,
-    `  before: ${stateText(one.gpr, one.flags)} rip=${hex(one.rip)}${plants}`,
+    `  before: ${stateText(one.gpr, one.flags)} rip=${hex(one.rip)}${plants}${one.fpu ? ` | ${fpuText(one.fpu)}` : ""}`,
     `  host:   ${outcomeText(host)}`,
     `  guest:  ${outcomeText(guest)}`,
     ...differences(one, host, guest).map((line) => `  differs: ${line}`),

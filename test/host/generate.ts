@@ -9,9 +9,12 @@ import { ARITHMETIC, RFLAGS } from "../../kvm-core/cpu/flags.ts";
 import { GPR } from "../../kvm-core/cpu/state.ts";
 import type { Size } from "../../kvm-core/emit/emitter.ts";
 import type { Form } from "../../kvm-core/isa/form.ts";
-import { type OperandCode, operandSize } from "../../kvm-core/isa/operand.ts";
+import { type OperandCode, operandBytes, operandSize } from "../../kvm-core/isa/operand.ts";
+import type { FpuState } from "../kvm-core/support/fpu.ts";
 import { type Case, DATA, GS_BASE, PAGE, pageKind, plant, SLOT_SIZE, SLOTS, type Word } from "./case.ts";
 import { type Address, encode, type Piece } from "./encode.ts";
+import { FpuValues, imageBytes, usesOf } from "./fpu-values.ts";
+import { looseness } from "./not-compared.ts";
 import { notRun } from "./not-run.ts";
 import { Registers } from "./registers.ts";
 import { undefinedFlags, undefinedResult } from "./undefined-flags.ts";
@@ -22,6 +25,8 @@ import type { Variant } from "./variants.ts";
 const JUMPS: ReadonlySet<string> = new Set(["jmp", "call", "ret"]);
 /** Bytes of CMPXCHG16B's operand, which has to be aligned. */
 const WIDE = 16;
+/** Comes behind x87 instructions: an exception that they leave pending shows there. */
+const FWAIT = 0x9b;
 const mask = (value: bigint, bits: number): bigint => BigInt.asUintN(bits, value);
 
 /** One case in the making. */
@@ -33,11 +38,15 @@ class Draft {
   readonly plants: Word[] = [];
   readonly prefixes: number[] = [];
   readonly immediates: Piece[] = [];
+  /** If the form has to do with x87, MMX or SSE. */
+  readonly #fpu: FpuValues | undefined;
+  #fpuState: FpuState | undefined;
   readonly #addressSize: 16 | 32 | 64;
   #segmentBase = 0n;
   #rexW = false;
   #reg = 0;
   #rm = 0;
+  #vvvv = 0;
   #memory: Address | undefined;
   #at = 0;
   /** A count in the instruction: of a shift. */
@@ -50,11 +59,14 @@ class Draft {
     const { mode, form, size, insn } = variant;
     this.#long = mode === 64;
     this.registers = new Registers(values, this.#long);
+    const uses = usesOf(insn, form);
+    this.#fpu = uses && new FpuValues(values, uses, mode);
+    this.#fpuState = this.#fpu?.inDomain(insn.mnemonic, this.#fpu.state());
     const start = SLOTS + slot * SLOT_SIZE;
     // In the first slot of a page the instruction may begin in the page before.
     const crosses = slot > 0 && start % PAGE === 0;
     this.rip = crosses ? start - 1 - values.below(8) : start + 16;
-    const usesAddress = variant.memory || insn.string === true;
+    const usesAddress = variant.memory || insn.string === true || this.#isMaskedMove();
     const other = usesAddress && !notRun(insn, form, "address-size prefix") && values.percent(12);
     this.#addressSize = this.#long ? (other ? 32 : 64) : other ? 16 : 32;
     if (other) this.prefixes.push(0x67);
@@ -71,14 +83,25 @@ class Draft {
   }
 
   #operandSize(form: Form, size: Size): void {
-    if (!form.sized) return;
+    if (!form.sized) {
+      if (this.#fpu !== undefined) this.#idlePrefixes(form);
+      return;
+    }
     const usual = !this.#long ? 32 : form.d64 || form.f64 ? 64 : 32;
     if (size === 16) this.prefixes.push(0x66);
     if (this.#long && size === 64) {
       this.#rexW = usual === 32 || this.#values.percent(10);
       // REX.W wins over 66.
-      if (this.#rexW && !form.f64 && this.#values.percent(5)) this.prefixes.push(0x66);
+      if (this.#rexW && !form.f64 && !form.np && this.#values.percent(5)) this.prefixes.push(0x66);
     }
+  }
+
+  /** Prefixes that do nothing where they are not part of the form. */
+  #idlePrefixes(form: Form): void {
+    const values = this.#values;
+    this.#rexW = this.#long && !this.#variant.insn.mnemonic.startsWith("fx") && values.percent(6);
+    if (form.prefix > 0x66 && values.percent(4)) this.prefixes.push(0x66);
+    if (this.#variant.insn.unit === "x87" && values.percent(4)) this.prefixes.push(values.pick([0x66, 0xf2, 0xf3]));
   }
 
   #segment(): void {
@@ -96,10 +119,13 @@ class Draft {
   operands(): void {
     const { insn, form, size } = this.#variant;
     if (insn.mnemonic === "xlat") this.#tableOperand();
-    else if (insn.string) this.#stringOperands();
+    else if (insn.string && !this.#isMaskedMove()) this.#stringOperands();
     if (insn.stack) this.#stackOperands();
     if (insn.mnemonic === "enter") this.#frameOperands();
+    if (/^x(save|rstor)/.test(insn.mnemonic)) this.#components();
     this.#rm = this.registers.any();
+    this.#vvvv = this.registers.any();
+    if (this.#isMaskedMove()) this.#maskedMove();
     this.#reg = form.operands.some(({ method }) => "SCD".includes(method))
       ? this.#values.below(8)
       : this.registers.any();
@@ -115,18 +141,28 @@ class Draft {
 
   /** Bytes that the memory operand has. */
   #width(): number {
-    const code = this.#variant.form.operands.find(({ method }) => "EMO".includes(method));
+    const code = this.#memoryOperand();
     if (code === undefined) return 1;
     const { insn, size } = this.#variant;
+    if (code.type === "") return imageBytes(insn.mnemonic, size) ?? operandSize(code, size) / 8;
     // BOUND has two bounds, CMPXCHG8B two registers' worth.
     if (code.type === "a" || (insn.mnemonic === "cmpxchg8b" && size === 64)) return size / 4;
-    return code.type === "t" ? 10 : operandSize(code, size) / 8;
+    return code.type === "t" ? 10 : operandBytes(code, size);
+  }
+
+  #memoryOperand(): OperandCode | undefined {
+    return this.#variant.form.operands.find(({ method }) => "EMOWQ".includes(method));
   }
 
   #chooseAddress(width: number): number {
     const { mnemonic } = this.#variant.insn;
+    const { insn, form } = this.#variant;
+    const alignment = width > 512 ? 64 : width === WIDE || width === 512 ? WIDE : 1;
+    const always = notRun(insn, form, "misaligned operand") !== undefined;
     for (;;) {
-      const at = this.#values.address(width, this.locked) & (width === WIDE && this.#values.percent(95) ? -WIDE : -1);
+      const at = this.#values.address(width, this.locked) & (always || this.#values.percent(92) ? -alignment : -1);
+      // What has been stored of an image when a part of it faults is the processor's own matter.
+      if (width > WIDE && pageKind(at) !== pageKind(at + width - 1)) continue;
       if (!(JUMPS.has(mnemonic) || mnemonic === "popf")) return at;
       // What is read has to be what was planted, or a fault.
       const kinds = [pageKind(at), pageKind(at + width - 1)];
@@ -157,6 +193,12 @@ class Draft {
     const at = values.address(1, false);
     this.registers.gpr[GPR.rax] = (this.registers.gpr[GPR.rax]! & ~0xffn) | byte;
     this.registers.fix(GPR.rbx, BigInt(at) - this.#segmentBase - byte, this.#addressSize);
+  }
+
+  /** XSAVE and XRSTOR: components that both sides have. */
+  #components(): void {
+    this.registers.fix(GPR.rax, BigInt(this.#values.below(4)), 32);
+    this.registers.fix(GPR.rdx, 0n, 32);
   }
 
   /** ENTER: two stack pointers in pages that may be written, so that nothing is half done when it faults. */
@@ -209,8 +251,37 @@ class Draft {
   #plantOperand(width: number): void {
     const values = this.#values;
     if (this.plants.length > 2) return;
-    if (JUMPS.has(this.#variant.insn.mnemonic)) this.plants.push(...plant(this.#at, values.target(), width));
+    const { insn, size } = this.#variant;
+    if (this.#fpu && this.#isVectorOrX87()) {
+      const { type } = this.#memoryOperand()!;
+      if (values.percent(90)) {
+        this.plants.push(...plant(this.#at, this.#fpu.memory(insn.mnemonic, type, width, size), width));
+      }
+    } else if (JUMPS.has(insn.mnemonic)) this.plants.push(...plant(this.#at, values.target(), width));
     else if (values.percent(85)) this.plants.push(...plant(this.#at, this.#operandValue(), Math.min(width, WIDE)));
+  }
+
+  /** Is the operand in memory not one of general registers' (CVTSI2SD)? */
+  #isVectorOrX87(): boolean {
+    return this.#memoryOperand()!.method !== "E";
+  }
+
+  /** MASKMOVQ, MASKMOVDQU: memory at rDI that no operand names. */
+  #isMaskedMove(): boolean {
+    return this.#variant.insn.mnemonic.startsWith("maskmov");
+  }
+
+  /** All of it in one page, and a byte of it stored: whether others fault is the processor's own matter. */
+  #maskedMove(): void {
+    const isXmm = this.#variant.insn.mnemonic === "maskmovdqu";
+    const width = isXmm ? WIDE : 8;
+    let at = this.#values.address(width, false);
+    while (pageKind(at) !== pageKind(at + width - 1)) at = this.#values.address(width, false);
+    this.registers.fix(GPR.rdi, BigInt(at) - this.#segmentBase, this.#addressSize);
+    const fpu = this.#fpuState!;
+    const mark = 0x80n << BigInt(8 * this.#values.below(width));
+    if (isXmm) this.#fpuState = { ...fpu, xmm: fpu.xmm.map((value, i) => (i === this.#rm ? value | mark : value)) };
+    else this.#fpuState = { ...fpu, st: fpu.st.map((value, i) => (i === (this.#rm & 7) ? value | mark : value)) };
   }
 
   /** Sometimes what a comparison with rAX finds equal, or a product's small factor. */
@@ -250,6 +321,11 @@ class Draft {
       if (!this.registers.isFixed(register)) this.registers.gpr[register] = this.registers.cut(value);
     };
     const { mnemonic } = insn;
+    // Lengths of strings.
+    if (mnemonic.startsWith("pcmpestr")) {
+      for (const register of [GPR.rax, GPR.rdx])
+        if (values.percent(80)) change(register, BigInt(values.below(40) - 20));
+    }
     if (!memory && mnemonic === "cmpxchg" && values.percent(50)) change(this.#rm, this.registers.gpr[GPR.rax]!);
     if (!memory && JUMPS.has(mnemonic)) change(this.#rm, values.target());
     if (form.operands.some(({ text }) => text === "CL") && values.percent(60)) {
@@ -284,7 +360,8 @@ class Draft {
       this.immediates.push({ bytes, value: (next) => to(next) - next });
     } else if (code.method === "I") {
       const wide = code.type === "v" ? size : code.type === "z" ? Math.min(size, 32) : code.type === "w" ? 16 : 8;
-      const value = values.percent(30) && code.type === "b" ? BigInt(values.below(70)) : values.value();
+      const any = (): bigint => (this.#fpu && values.percent(60) ? values.u64() : values.value());
+      const value = values.percent(30) && code.type === "b" ? BigInt(values.below(70)) : any();
       this.#count = value;
       this.immediates.push({ bytes: (wide / 8) as 1 | 2 | 4 | 8, value: () => value });
     }
@@ -302,6 +379,7 @@ class Draft {
         long: this.#long,
         reg: this.#reg,
         rm: this.#rm,
+        vvvv: this.#vvvv,
         ...(this.#memory ? { memory: this.#memory } : {}),
         immediates: this.immediates,
       },
@@ -316,15 +394,18 @@ class Draft {
     const count = Number(mask(by, bits === 64 ? 6 : 5));
     if (undefinedResult(insn.mnemonic, { size: bits, count }) !== "") return undefined;
     const direction = values.percent(insn.string ? 50 : 10) ? RFLAGS.DF : 0;
+    const loose = looseness(insn, form, size, this.#at);
     return {
       name: `${insn.mnemonic} ${form.text} (${mode}-bit, o${size}${memory ? ", memory" : ""})`,
       mode,
       gpr: this.registers.gpr,
       flags: (values.below(2 ** 32) & ARITHMETIC) | direction | RFLAGS.FIXED,
       rip: this.rip,
-      code,
+      code: insn.unit === "x87" ? Uint8Array.of(...code, FWAIT) : code,
       plants: this.plants,
       undefinedFlags: undefinedFlags(insn.mnemonic, { size: bits, count }),
+      ...(this.#fpuState ? { fpu: this.#fpuState } : {}),
+      ...(loose ? { loose } : {}),
     };
   }
 

@@ -5,11 +5,15 @@
  */
 
 import { CR0, CR4, EFER } from "../../kvm-core/cpu/control.ts";
+import { FPU } from "../../kvm-core/cpu/fpu-state.ts";
+import { setRegs } from "../../kvm-core/cpu/regs.ts";
 import { CPU, GPR } from "../../kvm-core/cpu/state.ts";
+import { SUPPORTED_XCR0 } from "../../kvm-core/cpu/xstate.ts";
 import { GUEST_RAM } from "../../kvm-core/cpu/zones.ts";
 import { EngineExit } from "../../kvm-core/engine/engine.ts";
 import { Machine } from "../../kvm-core/engine/machine.ts";
 import type { KvmRegs } from "../../shared/ioctls.ts";
+import { getFpu, setFpu } from "../kvm-core/support/fpu.ts";
 import { type Mode, type TestEngine, TestMachine } from "../kvm-core/support/machine.ts";
 import {
   type Case,
@@ -50,8 +54,9 @@ const SWEEP = [0xf3, 0xab, BREAKPOINT_BYTE];
 export class GuestCpu {
   readonly #machine: TestMachine;
   readonly #mode: Mode;
-  readonly #image = Buffer.from(IMAGE);
-  readonly #data: Buffer;
+  readonly #image = new Int32Array(IMAGE.buffer);
+  readonly #data: Int32Array;
+  readonly #dataBytes: Buffer;
   #vector = -1;
   #error = 0;
   /** Slots that hold old cases. */
@@ -67,7 +72,9 @@ export class GuestCpu {
     machine.write(CODE, new Uint8Array(CODE_SIZE).fill(BREAKPOINT_BYTE));
     machine.write(ROUTINES, SWEEP);
     machine.write(DATA, IMAGE.subarray(0, PAGES.length * PAGE));
-    this.#data = Buffer.from(machine.memory.buffer as unknown as ArrayBuffer, GUEST_RAM + DATA, PAGES.length * PAGE);
+    const size = PAGES.length * PAGE;
+    this.#data = new Int32Array(machine.memory.buffer, GUEST_RAM + DATA, size >> 2);
+    this.#dataBytes = Buffer.from(machine.memory.buffer as unknown as ArrayBuffer, GUEST_RAM + DATA, size);
     if (!(machine.engine instanceof Machine)) throw new Error(`engine ${engine} delivers exceptions in its own way`);
     const { state } = machine.engine;
     machine.engine.deliver = (vector, code) => {
@@ -90,6 +97,7 @@ export class GuestCpu {
     this.#to = Math.max(this.#to, (one.rip & ~(SLOT_SIZE - 1)) + 2 * SLOT_SIZE);
     for (const [address, value] of one.plants) machine.setU64(address, value);
     this.#load(one.gpr, one.flags, one.rip);
+    if (one.fpu) setFpu(machine, one.fpu);
     this.#vector = -1;
     this.#error = 0;
     const exit = machine.engine.run();
@@ -102,35 +110,46 @@ export class GuestCpu {
       error: this.#error,
       cr2: this.#vector === PAGE_FAULT ? machine.view.getBigUint64(machine.zone + CPU.cr2, true) : 0n,
       changes: this.#changes(one.plants),
+      ...(one.fpu ? { fpu: getFpu(machine) } : {}),
     };
     if (this.#vector >= 0) return outcome;
     return { ...outcome, unbuilt: exit === EngineExit.INTERNAL_ERROR ? machine.engine.errorDetail : `exit ${exit}` };
   }
 
   #load(gpr: readonly bigint[], flags: number, rip: number): void {
-    const regs = { rip: BigInt(rip), rflags: BigInt(flags | INTERRUPTS) } as Partial<KvmRegs>;
+    const { memory, zone } = this.#machine;
+    const regs = { rip: BigInt(rip), rflags: BigInt(flags | INTERRUPTS) } as KvmRegs;
     NAMES.forEach((name, r) => {
       regs[name] = gpr[r] ?? 0n;
     });
-    this.#machine.set(regs);
+    setRegs(memory, zone, regs);
   }
 
   /** Words that differ from what they were before; the data are then as they always are. */
   #changes(plants: readonly Word[]): Word[] {
-    const data = this.#data;
-    const image = this.#image;
+    const { view } = this.#machine;
+    const [data, image] = [this.#data, this.#image];
     const before = new Map(plants);
     const changes: Word[] = [];
     PAGES.forEach((kind, i) => {
       const [from, to] = [i * PAGE, (i + 1) * PAGE];
-      const planted = plants.some(([address]) => address >= DATA + from && address < DATA + to);
-      if (kind !== "rw" || (!planted && data.compare(image, from, to, from, to) === 0)) return;
-      for (let at = from; at < to; at += 8) {
-        const value = data.readBigUInt64LE(at);
-        if (value !== (before.get(DATA + at) ?? image.readBigUInt64LE(at))) changes.push([DATA + at, value]);
+      if (kind !== "rw" || this.#dataBytes.compare(IMAGE, from, to, from, to) === 0) return;
+      // Halves of words as small numbers: a case changes few of a page's words, if any.
+      for (let at = from >> 2; at < to >> 2; at++) {
+        if (data[at] === image[at]) continue;
+        const [low, address] = [at & ~1, DATA + (at & ~1) * 4];
+        const value = view.getBigUint64(GUEST_RAM + address, true);
+        if (value !== before.get(address)) changes.push([address, value]);
+        before.delete(address);
+        data[low] = image[low]!;
+        data[low + 1] = image[low + 1]!;
       }
-      image.copy(data, from, from, to);
     });
+    // What was planted and is as the image again has changed too.
+    for (const [address, value] of before) {
+      const now = view.getBigUint64(GUEST_RAM + address, true);
+      if (value !== now) changes.push([address, now]);
+    }
     return changes;
   }
 
@@ -179,11 +198,12 @@ export class GuestCpu {
       gs: { ...data, selector: long ? SELECTORS.gs64 : SELECTORS.gs32, base: BigInt(GS_BASE) },
       // No room for an I/O permission bitmap: a process has no port.
       tr: { ...sregs.tr, limit: 0 },
-      cr0: BigInt((CR0.PE | CR0.PG | CR0.WP | CR0.NE) >>> 0),
+      cr0: BigInt((CR0.PE | CR0.PG | CR0.WP | CR0.MP | CR0.NE) >>> 0),
       cr3: BigInt(long ? PML4 : PAE_POINTERS),
-      cr4: BigInt(CR4.PAE),
+      cr4: BigInt(CR4.PAE | CR4.OSFXSR | CR4.OSXMMEXCPT | CR4.OSXSAVE),
       efer: BigInt(EFER.NXE | (long ? EFER.LME | EFER.LMA : 0)),
     });
     if (!ok) throw new Error("the arena's state is refused");
+    this.#machine.view.setUint32(this.#machine.zone + FPU.xcr0, SUPPORTED_XCR0, true);
   }
 }

@@ -1,13 +1,14 @@
 /**
  * The host's processor: runs cases in the runner's process.
  * Document: runner.c.
- * Left out: what a case is and means: case.ts.
+ * Left out: what a case is and means: case.ts; its bytes: encoding.ts.
  */
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Mode } from "../kvm-core/support/machine.ts";
-import { type Case, decodeResults, encodeRequests, type Outcome, RESULT_SIZE } from "./case.ts";
+import type { Case, Outcome } from "./case.ts";
+import { answerLimit, decodeResults, encodeRequests } from "./encoding.ts";
 
 const RUNNER = fileURLToPath(new URL("../../build/host-runner", import.meta.url));
 /** runner.c's exit status for a kernel without 32-bit code. */
@@ -16,7 +17,7 @@ const NO_32_BIT = 3;
 function start(cases: readonly Case[]): { status: number | null; stdout: Uint8Array; complaint: string } {
   const { status, stdout, stderr, error, signal } = spawnSync(RUNNER, {
     input: encodeRequests(cases),
-    maxBuffer: cases.length * RESULT_SIZE + 65536,
+    maxBuffer: answerLimit(cases.length),
   });
   if (error !== undefined) throw new Error(`${RUNNER}: ${error.message}; "make build/host-runner" builds it`);
   return { status, stdout, complaint: `${stderr}${signal === null ? "" : `ended by ${signal}`}`.trim() };

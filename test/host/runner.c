@@ -1,14 +1,16 @@
 /*
  * Executes single instructions on the host's processor and tells what they did to registers, flags and memory.
- * Document: SDM volume 3, 6.15 (what an exception reports); sigaction(2), signal frames of x86-64 Linux; case.ts is
- * the other side of the two structures below.
+ * Document: SDM volume 3, 6.15 (what an exception reports); sigaction(2), signal frames of x86-64 Linux; SDM volume 1,
+ * 13.4 (XSAVE area); encoding.ts is the other side of the structures below.
  * Leaves out: what an unprivileged process may not do; FS, which is the C library's.
  *
  * Every case is entered by the return from a signal handler, which loads all registers and flags at once, and ends with
  * the first exception: the instruction's own, or INT3 behind it or at its target. 32-bit code is entered the same way,
- * through the kernel's compatibility code segment. The kernel hands vector, error code and CR2 to the handler.
+ * through the kernel's compatibility code segment. The kernel hands vector, error code and CR2 to the handler. The state of
+ * x87, MMX and SSE goes the same way: the signal frame holds it, as FXSAVE lays it out; cases that do not care have none.
  *
- * stdin: struct setup, the bytes of its pages, struct request[cases]; stdout: struct result[cases].
+ * stdin: struct setup, the bytes of its pages, struct request[cases], struct word[words], struct image[images];
+ * stdout: struct result[cases], struct image[images], the struct words that changed.
  */
 #define _GNU_SOURCE
 #include <asm/ldt.h>
@@ -28,8 +30,8 @@
 #define PAGE 4096
 #define MAX_PAGES 16
 #define CODE_BYTES 32
-#define PLANTS 4
-#define CHANGES 16
+/* Words of memory that one case may change: FXSAVE's area, and some. */
+#define CHANGES 80
 #define BREAKPOINT 0xcc
 #define CS_32 0x23
 #define CS_64 0x33
@@ -42,11 +44,18 @@
 /* Vectors that the processor does not have. */
 #define HUNG 254
 #define TRAP_PAGE_FAULT 14
+/* In a signal frame: the registers of an FXSAVE area, and XSTATE_BV behind it (SDM volume 1, 13.4.2). */
+#define FXSAVE_REGISTERS 416
+#define FXSAVE_AREA 512
+#define XSTATE_X87_SSE 3ull
+/* YMM's upper halves, opmask registers, ZMM's parts. */
+#define XSTATE_WIDE 0xe4ull
+#define MAGIC1_OFFSET 464
 
 enum { HOLE, READ_WRITE, READ_ONLY };
 
 struct setup {
-  uint32_t cases, wants32;
+  uint32_t cases, wants32, words, images;
   uint64_t data, code, code_size, gs_base;
   uint8_t pages[MAX_PAGES]; /* kinds, from `data` on */
 };
@@ -57,14 +66,17 @@ struct request {
   uint64_t gpr[16], flags, rip; /* gpr as ModRM counts them */
   uint8_t code[CODE_BYTES];
   uint32_t length, mode;
-  struct word plants[PLANTS]; /* address 0: none */
+  uint32_t first_plant, plants; /* of the words */
+  uint32_t fpu, unused;         /* 1 + number of the image; 0: none */
 };
 struct result {
   uint64_t gpr[16], flags, rip;
   uint32_t vector, error;
   uint64_t cr2;
-  uint32_t changed, unused;
-  struct word changes[CHANGES];
+  uint32_t first_change, changed;
+};
+struct image {
+  uint8_t bytes[FXSAVE_AREA];
 };
 
 static const int GREG[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -73,12 +85,16 @@ static const int GREG[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RB
 static struct setup setup;
 static struct request *requests;
 static struct result *results;
+static struct word *plants, *changes;
+static struct image *images;
+static uint32_t change_count;
 /* What the pages hold between cases, and what they held when this case began. */
 static uint8_t image[MAX_PAGES * PAGE], before[MAX_PAGES * PAGE];
 static uint32_t current;
 static int running;
 static int32_t case_at_tick = -1;
 static greg_t main_context[NGREG];
+static struct image main_fpu;
 
 static void fail(const char *what) {
   fprintf(stderr, "host-runner: %s: %s\n", what, strerror(errno));
@@ -96,13 +112,26 @@ static void read_all(void *to, size_t size) {
 
 static uint8_t *data_page(int i) { return (uint8_t *)setup.data + i * PAGE; }
 
-static void load(greg_t *regs) {
+/* The legacy registers of the frame's XSAVE area; its other components become what they are at start. */
+static void load_fpu(void *area, const struct image *image) {
+  uint32_t magic;
+  memcpy(&magic, (uint8_t *)area + MAGIC1_OFFSET, sizeof magic);
+  memcpy(area, image, FXSAVE_REGISTERS);
+  if (magic != FP_XSTATE_MAGIC1) return;
+  uint64_t *present = (uint64_t *)((uint8_t *)area + FXSAVE_AREA);
+  *present = (*present & ~XSTATE_WIDE) | XSTATE_X87_SSE;
+}
+
+static void load(mcontext_t *context) {
+  greg_t *regs = context->gregs;
   const struct request *request = &requests[current];
   memcpy((void *)request->rip, request->code, request->length);
-  for (int i = 0; i < PLANTS && request->plants[i].address != 0; i++) {
-    memcpy((void *)request->plants[i].address, &request->plants[i].value, 8);
-    memcpy(before + (request->plants[i].address - setup.data), &request->plants[i].value, 8);
+  for (uint32_t i = 0; i < request->plants; i++) {
+    const struct word *word = &plants[request->first_plant + i];
+    memcpy((void *)word->address, &word->value, 8);
+    memcpy(before + (word->address - setup.data), &word->value, 8);
   }
+  if (request->fpu != 0) load_fpu(context->fpregs, &images[request->fpu - 1]);
   for (int i = 0; i < 16; i++) regs[GREG[i]] = request->gpr[i];
   regs[REG_RIP] = request->rip;
   regs[REG_EFL] = request->flags;
@@ -118,8 +147,8 @@ static void note_changes(struct result *result) {
     for (int i = 0; i < PAGE; i += 8) {
       if (memcmp(now + i, then + i, 8) == 0) continue;
       if (result->changed < CHANGES) {
-        result->changes[result->changed].address = (uint64_t)(now + i);
-        memcpy(&result->changes[result->changed].value, now + i, 8);
+        changes[change_count].address = (uint64_t)(now + i);
+        memcpy(&changes[change_count++].value, now + i, 8);
       }
       result->changed++;
     }
@@ -128,7 +157,8 @@ static void note_changes(struct result *result) {
   }
 }
 
-static void store(const greg_t *regs, int vector) {
+static void store(const mcontext_t *context, int vector) {
+  const greg_t *regs = context->gregs;
   struct result *result = &results[current];
   for (int i = 0; i < 16; i++) result->gpr[i] = regs[GREG[i]];
   result->flags = regs[REG_EFL];
@@ -136,27 +166,31 @@ static void store(const greg_t *regs, int vector) {
   result->vector = vector;
   result->error = vector == HUNG ? 0 : regs[REG_ERR];
   result->cr2 = vector == TRAP_PAGE_FAULT ? regs[REG_CR2] : 0;
+  result->first_change = change_count;
   note_changes(result);
+  if (requests[current].fpu != 0) memcpy(&images[requests[current].fpu - 1], context->fpregs, FXSAVE_REGISTERS);
   memset((void *)requests[current].rip, BREAKPOINT, requests[current].length);
 }
 
-static void next_case(greg_t *regs, int vector) {
-  store(regs, vector);
+static void next_case(mcontext_t *context, int vector) {
+  store(context, vector);
   if (++current < setup.cases) {
-    load(regs);
+    load(context);
     return;
   }
   running = 0;
-  memcpy(regs, main_context, sizeof main_context);
+  memcpy(context->gregs, main_context, sizeof main_context);
+  load_fpu(context->fpregs, &main_fpu);
 }
 
 static void on_exception(int signal, siginfo_t *info, void *context) {
   (void)info;
-  greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+  mcontext_t *machine = &((ucontext_t *)context)->uc_mcontext;
+  greg_t *regs = machine->gregs;
   /* POPF may have set flags that a signal frame does not carry back: NT, ID. */
   __asm__ volatile("pushq $0x202; popfq" ::: "memory", "cc");
   if (running) {
-    next_case(regs, regs[REG_TRAPNO]);
+    next_case(machine, regs[REG_TRAPNO]);
     return;
   }
   if (current != 0) {
@@ -166,15 +200,16 @@ static void on_exception(int signal, siginfo_t *info, void *context) {
   /* The UD2 of main(): two bytes. */
   memcpy(main_context, regs, sizeof main_context);
   main_context[REG_RIP] += 2;
+  memcpy(&main_fpu, machine->fpregs, FXSAVE_REGISTERS);
   running = 1;
-  load(regs);
+  load(machine);
 }
 
-/* A case that outlives a whole tick goes round in a circle. */
+/* A case that outlives a whole tick of the processor's time goes round in a circle. */
 static void on_tick(int signal, siginfo_t *info, void *context) {
   (void)signal, (void)info;
   if (!running) return;
-  if (case_at_tick == (int32_t)current) next_case(((ucontext_t *)context)->uc_mcontext.gregs, HUNG);
+  if (case_at_tick == (int32_t)current) next_case(&((ucontext_t *)context)->uc_mcontext, HUNG);
   case_at_tick = current;
 }
 
@@ -207,6 +242,20 @@ static int load_gs_32(void) {
   return 1;
 }
 
+static void *several(size_t count, size_t size) {
+  void *all = calloc(count + 1, size);
+  if (all == NULL) fail("memory");
+  return all;
+}
+
+static void write_all(const void *from, size_t size) {
+  for (size_t done = 0; done < size;) {
+    ssize_t put = write(1, (const uint8_t *)from + done, size - done);
+    if (put < 0 && errno != EINTR) fail("stdout");
+    if (put > 0) done += put;
+  }
+}
+
 static void map(uint64_t at, size_t size, int protection) {
   void *got = mmap((void *)at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
   if (got == (void *)at) return;
@@ -218,10 +267,15 @@ int main(void) {
   read_all(&setup, sizeof setup);
   read_all(image, sizeof image);
   memcpy(before, image, sizeof image);
-  requests = calloc(setup.cases, sizeof *requests);
-  results = calloc(setup.cases, sizeof *results);
-  if (requests == NULL || results == NULL) fail("memory");
+  requests = several(setup.cases, sizeof *requests);
+  results = several(setup.cases, sizeof *results);
+  plants = several(setup.words, sizeof *plants);
+  images = several(setup.images, sizeof *images);
+  /* Pages of it that nothing changes are never there. */
+  changes = several((size_t)setup.cases * CHANGES, sizeof *changes);
   read_all(requests, setup.cases * sizeof *requests);
+  read_all(plants, setup.words * sizeof *plants);
+  read_all(images, setup.images * sizeof *images);
   if (setup.wants32 && !has_32_bit()) {
     fprintf(stderr, "host-runner: this kernel has no 32-bit code segment at selector 0x23 (IA32 emulation is off)\n");
     return NO_32_BIT;
@@ -246,16 +300,14 @@ int main(void) {
   if (stack.ss_sp == NULL || sigaltstack(&stack, NULL) != 0) fail("sigaltstack");
   const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) handle(signals[i], on_exception);
-  handle(SIGALRM, on_tick);
+  handle(SIGPROF, on_tick);
   struct itimerval tick = {.it_interval = {.tv_usec = 200000}, .it_value = {.tv_usec = 200000}};
-  if (setitimer(ITIMER_REAL, &tick, NULL) != 0) fail("setitimer");
+  if (setitimer(ITIMER_PROF, &tick, NULL) != 0) fail("setitimer");
 
   if (setup.cases > 0) __asm__ volatile("ud2" ::: "memory");
 
-  for (size_t done = 0, size = setup.cases * sizeof *results; done < size;) {
-    ssize_t put = write(1, (uint8_t *)results + done, size - done);
-    if (put < 0 && errno != EINTR) fail("stdout");
-    if (put > 0) done += put;
-  }
+  write_all(results, setup.cases * sizeof *results);
+  write_all(images, setup.images * sizeof *images);
+  write_all(changes, change_count * sizeof *changes);
   return 0;
 }

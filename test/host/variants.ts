@@ -28,9 +28,11 @@ export function variants(insn: Insn, form: Form, mode: Mode): Variant[] {
   for (const left of [16, 32] as const) {
     if (notRun(insn, form, `operand size ${left}`)) sizes = sizes.filter((size) => size !== left);
   }
+  // 66 would make another instruction of it.
+  if (form.np || form.vex || form.prefix === 0x66) sizes = sizes.filter((size) => size !== 16);
   sizes = sizes.filter((size) => undefinedResult(insn.mnemonic, { size, count: 0 }) === "");
   const has = (methods: string): boolean => form.operands.some(({ method }) => methods.includes(method));
-  const kinds = (has("E") ? [false, true] : has("MO") ? [true] : [false]).filter(
+  const kinds = (has("EWQ") ? [false, true] : has("MO") ? [true] : [false]).filter(
     (memory) => memory || notRun(insn, form, "register operand") === undefined,
   );
   return sizes.flatMap((size) => kinds.map((memory) => ({ insn, form, mode, size, memory })));

@@ -1,7 +1,7 @@
 /**
  * Integer addition, subtraction, comparison, exchange-and-add.
  * Document: SDM volume 2, ADD ADC SUB SBB CMP INC DEC NEG XADD CMPXCHG CMPXCHG8B/CMPXCHG16B.
- * Left out: ADCX, ADOX.
+ * Left out: ADCX, ADOX: bmi.ts.
  */
 
 import { GPR } from "../../cpu/state.ts";
@@ -134,6 +134,7 @@ export const ARITH: readonly Insn[] = [
   insn("cmpxchg8b", {
     forms: ["0F C7 /1 Mq sized"],
     names: ["cmpxchg8b", "cmpxchg8b", "cmpxchg16b"],
+    cpuid: ["cx8", "cx16"],
     lock: true,
     exec(e, dst) {
       if (e.size !== 64) {

@@ -18,11 +18,22 @@ const setCarry = (e: Emitter, value: Expr): void => setCarryOverflow(e, e.let(va
 const alignmentCheck = (mnemonic: string, modrm: string, on: boolean): Insn =>
   insn(mnemonic, {
     forms: [`0F 01 ${modrm}`],
+    cpuid: "smap",
     exec(e) {
       e.if(e.privilege(), () => e.raise(UD));
       e.setAlignmentCheck(on);
     },
   });
+
+function loadFlags(e: Emitter): void {
+  const low = e.let(lowFlags(e));
+  const rest = i64.and(e.gpr(GPR.rax, 16), i64.const(0xff));
+  e.setGpr(GPR.rax, i64.or(rest, i64.shl(low, i64.const(8))), 16);
+}
+
+function storeFlags(e: Emitter): void {
+  setLowFlags(e, i64.shru(e.gpr(GPR.rax, 16), i64.const(8)));
+}
 
 export const FLAGOPS: readonly Insn[] = [
   insn("clc", { forms: ["F8"], exec: (e) => setCarry(e, i64.const(0)) }),
@@ -30,15 +41,10 @@ export const FLAGOPS: readonly Insn[] = [
   insn("cmc", { forms: ["F5"], exec: (e) => setCarry(e, i64.xor(carry(e), i64.const(1))) }),
   insn("cld", { forms: ["FC"], exec: (e) => e.setDirection(false) }),
   insn("std", { forms: ["FD"], exec: (e) => e.setDirection(true) }),
-  insn("lahf", {
-    forms: ["9F"],
-    exec(e) {
-      const low = e.let(lowFlags(e));
-      const rest = i64.and(e.gpr(GPR.rax, 16), i64.const(0xff));
-      e.setGpr(GPR.rax, i64.or(rest, i64.shl(low, i64.const(8))), 16);
-    },
-  }),
-  insn("sahf", { forms: ["9E"], exec: (e) => setLowFlags(e, i64.shru(e.gpr(GPR.rax, 16), i64.const(8))) }),
+  insn("lahf", { forms: ["9F i64"], exec: loadFlags }),
+  insn("lahf", { forms: ["9F o64"], cpuid: "lahf-lm", exec: loadFlags }),
+  insn("sahf", { forms: ["9E i64"], exec: storeFlags }),
+  insn("sahf", { forms: ["9E o64"], cpuid: "lahf-lm", exec: storeFlags }),
   alignmentCheck("clac", "CA", false),
   alignmentCheck("stac", "CB", true),
   insn("cli", { forms: ["FA"], exec: (e) => e.helper("cli") }),

@@ -16,10 +16,10 @@ const GP = 13;
 
 /** Fences ignore ModRM.rm. */
 const withAnyRm = (modrm: number): string[] =>
-  Array.from({ length: 8 }, (_, rm) => `0F AE ${(modrm + rm).toString(16).toUpperCase()}`);
+  Array.from({ length: 8 }, (_, rm) => `NP 0F AE ${(modrm + rm).toString(16).toUpperCase()}`);
 
 /** A random number; CF says that there is one, and the other flags are clear. */
-const random = (mnemonic: string, digit: number): Insn =>
+const random = (mnemonic: "rdrand" | "rdseed", digit: number): Insn =>
   insn(mnemonic, {
     forms: [`0F C7 /${digit} Rv`],
     cpuid: mnemonic,
@@ -33,7 +33,7 @@ const random = (mnemonic: string, digit: number): Insn =>
   });
 
 /** There is no cache, but the address is checked as that of a load. */
-const flush = (mnemonic: string, form: string): Insn =>
+const flush = (mnemonic: "clflush" | "clflushopt" | "clwb", form: string): Insn =>
   insn(mnemonic, {
     forms: [form],
     cpuid: mnemonic,
@@ -45,7 +45,7 @@ const flush = (mnemonic: string, form: string): Insn =>
 
 export const SYSTEM: readonly Insn[] = [
   insn("cpuid", { forms: ["0F A2"], exec: (e) => e.helper("cpuid") }),
-  insn("rdtsc", { forms: ["0F 31"], exec: (e) => e.helper("rdtsc") }),
+  insn("rdtsc", { forms: ["0F 31"], cpuid: "tsc", exec: (e) => e.helper("rdtsc") }),
   insn("rdtscp", { forms: ["0F 01 F9"], cpuid: "rdtscp", exec: (e) => e.helper("rdtscp") }),
   insn("rdpid", {
     forms: ["F3 0F C7 /7 Ry f64"],
@@ -58,9 +58,10 @@ export const SYSTEM: readonly Insn[] = [
   insn("rdpmc", { forms: ["0F 33"], exec: (e) => e.helper("rdpmc") }),
   random("rdrand", 6),
   random("rdseed", 7),
-  insn("rdmsr", { forms: ["0F 32"], exec: (e) => e.helper("rdmsr") }),
+  insn("rdmsr", { forms: ["0F 32"], cpuid: "msr", exec: (e) => e.helper("rdmsr") }),
   insn("wrmsr", {
     forms: ["0F 30"],
+    cpuid: "msr",
     ends: true,
     exec(e) {
       e.helper("wrmsr");
@@ -87,7 +88,7 @@ export const SYSTEM: readonly Insn[] = [
     },
   }),
   insn("rsm", { forms: ["0F AA"], ends: true, exec: (e) => e.raise(UD) }),
-  flush("clflush", "0F AE /7 Mb"),
+  flush("clflush", "NP 0F AE /7 Mb"),
   flush("clflushopt", "66 0F AE /7 Mb"),
   flush("clwb", "66 0F AE /6 Mb"),
   insn("invlpg", {
@@ -101,6 +102,7 @@ export const SYSTEM: readonly Insn[] = [
   }),
   insn("invpcid", {
     forms: ["66 0F 38 82 /r Gy,M f64"],
+    cpuid: "invpcid",
     ends: true,
     exec(e, type, memory) {
       const kind = e.let(e.read(type!));
@@ -159,7 +161,7 @@ export const SYSTEM: readonly Insn[] = [
       e.jumpTo(e.nextRip());
     },
   }),
-  insn("lfence", { forms: withAnyRm(0xe8), exec() {} }),
-  insn("mfence", { forms: withAnyRm(0xf0), exec: (e) => e.fence() }),
-  insn("sfence", { forms: withAnyRm(0xf8), exec() {} }),
+  insn("lfence", { forms: withAnyRm(0xe8), cpuid: "sse2", exec() {} }),
+  insn("mfence", { forms: withAnyRm(0xf0), cpuid: "sse2", exec: (e) => e.fence() }),
+  insn("sfence", { forms: withAnyRm(0xf8), cpuid: "sse", exec() {} }),
 ];

@@ -8,8 +8,9 @@
  */
 
 import { describe, expect, it } from "vitest";
+import { FCW, FPU, FPU_SLOT } from "../../../kvm-core/cpu/fpu-state.ts";
 import { CPU, SEG } from "../../../kvm-core/cpu/state.ts";
-import { GUEST_RAM, TLB_ALL_CLASSES, ZONE } from "../../../kvm-core/cpu/zones.ts";
+import { GUEST_RAM, PAGE_SIZE, TLB_ALL_CLASSES, ZONE } from "../../../kvm-core/cpu/zones.ts";
 import { HEAD, MICRO, MICRO_COUNT, NO_SECOND_PAGE, RECORD } from "../../../kvm-core/emit/record.ts";
 import { opcodeMap } from "../../../kvm-core/engine/interpreter.ts";
 import type { WasmEngine } from "../../../kvm-core/engine/wasm.ts";
@@ -77,6 +78,9 @@ interface Setup {
   readonly registers: readonly bigint[];
   readonly flags: readonly [result: bigint, aux: bigint];
   readonly fs: bigint;
+  /** x87 registers, as 64 and 16 bits, and which of them are not empty. */
+  readonly st: readonly (readonly [significand: bigint, exponent: number])[];
+  readonly tags: number;
   readonly data: Uint8Array;
   readonly pageOffset: number;
   /** Words of the records of each instruction. */
@@ -107,6 +111,8 @@ function setup(random: Random, mode: Mode, block: readonly number[]): Setup {
     registers,
     flags: [random.u64(), random.u64()],
     fs: near(),
+    st: Array.from({ length: 8 }, () => [random.u64() | (1n << 63n), 0x3ff0 + random.below(0x20)]),
+    tags: random.of([0, 0xff, random.below(256)]),
     data: Uint8Array.from({ length: DATA_SIZE }, () => random.u32()),
     pageOffset,
     records,
@@ -127,7 +133,8 @@ function recordsOf(random: Random, mode: Mode, number: number, length: number, n
     const high = operand?.size === 8 && random.below(3) === 0 ? CPU.gpr + random.below(4) * 8 + 1 : undefined;
     return high ?? register();
   };
-  const fields = target ? next << 16 : (field("dst") << 16) | (field("src") << 24);
+  let fields = target ? next << 16 : (field("dst") << 16) | (field("src") << 24);
+  if (insn.unit === "x87") fields = (x87Modrm(random, cases[number]!) << 16) | (random.below(6) << 24);
   const memory = operands.some(({ kind }) => kind === "mem");
   const hasImmediate = operands.some(({ kind }) => kind === "imm" || kind === "far");
   let base: number = random.of([near(), near(), register(), CPU.zero, CPU.ripBase]);
@@ -157,6 +164,13 @@ function recordsOf(random: Random, mode: Mode, number: number, length: number, n
   if (target) records.push([MICRO.link, 0, next + 5, 0]);
   return records;
 }
+/** What records of x87 instructions have in `dst` (isa/x87.ts). */
+function x87Modrm(random: Random, { insn, operands }: Case): number {
+  const { exact, digit } = random.of(insn.parsed);
+  const register = operands.some(({ kind }) => kind === "mem") ? 0 : 0xc0;
+  return exact >= 0 ? exact : register | (digit << 3) | random.below(8);
+}
+
 /** In place of a record's address: the block that branches go to. */
 const LINKED = -1;
 
@@ -189,6 +203,12 @@ function prepare(machine: TestMachine, { records, ...start }: Setup, counted: bo
   field(CPU.rip, BigInt(CODE + start.pageOffset));
   field(CPU.resumeRip, BigInt(CODE + start.pageOffset));
   for (const scratch of [CPU.ea, CPU.address, CPU.data, CPU.data + 8, CPU.bounce, CPU.bounce + 8]) field(scratch, 0n);
+  view.setUint32(zone + FPU.fcw, FCW.initial, true);
+  view.setUint32(zone + FPU.tags, start.tags, true);
+  start.st.forEach(([significand, exponent], i) => {
+    field(FPU.st + i * FPU_SLOT, significand);
+    field(FPU.st + i * FPU_SLOT + 8, BigInt(exponent));
+  });
   view.setUint32(zone + CPU.resumeRecord, first, true);
   view.setUint32(zone + CPU.eflags, start.direction, true);
   new Uint8Array(machine.memory.buffer, GUEST_RAM + DATA, DATA_SIZE).set(start.data);
@@ -204,6 +224,8 @@ function outcome(machine: TestMachine, exit: number): Record<string, unknown> {
     name = names.get(at) ?? `${name.replace(/\+$/, "")}+`;
     if (name !== "resumeRecord") fields[`${name}@${at}`] = view.getUint32(zone + at, true);
   }
+  for (const [name, at] of Object.entries(FPU)) fields[name] = view.getBigUint64(zone + at, true);
+  for (let i = 0; i < 16; i++) fields[`st${i}`] = view.getBigUint64(zone + FPU.st + i * 8, true);
   fields["data"] = Buffer.from(machine.read(DATA, DATA_SIZE)).toString("latin1");
   return fields;
 }
@@ -212,12 +234,14 @@ function outcome(machine: TestMachine, exit: number): Record<string, unknown> {
 class Bench {
   readonly machine: TestMachine;
   readonly state: Uint8Array;
+  readonly #fpu: Uint8Array;
 
   constructor(engine: "patch" | "wasm", mode: Mode, state?: Uint8Array) {
     this.machine = new TestMachine(engine, mode);
     this.machine.run([]); // takes in the state that the machine was given
     this.state = state ?? new Uint8Array(this.machine.memory.buffer, this.machine.zone, CPU.size).slice();
-    const { log } = this.machine;
+    const { log, memory, zone } = this.machine;
+    this.#fpu = new Uint8Array(memory.buffer, zone + ZONE.fpu, PAGE_SIZE).slice();
     this.machine.portIn = (port, size) => log.push(`in ${port} ${size}`);
     this.machine.portOut = (port, size, value) => log.push(`out ${port} ${size} ${value}`);
     this.machine.mmioRead = (gpa, size) => BigInt(log.push(`read ${gpa} ${size}`)) * 0x0123_4567_89ab_cdefn;
@@ -228,6 +252,7 @@ class Bench {
     const { machine } = this;
     machine.log.length = 0;
     new Uint8Array(machine.memory.buffer, machine.zone, CPU.size).set(this.state);
+    new Uint8Array(machine.memory.buffer, machine.zone + ZONE.fpu, PAGE_SIZE).set(this.#fpu);
     // The state was another machine's: it does not know what this one's TLBs hold.
     machine.view.setUint32(machine.zone + CPU.tlbUsed, TLB_ALL_CLASSES, true);
     machine.engine.flushTlb();

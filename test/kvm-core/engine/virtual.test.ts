@@ -46,6 +46,8 @@ const I = {
   sldt: [0x0f, 0x00, 0xc0],
   lar: [0x0f, 0x02, 0xc0],
   arpl: [0x63, 0xc0],
+  // BEXTR: VEX prefixes want protected mode.
+  bextr: [0xc4, 0xe2, 0x70, 0xf7, 0xc3],
   in: [0xe4, 0x60],
   movDs: [0x8e, 0xd8],
   popSs: [0x17],
@@ -201,7 +203,7 @@ describe.each(ENGINES)("%s", (engine) => {
       expect([at(machine), ...machine.slots(4, 2)]).toEqual([GP, 0, 0x100]);
     });
 
-    it.each(["sldt", "lar", "arpl"] as const)("does not know %s", (name) => {
+    it.each(["sldt", "lar", "arpl", "bextr"] as const)("does not know %s", (name) => {
       const machine = virtual(engine, IOPL3);
       step(machine, I[name]);
       expect([at(machine), machine.slots(4, 1)[0]]).toEqual([6, 0x100]);
@@ -262,6 +264,7 @@ describe.each(ENGINES)("%s", (engine) => {
         [[0x0f, 0x0b], 6, 0],
         // SLDT.
         [I.sldt, 6, 0],
+        [I.bextr, 6, 0],
         // MOV AX,[FFFF] crosses the limit.
         [[0xa1, 0xff, 0xff], GP, 0],
       ] as const) {

@@ -18,14 +18,15 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   // Reserved NOPs: ModRM.reg means nothing.
   [/^nop (.*),\w+$/, "nop $1"],
   // Operands of string instructions; F3 is REP for us whatever the instruction makes of it.
-  [/^((?:repn?e? )?(?:movs|stos|lods|cmps|scas|ins|outs)[bwdq])\b.*$/, "$1"],
+  [/^((?:repn?e? )?(?:movs|stos|lods|cmps|scas|ins|outs)[bwdq])\b(?!.*xmm).*$/, "$1"],
+  [/^(maskmov\w+ \w+,\w+),\w+$/, "$1"],
   [/^repe /, "rep "],
   [/^repne (?!cmps|scas)/, "rep "],
   [/^rep (?!movs|stos|lods|cmps|scas|ins|outs)/, ""],
   // Far pointers and descriptor tables.
   [/^l(jmp|call) (fword|dword|tbyte) /, "l$1 "],
   [/^([sl][gi]dt) [a-z]+ /, "$1 "],
-  [/^((?:l[defgs]s|bound) \w+,)[a-z]+ /, "$1"],
+  [/^((?:l[defgs]s|bound|invpcid) \w+,)[a-z]+ /, "$1"],
   // Of a register LAR and LSL take the selector.
   [/^(l(?:ar|sl) \w+),[er]([abcds][xpi])$/, "$1,$2"],
   [/^(l(?:ar|sl) \w+),(r\d+)d?$/, "$1,$2w"],
@@ -35,6 +36,17 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   [/^iret$/, "iretw"],
   [/^sal /, "shl "],
   [/^int1 /, "int "],
+  // x87: ST(0) beside an operand in memory, and the sizes of what has no type.
+  [/^fwait$/, "wait"],
+  [/^(f\w+) st,(.*\])$/, "$1 $2"],
+  [/^(f\w+ .*\]),st$/, "$1"],
+  [/^(f\w+) (?:tbyte|fpu(?:env|state)\d+) /, "$1 "],
+  [/^(f\w+ )(.*,)?st\b(?!\()/, "$1$2st(0)"],
+  [/^(f(?:ld|stp?|stpnce|free|freep)) (st\(\d\)),st\(0\)$/, "$1 $2"],
+  [/^fld st\(0\),/, "fld "],
+  // The formatter leaves out the operands that an assembler supplies.
+  [/^(fu?comp?|fxch)$/, "$1 st(0),st(1)"],
+  [/^(f(?:add|mul|subr?|divr?)p)$/, "$1 st(1),st(0)"],
   [/^(imul (\w+)),(0x\w+)$/, "$1,$2,$3"],
   [/^(r[oc][lr]|sh[lr]|sar) (.*),0x1$/, "$1 $2,1"],
 ];
@@ -44,6 +56,8 @@ const OUR_REWRITES: readonly (readonly [RegExp, string])[] = [
   [/ {2}# .*$/, ""],
   [/^(push|pop)(f|a)d?$/, "$1$2"],
   [/^((?:lock )?cmpxchg16b) qword /, "$1 xmmword "],
+  // The mask that no byte names.
+  [/^(p?blendv\w+ .*),xmm0$/, "$1"],
   [/^(r[oc][lr]|sh[lr]|sar) (.*),0x1$/, "$1 $2,1"],
 ];
 

@@ -59,7 +59,7 @@ describe("opcode map", () => {
   it("lets descriptions share a case only if they are one", () => {
     const shared = opcodeMap().rows.flatMap((row) => {
       const others = [...(row?.cases ?? [])].filter(
-        (number) => number && opcodeMap().cases[number]?.insn !== row!.insn,
+        (number) => number && opcodeMap().cases[number]?.insn.exec !== row!.insn.exec,
       );
       return others.length > 0 ? [`${row!.insn.mnemonic} ${row!.form.text}`] : [];
     });

@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { MODE } from "../../../kvm-core/cpu/control.ts";
+import { CR4, MODE } from "../../../kvm-core/cpu/control.ts";
 import { RFLAGS } from "../../../kvm-core/cpu/flags.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { opcodeMap } from "../../../kvm-core/engine/interpreter.ts";
@@ -15,8 +15,10 @@ import { Decoded, Decoder } from "../../../kvm-core/isa/decode.ts";
 import type { Form } from "../../../kvm-core/isa/form.ts";
 import type { Insn } from "../../../kvm-core/isa/insn.ts";
 import { assembleAll } from "../support/asm.ts";
+import { getFpu, setFpu } from "../support/fpu.ts";
 import { ENGINES, type Mode, TestMachine } from "../support/machine.ts";
 import { FAMILIES } from "./families.ts";
+import { fpuAfter, fpuBefore, isFpuName } from "./vector-state.ts";
 import { ARITHMETIC, DATA, type Row, type Value, type Vectors } from "./vectors.ts";
 
 const MODES = [32, 64] as const;
@@ -51,11 +53,19 @@ function assembled(family: string, mode: Mode): Assembled[] {
   return rows.map((row, i) => ({ row, code: codes[i]! }));
 }
 
+/** The u64 at DATA is `m`, the one behind it `m1`. */
+const MEMORY_WORD = /^m\d*$/;
+const wordAddress = (name: string): number => DATA + 8 * Number(name.slice(1));
+
 const number = (value: Value): bigint => BigInt.asUintN(64, BigInt(value));
 const flagBits = (names: string): bigint =>
   names.split(" ").reduce((all, name) => all | BigInt(name === "" ? 0 : RFLAGS[name as keyof typeof RFLAGS]), 0n);
 
+/** Kinds of operands; of those that may be in memory, when they are not. */
 const NAMES: Readonly<Record<string, string>> = {
+  E: "r",
+  W: "x",
+  Q: "mm",
   G: "r",
   R: "r",
   Z: "r",
@@ -70,14 +80,23 @@ const NAMES: Readonly<Record<string, string>> = {
   C: "cr",
   D: "dr",
   implied: "cl",
+  V: "x",
+  U: "x",
+  P: "mm",
+  N: "mm",
+  STi: "st",
   one: "1",
 };
+
+/** Registers that a form itself names, by their operand codes; any other is CL. */
+const IMPLIED: Readonly<Record<string, string>> = { ST: "st0", XMM0: "xmm0" };
+const MEMORY_NAMES: Readonly<Record<string, string>> = { E: "m", W: "m", Q: "m" };
 
 /** Mnemonic and kinds of operands, as the manual's instruction column has them. */
 function signature({ mnemonic }: Insn, form: Form, memory: boolean): string {
   const kinds = form.operands
     .filter(({ method }) => !"XYF".includes(method))
-    .map(({ method }) => (method === "E" ? (memory ? "m" : "r") : NAMES[method]));
+    .map(({ method, text }) => IMPLIED[text] ?? ((memory && MEMORY_NAMES[method]) || NAMES[method]));
   return `${mnemonic} ${kinds.join(",")}`.trim();
 }
 
@@ -110,7 +129,7 @@ describe("every description has a vector", () => {
     );
     const wanted = FAMILIES.get(family)!.flatMap((insn) =>
       insn.parsed.flatMap((form) => {
-        const kinds = form.operands.some(({ method }) => method === "E") ? [false, true] : [false];
+        const kinds = form.operands.some(({ method }) => method in MEMORY_NAMES) ? [false, true] : [false];
         return kinds.map((memory) => signature(insn, form, memory));
       }),
     );
@@ -144,6 +163,7 @@ describe.each(ENGINES)("%s", (engine) => {
   describe.each(MODES)("%i-bit", (mode) => {
     const machine = new TestMachine(engine, mode);
     const { sregs } = machine;
+    sregs.cr4 |= BigInt(CR4.OSFXSR | CR4.OSXMMEXCPT);
     const names = Object.keys(machine.regs).filter((name) => name !== "rip" && name !== "rflags");
     const out: string[] = [];
     machine.portIn = () => PORT_VALUE;
@@ -160,13 +180,18 @@ describe.each(ENGINES)("%s", (engine) => {
         machine.setSregs(sregs);
         machine.set(Object.fromEntries(names.map((name) => [name, cut(start(name))])));
         machine.set({ rflags: flagBits(String(before["flags"] ?? "")) | 2n });
-        machine.setU64(DATA, start("m"));
+        setFpu(machine, fpuBefore(mode, before));
+        for (const name of ["m", ...Object.keys(before)].filter((name) => MEMORY_WORD.test(name))) {
+          machine.setU64(wordAddress(name), start(name));
+        }
         out.length = 0;
         at += ROOM;
         expect(machine.run(code, at), machine.engine.errorDetail).toBe(EngineExit.HLT);
         const regs = machine.regs;
+        for (const [name, got, wanted] of fpuAfter(getFpu(machine), after)) expect(got, name).toBe(wanted);
         for (const [name, value] of Object.entries(after)) {
-          if (name === "m") expect(machine.u64(DATA)).toBe(number(value));
+          if (MEMORY_WORD.test(name)) expect(machine.u64(wordAddress(name)), name).toBe(number(value));
+          else if (isFpuName(name)) continue;
           else if (name === "out") expect(out.join(", ")).toBe(value);
           else if (name === "flags") expect(regs.rflags & flagBits(looksAt)).toBe(flagBits(String(value)));
           else expect(cut(regs[name as "rax"]), name).toBe(cut(number(value)));

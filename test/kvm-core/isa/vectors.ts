@@ -6,9 +6,13 @@
 
 export type Value = bigint | number | string;
 /**
- * Registers by their 64-bit names; those not given are 0, RSP 0x200000. `m`: the u64 at DATA. `flags`: exactly these of
- * `looksAt` are set (default: CF PF AF ZF SF OF). `out`: what went out of ports, as "port size value" in hex.
- * IN reads 0x12345678.
+ * Registers by their 64-bit names; those not given are 0, RSP 0x200000. `m`: the u64 at DATA; `m1` to `m63` those behind it.
+ * `flags`: exactly these of `looksAt` are set (default: CF PF AF ZF SF OF). `out`: what went out of ports, as "port size
+ * value" in hex. IN reads 0x12345678.
+ *
+ * `xmm0` to `xmm15` (128 bits), `mm0` to `mm7`, `st0` to `st7` (the 80 bits as a bigint, or a number as such), `mxcsr`, `fcw`,
+ * `fsw` (with TOP), `tags` (bit i: physical register i is not empty). Those not given are as after FNINIT, MXCSR 0x1f80,
+ * but an x87 or MMX register that is given is not empty. STn is counted from TOP, before and after.
  */
 export type State = Readonly<Record<string, Value>>;
 export type Row = readonly [before: State, code: string, after: State, looksAt?: string];

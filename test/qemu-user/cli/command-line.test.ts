@@ -1,9 +1,11 @@
 /** The command line: what each option means, what is refused and how, and help. */
 import { describe, expect, test } from "vitest";
 import { type Command, parseCommandLine } from "../../../qemu-user/cli/command-line.ts";
+import { describeCpus } from "../../../qemu-user/cli/cpu-option.ts";
 import type { RunOptions } from "../../../qemu-user/cli/run-options.ts";
 import { parseSize } from "../../../qemu-user/cli/size.ts";
 import { editDistance, nearest } from "../../../qemu-user/cli/usage-error.ts";
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 
 const MiB = 1024 * 1024;
 
@@ -29,6 +31,7 @@ describe("run", () => {
       initrd: undefined,
       append: "",
       memory: 128 * MiB,
+      cpu: { model: "max", changes: new Map() },
       accel: "patch",
       serial: { kind: "stdio", mux: false },
       debugcon: { kind: "none" },
@@ -144,6 +147,52 @@ describe("-device", () => {
     expect(printed("-device help")).toMatch(/^ {2}splitvm-test +PCI +test device/m);
     expect(printed("-device ?")).toBe(printed("-device help"));
     expect(printed("-device splitvm-test,help")).toMatch(/^ {2}journal=on\|off +COUNTER .* \(on unless said\)$/m);
+  });
+});
+
+describe("-cpu", () => {
+  test.each([
+    ["qemu64", "qemu64", []],
+    [
+      "max,+nx,-smep",
+      "max",
+      [
+        ["nx", true],
+        ["smep", false],
+      ],
+    ],
+    [
+      "qemu64,sse4_2=on,sse4.1=off,+sse3",
+      "qemu64",
+      [
+        ["sse4.2", true],
+        ["sse4.1", false],
+        ["pni", true],
+      ],
+    ],
+    ["x86-64-v2,popcnt=off,+popcnt", "x86-64-v2", [["popcnt", true]]],
+  ])("%s", (text, model, changes) => {
+    expect(run(`-cpu ${text}`).cpu).toEqual({ model, changes: new Map(changes as [CpuFeature, boolean][]) });
+  });
+
+  test.each([
+    ["qemu46", "-cpu qemu46 is not known; did you mean qemu64?"],
+    ["Haswell", "-cpu Haswell: this model of QEMU is not built yet; max has everything that kvm-core has"],
+    ["constructor", "-cpu constructor is not known; one of: max, base, qemu64, qemu32, kvm64, x86-64-v2"],
+    ["max,+popcntt", "-cpu: feature popcntt is not known; did you mean popcnt?"],
+    ["max,vendor=x", "-cpu: feature vendor is not known; -cpu help lists all"],
+    ["max,nx=maybe", "-cpu: nx=maybe: a feature is on or off"],
+  ])("%s: refused", (text, message) => {
+    expect(() => run(`-cpu ${text}`)).toThrow(expect.objectContaining({ name: "UsageError", message }));
+  });
+
+  test("help is kvm-core's to give", () => {
+    expect(parse("-cpu help")).toEqual({ command: "cpu-help", core: undefined });
+    expect(parse("run -cpu ? --core /c")).toEqual({ command: "cpu-help", core: "/c" });
+    const text = describeCpus(new Set(["lm", "nx"]));
+    expect(text).toMatch(/^ {2}qemu64 .*\n +without fpu/m);
+    expect(text).toMatch(/has:\n {2}nx lm\n/);
+    for (const row of text.split("\n")) expect(row.length, row).toBeLessThanOrEqual(110);
   });
 });
 

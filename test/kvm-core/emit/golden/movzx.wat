@@ -1,0 +1,100 @@
+;; 64-bit: movzx eax, byte ptr [rsi]; movsx rcx, dx; movsxd rdi, eax
+(module
+  (type (;0;) (func (param i32) (result i32)))
+  (type (;1;) (func (param i32 i32) (result i32)))
+  (type (;2;) (func (param i32 i32 i32) (result i32)))
+  (import "e" "miss" (func (;0;) (type 1)))
+  (import "e" "hlt" (func (;1;) (type 2)))
+  (import "e" "memory" (memory (;0;) 65536 65536 shared))
+  (func (;2;) (type 0) (param i32) (result i32)
+    (local i32 i64 i64 i32 i32 i64 i64 i64 i64 i64)
+    (local.set 2
+      (i64.load offset=48 align=1
+        (local.get 0)))
+    (local.set 8
+      (i64.load offset=16 align=1
+        (local.get 0)))
+    (local.set 3
+      (local.get 2))
+    (local.set 4
+      (i32.add
+        (i32.load offset=288 align=1
+          (local.get 0))
+        (i32.and
+          (i32.wrap_i64
+            (i64.shr_u
+              (local.get 3)
+              (i64.const 8)))
+          (i32.const 16368))))
+    (if  ;; label = @1
+      (i64.eq
+        (i64.load align=1
+          (local.get 4))
+        (i64.and
+          (local.get 3)
+          (i64.const -4096)))
+      (then
+        (local.set 5
+          (i32.add
+            (i32.wrap_i64
+              (local.get 3))
+            (i32.atomic.load offset=8
+              (local.get 4)))))
+      (else
+        (i64.store offset=320 align=1
+          (local.get 0)
+          (local.get 3))
+        (local.set 5
+          (call 0
+            (i32.const 25165856)
+            (i32.const 1)))
+        (if  ;; label = @2
+          (i32.eqz
+            (local.get 5))
+          (then
+            (return
+              (i32.const 0))))))
+    (local.set 6
+      (i64.load8_u
+        (local.get 5)))
+    (local.set 7
+      (i64.and
+        (local.get 6)
+        (i64.const 4294967295)))
+    (local.set 9
+      (i64.extend16_s
+        (i64.and
+          (local.get 8)
+          (i64.const 65535))))
+    (local.set 10
+      (i64.extend32_s
+        (i64.and
+          (local.get 7)
+          (i64.const 4294967295))))
+    (i64.store align=1
+      (local.get 0)
+      (local.get 7))
+    (i64.store offset=8 align=1
+      (local.get 0)
+      (local.get 9))
+    (i64.store offset=56 align=1
+      (local.get 0)
+      (local.get 10))
+    (local.set 4
+      (call 1
+        (i32.const 25165904)
+        (i32.const 0)
+        (i32.const 0)))
+    (if  ;; label = @1
+      (local.get 4)
+      (then
+        (return
+          (i32.const 0))))
+    (local.set 1
+      (i32.ne
+        (i32.load16_u align=1
+          (i32.const 25165840))
+        (i32.const 12)))
+    (return
+      (i32.const 25165920)))
+  (export "block" (func 2)))

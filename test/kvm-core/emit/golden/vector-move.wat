@@ -1,0 +1,186 @@
+;; 64-bit: movdqu xmm0, [rsi]; movaps [rsi+16], xmm0
+(module
+  (type (;0;) (func (param i32) (result i32)))
+  (type (;1;) (func (param i32 i32 i32) (result i32)))
+  (type (;2;) (func (param i32 i32) (result i32)))
+  (type (;3;) (func (param i32 i32)))
+  (import "e" "fpuTrap" (func (;0;) (type 1)))
+  (import "e" "miss" (func (;1;) (type 2)))
+  (import "e" "raise" (func (;2;) (type 3)))
+  (import "e" "storeMiss" (func (;3;) (type 2)))
+  (import "e" "hlt" (func (;4;) (type 1)))
+  (import "e" "memory" (memory (;0;) 65536 65536 shared))
+  (func (;5;) (type 0) (param i32) (result i32)
+    (local i32 i32 i64 i64 i64 i32 i32 v128 v128)
+    (local.set 3
+      (i64.load offset=48 align=1
+        (local.get 0)))
+    (if  ;; label = @1
+      (i32.and
+        (i32.load offset=24576 align=1
+          (local.get 0))
+        (i32.const 4))
+      (then
+        (local.set 2
+          (call 0
+            (i32.const 25165856)
+            (i32.const 2)
+            (i32.const 0)))
+        (return
+          (i32.const 0))))
+    (local.set 4
+      (local.get 3))
+    (local.set 5
+      (local.get 4))
+    (local.set 6
+      (i32.add
+        (i32.load offset=288 align=1
+          (local.get 0))
+        (i32.and
+          (i32.wrap_i64
+            (i64.shr_u
+              (local.get 5)
+              (i64.const 8)))
+          (i32.const 16368))))
+    (if  ;; label = @1
+      (i64.eq
+        (i64.load align=1
+          (local.get 6))
+        (i64.and
+          (i64.add
+            (local.get 5)
+            (i64.const 15))
+          (i64.const -4096)))
+      (then
+        (local.set 7
+          (i32.add
+            (i32.wrap_i64
+              (local.get 5))
+            (i32.atomic.load offset=8
+              (local.get 6)))))
+      (else
+        (i64.store offset=320 align=1
+          (local.get 0)
+          (local.get 5))
+        (local.set 7
+          (call 1
+            (i32.const 25165856)
+            (i32.const 16)))
+        (if  ;; label = @2
+          (i32.eqz
+            (local.get 7))
+          (then
+            (return
+              (i32.const 0))))))
+    (local.set 8
+      (v128.load align=1
+        (local.get 7)))
+    (v128.store offset=24768 align=1
+      (local.get 0)
+      (local.get 8))
+    (if  ;; label = @1
+      (i32.and
+        (i32.load offset=24576 align=1
+          (local.get 0))
+        (i32.const 4))
+      (then
+        (local.set 2
+          (call 0
+            (i32.const 25165872)
+            (i32.const 2)
+            (i32.const 0)))
+        (return
+          (i32.const 0))))
+    (local.set 8
+      (v128.load offset=24768 align=1
+        (local.get 0)))
+    (local.set 4
+      (i64.add
+        (local.get 3)
+        (i64.const 16)))
+    (if  ;; label = @1
+      (i32.wrap_i64
+        (i64.and
+          (local.get 4)
+          (i64.const 15)))
+      (then
+        (call 2
+          (i32.const 25165872)
+          (i32.const 13))
+        (return
+          (i32.const 0))))
+    (local.set 5
+      (local.get 4))
+    (local.set 9
+      (local.get 8))
+    (local.set 6
+      (i32.add
+        (i32.load offset=288 align=1
+          (local.get 0))
+        (i32.and
+          (i32.wrap_i64
+            (i64.shr_u
+              (local.get 5)
+              (i64.const 8)))
+          (i32.const 16368))))
+    (if  ;; label = @1
+      (i64.eq
+        (i64.load offset=16384 align=1
+          (local.get 6))
+        (i64.and
+          (i64.add
+            (local.get 5)
+            (i64.const 15))
+          (i64.const -4096)))
+      (then
+        (v128.store align=1
+          (i32.add
+            (i32.wrap_i64
+              (local.get 5))
+            (i32.atomic.load offset=16392
+              (local.get 6)))
+          (local.get 9)))
+      (else
+        (i64.store offset=320 align=1
+          (local.get 0)
+          (local.get 5))
+        (v128.store offset=344 align=1
+          (local.get 0)
+          (local.get 9))
+        (local.set 7
+          (call 3
+            (i32.const 25165872)
+            (i32.const 16)))
+        (if  ;; label = @2
+          (local.get 7)
+          (then
+            (return
+              (i32.const 0))))
+        (local.set 1
+          (i32.ne
+            (i32.load16_u align=1
+              (i32.const 25165840))
+            (i32.const 12)))))
+    (if  ;; label = @1
+      (local.get 1)
+      (then
+        (return
+          (i32.const 25165888))))
+    (local.set 2
+      (call 4
+        (i32.const 25165888)
+        (i32.const 0)
+        (i32.const 0)))
+    (if  ;; label = @1
+      (local.get 2)
+      (then
+        (return
+          (i32.const 0))))
+    (local.set 1
+      (i32.ne
+        (i32.load16_u align=1
+          (i32.const 25165840))
+        (i32.const 12)))
+    (return
+      (i32.const 25165904)))
+  (export "block" (func 5)))
