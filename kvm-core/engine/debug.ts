@@ -1,7 +1,7 @@
 /**
  * Debugging, by the guest itself and from outside: breakpoints, single step, and what an instruction that runs alone left.
  * Document: SDM volume 3, chapter 18 (debug registers, #DB), 6.8.3 (MOV SS); KVM API, KVM_SET_GUEST_DEBUG.
- * Left out: what data breakpoints meet: watch.ts; branch trap (LBR, BTF) and RTM's.
+ * Left out: what data breakpoints meet: watch.ts; last-branch records (LBR) and RTM's #DB.
  *
  * Execution breakpoints cost nothing where there are none: no block holds an instruction at an armed page offset, so the
  * engine comes to enter() there. Single step, RF and port breakpoints make every instruction run alone.
@@ -11,6 +11,7 @@ import { KVM_GUESTDBG } from "../../shared/ioctls.ts";
 import { CR4, EFER } from "../cpu/control.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
+import { MSR_DEBUGCTL, msrField } from "../cpu/msr.ts";
 import { ATTRIBUTE } from "../cpu/segment.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
@@ -28,6 +29,8 @@ export const DR7 = { enables: 0xff, GD: 1 << 13, writable: 0xffff_23ff, ones: 0x
 /** R/W of a breakpoint in DR7. */
 const KIND = { execute: 0, port: 2, ...WATCH } as const;
 const COUNT = 4;
+/** IA32_DEBUGCTL: BTF makes single step one of taken branches. */
+export const DEBUGCTL = { field: msrField(MSR_DEBUGCTL)!, BTF: 1 << 1 } as const;
 
 const isEnabled = (dr7: number, i: number): boolean => ((dr7 >>> (i * 2)) & 3) !== 0;
 const kindOf = (dr7: number, i: number): number => (dr7 >>> (16 + i * 4)) & 3;
@@ -64,6 +67,8 @@ export class DebugUnit {
     }
     state.set(CPU.dr + 6 * 8, state.get(CPU.dr + 6 * 8) | bits);
     this.#deliver(0, source, length);
+    // #DB ends stepping by branches.
+    state.set(DEBUGCTL.field, state.get(DEBUGCTL.field) & ~DEBUGCTL.BTF);
     state.set(CPU.dr + 7 * 8, state.get(CPU.dr + 7 * 8) & ~DR7.GD);
   }
 

@@ -24,7 +24,7 @@ import {
 import { findCpuid } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
-import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr } from "../cpu/msr.ts";
+import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { liveWords } from "../cpu/xstate-cpuid.ts";
 import type { HelperName } from "../emit/emitter.ts";
@@ -99,7 +99,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
         if (state.get(CPU.cr0) & CR0.PG && (old ^ lo) & EFER.LME) return fault(ip, VECTOR.GP);
         lo = (lo & ~EFER.LMA) | (old & EFER.LMA);
       }
-      if (!setMsr(memory, zone, index, (BigInt(hi) << 32n) | BigInt(lo))) return fault(ip, VECTOR.GP);
+      if (!writeMsr(memory, zone, index, (BigInt(hi) << 32n) | BigInt(lo))) return fault(ip, VECTOR.GP);
       if (index === MSR_EFER) {
         state.set(CPU.stale, 0);
         m.flushTlb();

@@ -8,7 +8,7 @@ import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { type DebugUnit, DR6, SHADOW } from "./debug.ts";
+import { DEBUGCTL, type DebugUnit, DR6, SHADOW } from "./debug.ts";
 import { EngineExit } from "./host.ts";
 import type { WatchUnit } from "./watch.ts";
 
@@ -20,6 +20,8 @@ export class Step {
   readonly #debug: DebugUnit;
   readonly #watch: WatchUnit;
   active = false;
+  /** Bytes of the instruction. */
+  length = 0;
   /** An event was delivered in place of the instruction's end. */
   interrupted = false;
   /** The instruction was an IRET. */
@@ -113,7 +115,15 @@ export class Step {
   /** TF as it was when the instruction began; the event that was delivered in its place has cleared it. */
   #trapDue(): boolean {
     const flags = this.#replaced ? this.#state.get(CPU.eflags) : this.#flags;
-    return !this.interrupted && (flags & RFLAGS.TF) !== 0 && !this.holdsDebug();
+    return !this.interrupted && (flags & RFLAGS.TF) !== 0 && !this.holdsDebug() && this.#steps();
+  }
+
+  /** With IA32_DEBUGCTL.BTF a trap comes only behind a taken branch. One to the instruction behind it is not told from none. */
+  #steps(): boolean {
+    const state = this.#state;
+    if (!(state.get(DEBUGCTL.field) & DEBUGCTL.BTF)) return true;
+    const distance = (state.get(CPU.rip) - this.#startLo) >>> 0;
+    return distance !== 0 && distance !== this.length;
   }
 
   /** Is CPU.rip the instruction behind MOV SS or POP SS? */

@@ -6,6 +6,7 @@
 
 import { describe, expect, it } from "vitest";
 import { CR4 } from "../../../kvm-core/cpu/control.ts";
+import { getMsr, MSR_DEBUGCTL, setMsr } from "../../../kvm-core/cpu/msr.ts";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { assembleAll } from "../support/asm.ts";
@@ -308,6 +309,16 @@ describe.each(ENGINES)("%s", (engine) => {
         expect(machine.run(whole.bytes, CODE)).toBe(EngineExit.HLT);
         expect(rips(machine)).toEqual([64]);
       });
+    });
+
+    it("steps by taken branches with IA32_DEBUGCTL.BTF, until #DB", () => {
+      const machine = machineFor(engine, mode, "halting");
+      setMsr(machine.memory, machine.zone, MSR_DEBUGCTL, 2n);
+      const code = ["nop", "inc ecx", "jz 1f; 1:", "mov ecx, 2", "rep lodsb", "jmp 1f; nop; 1:", "nop"];
+      const { at } = run(machine, code, TF | 2);
+      const size = mode === 64 ? 8 : 4;
+      expect(machine.slots(size, 1)).toEqual([CODE + at[6]!]);
+      expect(getMsr(machine.memory, machine.zone, MSR_DEBUGCTL)).toBe(0n);
     });
 
     it("INT1 is a trap that any level may raise, and sets nothing in DR6", () => {
