@@ -113,6 +113,27 @@ export const KVM_SREGS = {
 export type KvmSregs = Values<typeof KVM_SREGS>;
 export type KvmSegment = KvmSregs["cs"];
 
+/** struct kvm_fpu: x87 registers in stack order and XMM registers, 16 bytes each. */
+const KVM_FPU = {
+  fpr: "bytes",
+  fcw: "u16",
+  fsw: "u16",
+  ftwx: "u8",
+  last_opcode: "u16",
+  last_ip: "u64",
+  last_dp: "u64",
+  xmm: "bytes",
+  mxcsr: "u32",
+} as const satisfies Fields;
+export type KvmFpu = Values<typeof KVM_FPU>;
+
+/** struct kvm_xcrs */
+const KVM_XCRS = {
+  flags: "u32",
+  xcrs: { list: { struct: { xcr: "u32", value: "u64" } }, max: 16 },
+} as const satisfies Fields;
+export type KvmXcrs = Values<typeof KVM_XCRS>;
+
 const CPUID_ENTRIES = {
   list: {
     struct: { function: "u32", index: "u32", flags: "u32", eax: "u32", ebx: "u32", ecx: "u32", edx: "u32" },
@@ -217,6 +238,8 @@ export const IOCTLS = {
   },
   /** Writes the entries up to the first that is refused; `count` is how many were set. */
   KVM_SET_MSRS: { nr: 0x89, on: "vcpu", needs: "owner", arg: { entries: MSR_ENTRIES }, ret: { count: "u32" } },
+  KVM_GET_FPU: { nr: 0x8c, on: "vcpu", needs: "owner", arg: {}, ret: KVM_FPU },
+  KVM_SET_FPU: { nr: 0x8d, on: "vcpu", needs: "owner", arg: KVM_FPU, ret: {} },
   KVM_SET_CPUID2: { nr: 0x90, on: "vcpu", needs: "owner", arg: { entries: CPUID_ENTRIES }, ret: {} },
   KVM_GET_CPUID2: { nr: 0x91, on: "vcpu", needs: "owner", arg: {}, ret: { entries: CPUID_ENTRIES } },
   KVM_GET_MP_STATE: { nr: 0x98, on: "vcpu", needs: "owner", arg: {}, ret: { mp_state: "u32" } },
@@ -229,6 +252,11 @@ export const IOCTLS = {
     arg: { control: "u32", debugreg: { list: "u64", max: 8 } },
     ret: {},
   },
+  /** struct kvm_xsave: an XSAVE area in the standard format. */
+  KVM_GET_XSAVE: { nr: 0xa4, on: "vcpu", needs: "owner", arg: {}, ret: { region: "bytes" } },
+  KVM_SET_XSAVE: { nr: 0xa5, on: "vcpu", needs: "owner", arg: { region: "bytes" }, ret: {} },
+  KVM_GET_XCRS: { nr: 0xa6, on: "vcpu", needs: "owner", arg: {}, ret: KVM_XCRS },
+  KVM_SET_XCRS: { nr: 0xa7, on: "vcpu", needs: "owner", arg: KVM_XCRS, ret: {} },
   /** A read-only descriptor of the vCPU's statistics (stats-page.ts), to be fetched by hello. */
   KVM_GET_STATS_FD: { nr: 0xce, on: "vm", needs: "viewer", arg: { id: "u32" }, ret: { memfd: DESCRIPTOR } },
 
@@ -402,6 +430,8 @@ export const CAPABILITIES = {
   KVM_CAP_SET_GUEST_DEBUG: { nr: 23, value: 1 },
   KVM_CAP_IRQFD: { nr: 32, value: 1 },
   KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
+  KVM_CAP_XSAVE: { nr: 55, value: 1 },
+  KVM_CAP_XCRS: { nr: 56, value: 1 },
   KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
   KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },
   KVM_CAP_MAX_VCPU_ID: { nr: 128, value: 8 },

@@ -28,6 +28,8 @@ export const CR0 = {
 const CR0_BITS = Object.values(CR0).reduce((all, bit) => all | bit, 0);
 
 export const CR4 = {
+  VME: 1 << 0,
+  PVI: 1 << 1,
   TSD: 1 << 2,
   DE: 1 << 3,
   PSE: 1 << 4,
@@ -36,7 +38,11 @@ export const CR4 = {
   PGE: 1 << 7,
   OSFXSR: 1 << 9,
   OSXMMEXCPT: 1 << 10,
+  PCE: 1 << 8,
+  UMIP: 1 << 11,
+  FSGSBASE: 1 << 16,
   PCIDE: 1 << 17,
+  OSXSAVE: 1 << 18,
   SMEP: 1 << 20,
   SMAP: 1 << 21,
 } as const;
@@ -44,7 +50,7 @@ const CR4_BITS = Object.values(CR4).reduce((all, bit) => all | bit, 0);
 
 export const EFER = { SCE: 1 << 0, LME: 1 << 8, LMA: 1 << 10, NXE: 1 << 11 } as const;
 /** EFER bits that software may write; LMA follows from LME and CR0.PG. */
-export const EFER_WRITABLE = EFER.LME | EFER.NXE;
+export const EFER_WRITABLE = EFER.SCE | EFER.LME | EFER.NXE;
 
 /** Physical-address bits (MAXPHYADDR): those above are reserved in CR3 and in paging-structure entries. */
 export const PHYSICAL_BITS = 40;
@@ -133,5 +139,8 @@ export function updateMode(u32: Uint32Array, zone: number): void {
   const smap = (u32[(cpu + CPU.cr4) >>> 2]! & CR4.SMAP) !== 0;
   u32[(cpu + CPU.dataAccess) >>> 2] = cpl === 3 ? ACCESS.user : ac ? ACCESS.ac : 0;
   const tlbClass = cpl === 3 ? TLB_CLASS.user : ac && smap ? TLB_CLASS.supervisorAc : TLB_CLASS.supervisor;
-  u32[(cpu + CPU.tlbBase) >>> 2] = u32[(cpu + CPU.tlbSet) >>> 2]! + tlbClass * TLB.classSize;
+  // Alignment is checked where an access comes to TypeScript: then every one has to.
+  const aligned = cpl === 3 && ac && (u32[(cpu + CPU.cr0) >>> 2]! & CR0.AM) !== 0;
+  const served = u32[(cpu + CPU.tlbSet) >>> 2]! + tlbClass * TLB.classSize;
+  u32[(cpu + CPU.tlbBase) >>> 2] = aligned ? zone + ZONE.tlbNever : served;
 }

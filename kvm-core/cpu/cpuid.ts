@@ -8,6 +8,7 @@ import type { CpuidEntry } from "../../shared/ioctls.ts";
 import { PHYSICAL_BITS } from "./control.ts";
 import { builtWord, updateDenied } from "./features.ts";
 import { CPU, CPUID_ENTRY_SIZE, MAX_CPUID_ENTRIES } from "./state.ts";
+import { XSTATE_LEAF, XSTATE_LEAVES } from "./xstate-cpuid.ts";
 
 const SIGNIFICANT_INDEX = 1;
 
@@ -30,10 +31,11 @@ const brand = (at: number): CpuidEntry => {
 
 /** KVM_GET_SUPPORTED_CPUID. */
 export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
-  leaf(0, 7, text("Genu"), text("ntel"), text("ineI")),
+  leaf(0, XSTATE_LEAF, text("Genu"), text("ntel"), text("ineI")),
   // Family 6, model 15, stepping 1; one logical processor, CLFLUSH line of 64 bytes.
   leaf(1, 0x0000_06f1, 0x0001_0800),
   leaf(7, 0),
+  ...XSTATE_LEAVES,
   leaf(0x8000_0000, 0x8000_0008),
   leaf(0x8000_0001, 0),
   brand(0),
@@ -94,4 +96,11 @@ export function findCpuid(u32: Uint32Array, zone: number, func: number, index: n
   if (range !== 0 && func <= u32[range >>> 2]!) return 0;
   const basic = find(0);
   return basic === 0 ? 0 : find(u32[basic >>> 2]!);
+}
+
+/** What XCR0 may have on a processor with the entries that the vCPU was given. */
+export function allowedXcr0(u32: Uint32Array, zone: number): number {
+  const at = findCpuid(u32, zone, XSTATE_LEAF, 0) >>> 2;
+  // Above the highest leaf another one answers. In front of the words the entry has its leaf, its subleaf and flags.
+  return at === 0 || u32[at - 3] !== XSTATE_LEAF ? 0 : u32[at]!;
 }

@@ -151,6 +151,15 @@ export class DescriptorTables {
     of.high |= bit << 8;
     return true;
   }
+
+  /** Takes the busy bit from a TSS that is left. */
+  clearBusy(of: Descriptor): boolean {
+    this.#find(of.selector, 8);
+    const hi = sumHigh(this.#lo, this.#hi, 5);
+    if (!this.#memory.clearBits((this.#lo + 5) >>> 0, hi, BUSY)) return this.#fault.from(this.#memory);
+    of.high &= ~(BUSY << 8);
+    return true;
+  }
 }
 
 /** Bits of a descriptor's type. */

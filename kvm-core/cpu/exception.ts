@@ -11,7 +11,7 @@ import { type Fault, VECTOR } from "./fault.ts";
 import { InterruptGate, type Source } from "./interrupt-gate.ts";
 import { CPU } from "./state.ts";
 import type { SystemMemory } from "./system-memory.ts";
-import type { TaskState } from "./task-state.ts";
+import type { TaskState, TaskSwitcher } from "./task-state.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
 /** SDM volume 3, table 6-4. */
@@ -22,26 +22,32 @@ export class ExceptionUnit {
   readonly #fault: Fault;
   readonly #gate: InterruptGate;
 
-  constructor(state: VcpuState, memory: SystemMemory, fault: Fault, tables: DescriptorTables, task: TaskState) {
+  constructor(
+    state: VcpuState,
+    memory: SystemMemory,
+    fault: Fault,
+    tables: DescriptorTables,
+    task: TaskState,
+    tasks: TaskSwitcher,
+  ) {
     this.#state = state;
     this.#fault = fault;
-    this.#gate = new InterruptGate(state, memory, fault, tables, task);
+    this.#gate = new InterruptGate(state, memory, fault, tables, task, tasks);
   }
 
   /**
-   * Delivers; CPU.rip is the RIP to push. Faults on the way become a double fault, and then "shutdown".
-   * "unbuilt": see Fault.unbuilt. `length`: of the instruction that is a software interrupt; a fault is reported at its start.
+   * Delivers; CPU.rip is the RIP to push. Faults on the way become a double fault, and then a shutdown: false.
+   * `length`: of the instruction that is a software interrupt; a fault is reported at its start.
    */
-  deliver(vector: number, code: number, source: Source, length = 0): "done" | "shutdown" | "unbuilt" {
+  deliver(vector: number, code: number, source: Source, length = 0): boolean {
     const state = this.#state;
     const fault = this.#fault;
     let current = vector;
     let currentCode = code;
     let from = source;
     while (!this.#gate.enter(current, currentCode, from)) {
-      if (fault.unbuilt !== "") return "unbuilt";
-      if (current === VECTOR.DF && from === "abort") return "shutdown";
-      if (from === source && length !== 0) {
+      if (current === VECTOR.DF && from === "abort") return false;
+      if (from === source && length !== 0 && !fault.committed) {
         const lo = state.get(CPU.rip);
         const code64 = (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
         state.set64(CPU.rip, lo - length, code64 ? sumHigh(lo, state.high(CPU.rip), -length) : 0);
@@ -51,7 +57,7 @@ export class ExceptionUnit {
       currentCode = double ? 0 : fault.code;
       from = double ? "abort" : "fault";
     }
-    return "done";
+    return true;
   }
 }
 

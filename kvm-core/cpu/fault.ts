@@ -29,23 +29,18 @@ export const SELECTOR_INDEX = 0xfffc;
 export class Fault {
   vector = 0;
   code = 0;
-  /** What is not built, if that is why; else "". */
-  unbuilt = "";
+  /** A task switch has been made: the fault is the new task's, at CPU.rip. */
+  committed = false;
 
   raise(vector: number, code: number): false {
     this.vector = vector;
     this.code = code;
-    this.unbuilt = "";
+    this.committed = false;
     return false;
   }
 
   /** The fault of an access to memory. */
   from(memory: { readonly faultVector: number; readonly faultCode: number }): false {
     return this.raise(memory.faultVector, memory.faultCode);
-  }
-
-  notBuilt(what: string): false {
-    this.unbuilt = what;
-    return false;
   }
 }

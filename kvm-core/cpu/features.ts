@@ -13,11 +13,31 @@ import { CPU, DENIED_WORDS } from "./state.ts";
 
 /** In the order of shared/cpu-features.ts. */
 const BUILT_NAMES = [
-  ...(["de", "pse", "tsc", "msr", "pae", "mce", "cx8", "pge", "cmov", "pat", "pse36"] as const),
-  ...(["cx16", "pcid", "popcnt", "hypervisor"] as const),
-  ...(["smep", "invpcid", "smap"] as const),
+  ...([
+    "fpu",
+    "de",
+    "pse",
+    "tsc",
+    "msr",
+    "pae",
+    "mce",
+    "cx8",
+    "sep",
+    "pge",
+    "cmov",
+    "pat",
+    "pse36",
+    "clflush",
+  ] as const),
+  ...(["mmx", "fxsr", "sse", "sse2"] as const),
+  ...(["pni", "pclmulqdq", "monitor", "ssse3", "cx16", "pcid", "sse4.1", "sse4.2", "movbe", "popcnt", "aes"] as const),
+  ...(["xsave", "rdrand", "hypervisor"] as const),
+  ...(["fsgsbase", "bmi1", "smep", "bmi2", "erms", "invpcid", "rdseed", "adx", "smap", "clflushopt", "clwb"] as const),
+  ...(["sha-ni", "umip", "rdpid"] as const),
+  ...(["xsaveopt", "xsavec", "xgetbv1", "xsaves"] as const),
+  ...(["syscall", "rdtscp"] as const),
   ...(["nx", "pdpe1gb", "lm"] as const),
-  ...(["lahf-lm"] as const),
+  ...(["lahf-lm", "abm", "3dnowprefetch"] as const),
 ] satisfies readonly CpuFeature[];
 
 export const BUILT_FEATURES: ReadonlySet<CpuFeature> = new Set<CpuFeature>(BUILT_NAMES);
@@ -37,6 +57,7 @@ const CONTROL_BITS: readonly (readonly [field: "deniedCr4" | "deniedEfer", bit: 
   ["deniedCr4", CR4.OSFXSR, "fxsr"],
   ["deniedCr4", CR4.OSXMMEXCPT, "sse"],
   ["deniedCr4", CR4.PCIDE, "pcid"],
+  ["deniedCr4", CR4.OSXSAVE, "xsave"],
   ["deniedCr4", CR4.SMEP, "smep"],
   ["deniedCr4", CR4.SMAP, "smap"],
   ["deniedEfer", EFER.SCE, "syscall"],

@@ -1,7 +1,7 @@
 /**
  * KVM_SET_GUEST_DEBUG on the vCPU state.
  * Document: KVM API, KVM_SET_GUEST_DEBUG; Linux <asm/kvm.h>, struct kvm_guest_debug_arch.
- * Left out: KVM_GUESTDBG_INJECT_DB, INJECT_BP and BLOCKIRQ, and breakpoints on data and ports: refused.
+ * Left out: KVM_GUESTDBG_INJECT_DB, INJECT_BP and BLOCKIRQ: refused.
  */
 
 import { KVM_GUESTDBG, KVM_GUESTDBG_ALL } from "../../shared/ioctls.ts";
@@ -9,9 +9,6 @@ import { CPU } from "./state.ts";
 
 /** Registers that struct kvm_guest_debug_arch has; only DR0 to DR3 and DR7 count. */
 const REGISTERS = 8;
-/** DR7: the enable bits, and R/W and LEN of each breakpoint: zero is execution. */
-const ENABLES = 0xffn;
-const KINDS = 0xffff_0000n;
 
 /** False, with nothing changed, where Linux gives EINVAL or something is asked for that is not built. */
 export function setGuestDebug(
@@ -23,8 +20,6 @@ export function setGuestDebug(
   if (control & ~KVM_GUESTDBG_ALL || debugreg.length !== REGISTERS) return false;
   const enabled = (control & KVM_GUESTDBG.ENABLE) !== 0;
   const hardware = enabled && (control & KVM_GUESTDBG.USE_HW_BP) !== 0;
-  const dr7 = debugreg[7]!;
-  if (hardware && dr7 & ENABLES && dr7 & KINDS) return false;
   const view = new DataView(memory.buffer);
   view.setUint32(zone + CPU.guestDebug, enabled ? control : 0, true);
   debugreg.forEach((value, i) => {

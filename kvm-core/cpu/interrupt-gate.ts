@@ -1,7 +1,8 @@
 /**
  * One event through its gate: real mode's vector table, or interrupt and trap gates of the IDT.
  * Document: SDM volume 3, 6.11 to 6.14 and 20.1.4, 20.3 (real and virtual-8086 mode); volume 2, INT n (pseudo-code, error codes).
- * Left out: task gates, which end the run by name until task switches are built; VME's redirection bitmap.
+ * Left out: what a task gate leads to: engine/far/task-switch.ts; what stays in virtual-8086 mode:
+ * virtual-interrupt.ts.
  *
  * Everything is checked before anything is written: after a fault the state is as it was.
  */
@@ -15,7 +16,7 @@ import { setNullSegment, setRealSegment, setSegment } from "./segment-register.t
 import { PushFrame } from "./stack-frame.ts";
 import { CPU, GPR, SEG } from "./state.ts";
 import type { SystemMemory } from "./system-memory.ts";
-import type { TaskState } from "./task-state.ts";
+import { NO_CODE, type TaskState, type TaskSwitcher } from "./task-state.ts";
 import type { VcpuState } from "./vcpu-state.ts";
 
 /**
@@ -32,7 +33,6 @@ const GATE = { task: 5, interrupt16: 6, trap16: 7, interrupt32: 14, trap32: 15 }
 const WIDE_GATE = 8;
 const EXTERNAL = 1;
 const IN_IDT = 2;
-const NO_CODE = -1;
 const RSP = CPU.gpr + GPR.rsp * 8;
 
 export class InterruptGate {
@@ -41,6 +41,7 @@ export class InterruptGate {
   readonly #fault: Fault;
   readonly #tables: DescriptorTables;
   readonly #task: TaskState;
+  readonly #tasks: TaskSwitcher;
   readonly #frame: PushFrame;
   readonly #code = new Descriptor();
   readonly #stack = new Descriptor();
@@ -55,16 +56,24 @@ export class InterruptGate {
   #type = 0;
   #ist = 0;
 
-  constructor(state: VcpuState, memory: SystemMemory, fault: Fault, tables: DescriptorTables, task: TaskState) {
+  constructor(
+    state: VcpuState,
+    memory: SystemMemory,
+    fault: Fault,
+    tables: DescriptorTables,
+    task: TaskState,
+    tasks: TaskSwitcher,
+  ) {
     this.#state = state;
     this.#memory = memory;
     this.#fault = fault;
     this.#tables = tables;
     this.#task = task;
+    this.#tasks = tasks;
     this.#frame = new PushFrame(state, memory, fault);
   }
 
-  /** Enters the handler; CPU.rip is the RIP to push. False on a fault, or on what is not built. */
+  /** Enters the handler; CPU.rip is the RIP to push. False on a fault. */
   enter(vector: number, code: number, source: Source): boolean {
     const state = this.#state;
     this.#source = source;
@@ -72,7 +81,9 @@ export class InterruptGate {
     this.#ext = source === "software" ? 0 : EXTERNAL;
     this.#long = (state.get(CPU.efer) & EFER.LMA) !== 0;
     this.#errorCode = source !== "software" && source !== "interrupt" && WITH_CODE.has(vector) ? code : NO_CODE;
-    return this.#readGate(vector) && this.#target();
+    if (!this.#readGate(vector)) return false;
+    if (this.#type !== GATE.task) return this.#target();
+    return this.#tasks.switchTo(this.#code.selector, "event", this.#ext, this.#errorCode, source === "fault");
   }
 
   #real(vector: number): boolean {
@@ -115,7 +126,6 @@ export class InterruptGate {
     if (!known && !(legacy && !this.#long)) return fault.raise(VECTOR.GP, code);
     if (this.#source === "software" && ((high >>> 13) & 3) < state.get(CPU.cpl)) return fault.raise(VECTOR.GP, code);
     if (!(high & 0x8000)) return fault.raise(VECTOR.NP, code);
-    if (type === GATE.task) return fault.notBuilt("task gate");
     this.#type = type;
     this.#offset = ((type & WIDE_GATE ? high & 0xffff_0000 : 0) | (low & 0xffff)) >>> 0;
     this.#ist = this.#long ? high & 7 : 0;

@@ -1,11 +1,12 @@
 /**
  * Model-specific registers: one row each.
  * Document: SDM volume 4, table 2-2; the set that KVM_GET_MSR_INDEX_LIST would name for this CPU model.
- * Left out: registers of features that are not built (SYSCALL acts on none yet; its MSRs are state).
- *           The local APIC is not built: IA32_APIC_BASE is state.
+ * Left out: what some of them are about: memory types (all RAM is coherent), machine checks (there are no banks), last-branch
+ *           records (IA32_DEBUGCTL.LBR is a bit that does nothing), the local APIC. Those registers are state.
  */
 
-import { EFER, EFER_WRITABLE } from "./control.ts";
+import { EFER, EFER_WRITABLE, PHYSICAL_BITS } from "./control.ts";
+import { FPU } from "./fpu-state.ts";
 import { CPU } from "./state.ts";
 
 interface MsrRow {
@@ -13,6 +14,8 @@ interface MsrRow {
   readonly index: number;
   /** Bits that may be written; others give #GP. Default: all. */
   readonly writable?: bigint;
+  /** Of the writable bits, which values may be; others give #GP. */
+  readonly valid?: (value: bigint) => boolean;
   /** The value must be a canonical address. */
   readonly canonical?: true;
   readonly reset?: bigint;
@@ -22,18 +25,57 @@ interface MsrRow {
 
 const LOW32 = 0xffff_ffffn;
 
+/** Memory types of the MTRRs: UC, WC, WT, WP, WB. PAT has UC- too. */
+const MTRR_TYPES = 0b0111_0011n;
+const PAT_TYPES = 0b1111_0011n;
+const isType = (types: bigint, value: bigint): boolean => ((types >> (value & 7n)) & 1n ? value < 8n : false);
+const eachType =
+  (types: bigint) =>
+  (value: bigint): boolean =>
+    Array.from({ length: 8 }, (_, i) => (value >> BigInt(i * 8)) & 0xffn).every((byte) => isType(types, byte));
+const PHYSICAL = (1n << BigInt(PHYSICAL_BITS)) - 1n;
+
+/** Variable ranges of the MTRRs, as IA32_MTRRCAP counts them; FIX and WC. */
+const MTRR_COUNT = 8;
+const MTRR_CAP = BigInt(MTRR_COUNT) | 0x500n;
+const variableMtrr = (i: number): MsrRow[] => [
+  {
+    name: `IA32_MTRR_PHYSBASE${i}`,
+    index: 0x200 + i * 2,
+    writable: PHYSICAL & ~0xf00n,
+    valid: (value) => isType(MTRR_TYPES, value & 0xffn),
+  },
+  { name: `IA32_MTRR_PHYSMASK${i}`, index: 0x201 + i * 2, writable: PHYSICAL & ~0x7ffn },
+];
+const fixedMtrr = (index: number): MsrRow => {
+  return { name: `IA32_MTRR_FIX_${index.toString(16)}`, index, valid: eachType(MTRR_TYPES) };
+};
+const FIXED_MTRRS = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
+
 const ROWS: readonly MsrRow[] = [
   { name: "IA32_TSC", index: 0x10 },
   { name: "IA32_APIC_BASE", index: 0x1b, writable: 0xf_ffff_f900n, reset: 0xfee0_0900n },
   { name: "IA32_TSC_ADJUST", index: 0x3b },
   { name: "IA32_BIOS_SIGN_ID", index: 0x8b },
-  { name: "IA32_MTRRCAP", index: 0xfe, writable: 0n },
+  { name: "IA32_MTRRCAP", index: 0xfe, writable: 0n, reset: MTRR_CAP },
   { name: "IA32_SYSENTER_CS", index: 0x174, writable: LOW32 },
   { name: "IA32_SYSENTER_ESP", index: 0x175, canonical: true },
   { name: "IA32_SYSENTER_EIP", index: 0x176, canonical: true },
+  { name: "IA32_MCG_CAP", index: 0x179, writable: 0n },
+  { name: "IA32_MCG_STATUS", index: 0x17a, writable: 7n },
   { name: "IA32_MISC_ENABLE", index: 0x1a0, reset: 1n },
-  { name: "IA32_PAT", index: 0x277, writable: 0x0707_0707_0707_0707n, reset: 0x0007_0406_0007_0406n },
-  { name: "IA32_MTRR_DEF_TYPE", index: 0x2ff, writable: 0xcffn },
+  { name: "IA32_DEBUGCTL", index: 0x1d9, writable: 3n },
+  ...Array.from({ length: MTRR_COUNT }, (_, i) => variableMtrr(i)).flat(),
+  ...FIXED_MTRRS.map(fixedMtrr),
+  { name: "IA32_PAT", index: 0x277, valid: eachType(PAT_TYPES), reset: 0x0007_0406_0007_0406n },
+  {
+    name: "IA32_MTRR_DEF_TYPE",
+    index: 0x2ff,
+    writable: 0xcffn,
+    valid: (value) => isType(MTRR_TYPES, value & 0xffn),
+  },
+  // No supervisor state component is built.
+  { name: "IA32_XSS", index: 0xda0, writable: 0n, field: FPU.xss },
   { name: "IA32_EFER", index: 0xc000_0080, writable: BigInt(EFER_WRITABLE | EFER.LMA), field: CPU.efer },
   { name: "IA32_STAR", index: 0xc000_0081 },
   { name: "IA32_LSTAR", index: 0xc000_0082, canonical: true },
@@ -47,10 +89,16 @@ const ROWS: readonly MsrRow[] = [
 
 export const MSR_EFER = 0xc000_0080;
 export const MSR_TSC = 0x10;
+export const MSR_TSC_ADJUST = 0x3b;
+export const MSR_DEBUGCTL = 0x1d9;
 export const MSR_KERNEL_GS_BASE = 0xc000_0102;
 
 /** The indices that exist, in the table's order. */
 export const MSR_INDICES: readonly number[] = ROWS.map((row) => row.index);
+
+/** Fields of CPU.msrs. */
+const ROOM = 64;
+if (ROWS.length > ROOM) throw new Error(`${ROWS.length} MSRs, and room for ${ROOM}`);
 
 const BY_INDEX = new Map(ROWS.map((row, at) => [row.index, { row, field: row.field ?? CPU.msrs + at * 8 }] as const));
 
@@ -82,12 +130,23 @@ export function setMsr(memory: WebAssembly.Memory, zone: number, index: number, 
   if (entry === undefined || value < 0n || value >> 64n !== 0n) return false;
   const { row, field } = entry;
   if (row.writable !== undefined && (value & ~row.writable) !== 0n) return false;
+  if (row.valid?.(value) === false) return false;
   if (row.canonical && !canonical(value)) return false;
   const stored = index === MSR_TSC ? BigInt.asUintN(64, value - tscNow()) : value;
   const view = new DataView(memory.buffer);
   view.setBigUint64(zone + field, stored, true);
   if (index === MSR_EFER) view.setUint32(zone + CPU.stale, 1, true);
   return true;
+}
+
+/** WRMSR of the guest's. The TSC and IA32_TSC_ADJUST move together (SDM volume 3, 17.17.3). False for #GP. */
+export function writeMsr(memory: WebAssembly.Memory, zone: number, index: number, value: bigint): boolean {
+  if (index === MSR_TSC || index === MSR_TSC_ADJUST) {
+    const delta = value - getMsr(memory, zone, index)!;
+    const other = index === MSR_TSC ? MSR_TSC_ADJUST : MSR_TSC;
+    setMsr(memory, zone, other, BigInt.asUintN(64, getMsr(memory, zone, other)! + delta));
+  }
+  return setMsr(memory, zone, index, value);
 }
 
 export function resetMsrs(view: DataView, zone: number): void {

@@ -1,7 +1,7 @@
 /**
  * KVM_GET/SET_REGS and SREGS on the vCPU state.
  * Document: KVM API 4.11 to 4.14; validity of special registers as SDM volume 3, 2.5 and 9.8.5.
- * Left out: FPU, XSAVE, debug registers and events; they come with what they describe.
+ * Left out: FPU, XSAVE and XCRS: fpu-regs.ts. Debug registers and events; they come with what they describe.
  */
 
 import type { KvmRegs, KvmSregs } from "../../shared/ioctls.ts";

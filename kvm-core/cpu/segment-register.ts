@@ -25,6 +25,26 @@ export function setSegment(state: VcpuState, segment: number, selector: number, 
   state.set(CPU.attributes + segment * 4, descriptor.attributes);
 }
 
+const FLAT = DATA | ATTRIBUTE.g;
+/** Attributes of flat segments that fast system calls load without a descriptor. */
+const FLAT_KINDS = {
+  code32: FLAT | ATTRIBUTE.code | ATTRIBUTE.db,
+  code64: FLAT | ATTRIBUTE.code | ATTRIBUTE.l,
+  data: FLAT | ATTRIBUTE.db,
+} as const;
+
+export function setFlatSegment(
+  state: VcpuState,
+  segment: number,
+  selector: number,
+  level: number,
+  kind: keyof typeof FLAT_KINDS,
+): void {
+  set(state, segment, selector, 0);
+  state.set(CPU.limit + segment * 4, 0xffff_ffff);
+  state.set(CPU.attributes + segment * 4, FLAT_KINDS[kind] | (level << 5));
+}
+
 /** A null selector. SS keeps the privilege level. */
 export function setNullSegment(state: VcpuState, segment: number, selector: number, cpl: number): void {
   set(state, segment, selector, 0);

@@ -72,6 +72,9 @@ export const CPU = layout({
   tlbVictim: "u32",
   /** Per set: its PCID, or NO_PCID. */
   tlbPcid: ["u32", TLB_SETS],
+  /** Data breakpoints (engine/watch.ts): how many, and the linear pages that have to stay out of the TLBs. */
+  watched: "u32",
+  watchPages: ["u64", 4],
   // --- interrupts
   cpl: "u32",
   /** Non-zero: interrupts are held off while RIP is shadowRip, by STI (1) or by MOV SS and POP SS (2), which hold off #DB, too. */

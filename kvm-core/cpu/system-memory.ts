@@ -14,6 +14,7 @@ export interface SystemMemory {
   writable(lo: number, hi: number, size: number, access: number): boolean;
   /** Sets bits of a byte, as one access of the memory bus. */
   setBits(lo: number, hi: number, bits: number): boolean;
+  clearBits(lo: number, hi: number, bits: number): boolean;
   /** The `access` of an access on behalf of a privilege level; without one it is an implicit supervisor access. */
   accessAt(cpl: number): number;
   readonly faultVector: number;

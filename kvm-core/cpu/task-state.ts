@@ -1,7 +1,8 @@
 /**
  * The task-state segment as privilege changes and port I/O use it: stacks of inner levels, IST, I/O permission bitmap.
- * Document: SDM volume 3, 7.2.1, 7.6 and 7.7 (16-, 32- and 64-bit TSS); volume 1, 19.5.2 (I/O permission bitmap).
- * Left out: task switches, which wait for issue 4.
+ * Document: SDM volume 3, 7.2.1, 7.6 and 7.7 (16-, 32- and 64-bit TSS); volume 1, 19.5.2 (I/O permission bitmap);
+ * volume 3, 20.3.3 (software interrupt redirection bitmap).
+ * Left out: task switches: engine/far/task-switch.ts.
  */
 
 import { sumHigh } from "./address.ts";
@@ -12,6 +13,17 @@ import { ATTRIBUTE } from "./segment.ts";
 import { CPU, SEG } from "./state.ts";
 import type { SystemMemory } from "./system-memory.ts";
 import type { VcpuState } from "./vcpu-state.ts";
+
+/** What leads to another task. A call and an event nest: the new task has a link, and NT set. */
+export type Why = "jump" | "call" | "event" | "return";
+/** No error code. */
+export const NO_CODE = -1;
+
+/** What gates and transfers ask for: engine/far/task-switch.ts. */
+export interface TaskSwitcher {
+  /** False: see the Fault, whose `committed` says in which task it is. */
+  switchTo(selector: number, why: Why, ext: number, code: number, restarts: boolean): boolean;
+}
 
 /** Where the TSS of 32 and 64 bits holds the offset of its I/O permission bitmap. */
 const IO_MAP_BASE = 102;
@@ -79,6 +91,26 @@ export class TaskState {
     this.spLo = this.#memory.value;
     this.spHi = this.#memory.valueHigh;
     return true;
+  }
+
+  /** CR4.VME: 1 if INT n of virtual-8086 code stays there, 0 if it does not, -1 after a fault. */
+  redirects(vector: number): 1 | 0 | -1 {
+    const fault = this.#fault;
+    const type = this.#type;
+    const isTss = type === SYSTEM_TYPE.tss32 || type === SYSTEM_TYPE.busyTss32;
+    if (!isTss || IO_MAP_BASE + 1 > this.#limit) {
+      fault.raise(VECTOR.GP, 0);
+      return -1;
+    }
+    if (!this.#read(IO_MAP_BASE, 2)) return -1;
+    // The 32 bytes in front of the I/O permission bitmap.
+    const at = this.#memory.value - 32 + (vector >>> 3);
+    if (at < 0 || at > this.#limit) {
+      fault.raise(VECTOR.GP, 0);
+      return -1;
+    }
+    if (!this.#read(at, 1)) return -1;
+    return (this.#memory.value >>> (vector & 7)) & 1 ? 0 : 1;
   }
 
   /** Does the bitmap allow `size` ports from `port`? Else #GP(0). */

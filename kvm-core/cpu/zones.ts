@@ -65,6 +65,8 @@ export const ZONE = {
   jumpGeneration: 0x8000,
   /** Software TLBs: TLB_SETS of three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
+  /** A class of TLB whose tables are always empty: in force while misaligned accesses of CPL 3 have to be found. */
+  tlbNever: 0x000d_0000,
   /** Hash of block heads: guest-physical address and mode -> first record. */
   blocks: 0x0010_0000,
   /** RIP -> record, for indirect jumps and returns: see JUMP. */

@@ -12,12 +12,15 @@ import type { Expr, ValType } from "../wasm/expr.ts";
 
 export type Size = 8 | 16 | 32 | 64;
 
+/** Where a record names a register; `base` if the instruction has no memory operand. */
+export type Field = "dst" | "src" | "base";
+
 /** What an instruction does with memory at an address: decides the segment's check and the page's. */
 export type Access = "read" | "write" | "modify";
 
 /** An operand as a form gives it. Which register, which displacement: that is the stage's to know. */
 export type Operand =
-  | { readonly kind: "reg"; readonly size: Size; readonly field: "dst" | "src" }
+  | { readonly kind: "reg"; readonly size: Size; readonly field: Field }
   /** `wide`: all 64 bits are in the instruction; else the value is sign-extended from 32. */
   | { readonly kind: "imm"; readonly size: Size; readonly wide?: true }
   | { readonly kind: "const"; readonly size: Size; readonly value: number }
@@ -32,11 +35,11 @@ export type Operand =
       readonly aligned?: boolean;
     }
   /** An XMM or MMX register; `size` of it is the operand, 64 also stands for 128. */
-  | { readonly kind: "xmm" | "mm"; readonly size: Size; readonly field: "dst" | "src" }
+  | { readonly kind: "xmm" | "mm"; readonly size: Size; readonly field: Field }
   /** Memory at a linear address that exec computed, in the segment of the memory operand `of`: see at(). */
   | { readonly kind: "at"; readonly size: Size; readonly linear: Expr; readonly of: Operand }
   /** A number, not a register: of a segment, control, debug or x87 register. */
-  | { readonly kind: "index"; readonly size: Size; readonly field: "dst" | "src" }
+  | { readonly kind: "index"; readonly size: Size; readonly field: Field }
   /**
    * A relative branch target. `cross`: it lies in another page. `computed`: RIP has to be truncated or checked, so the
    * branch goes by RIP, as an indirect one does.
@@ -49,6 +52,19 @@ export type Operand =
 export const HELPERS = [
   "cpuid",
   "rdtsc",
+  "rdtscp",
+  "rdpid",
+  "rdpmc",
+  "random",
+  "monitor",
+  "mwait",
+  "flushLine",
+  "syscall",
+  "sysret",
+  "sysenter",
+  "sysexit",
+  "readBase",
+  "writeBase",
   "rdmsr",
   "wrmsr",
   "hlt",
@@ -98,6 +114,16 @@ export const HELPERS = [
   "frstor",
   "fnstenv",
   "fnsave",
+  "fxsave",
+  "fxrstor",
+  "xsave",
+  "xsaveopt",
+  "xsavec",
+  "xsaves",
+  "xrstor",
+  "xrstors",
+  "xgetbv",
+  "xsetbv",
 ] as const;
 export type HelperName = (typeof HELPERS)[number];
 
@@ -107,6 +133,8 @@ export interface Emitter {
   /** String instructions: the address size, and which repeat prefix the form has. */
   readonly addressSize: 16 | 32 | 64;
   readonly repeat: "none" | "rep" | "repne";
+  /** Segments of this form may have a base and bounds, which each access has to look at. */
+  readonly segmented: boolean;
 
   /** Evaluates now. */
   let(value: Expr): Expr;
@@ -184,6 +212,11 @@ export interface Emitter {
   /** Memory at a linear address. */
   load(linear: Expr, size: Size): Expr;
   store(linear: Expr, value: Expr, size: Size): void;
+  /**
+   * i32: where the byte at `linear` lies in linear memory, and behind it the rest of its page, if that is RAM which may be
+   * accessed there; 0 if it is not, if that is not known before an access, or if the vCPU is wanted out, as in a single step.
+   */
+  direct(linear: Expr, access: "read" | "write"): Expr;
   /** Faults now where a store() would, and does nothing else. */
   prepare(linear: Expr, size: Size): void;
   /**
@@ -222,6 +255,8 @@ export interface Emitter {
   /** Executes the instruction again if `condition`: one iteration of a string instruction has been done. */
   again(condition: Expr): void;
 
+  /** In front of what VEX encodes: #UD in real-address and virtual-8086 mode (SDM volume 2A, 2.3). */
+  protectedOnly(): void;
   /** Raises an exception: nothing of the instruction has happened. */
   raise(vector: number): void;
   /** Calls a helper that raises an exception and never goes on. */

@@ -9,7 +9,7 @@ import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
-import type { HelperName, Operand, Size } from "./emitter.ts";
+import type { Field, HelperName, Operand, Size } from "./emitter.ts";
 import { unsigned } from "./flags.ts";
 import { type AccessImports, type AccessStage, LOADS, STORES } from "./memory-access.ts";
 import { RECORD } from "./record.ts";
@@ -68,19 +68,19 @@ export class InterpStage extends Stage {
 
   // --- where values are
 
-  protected fpuField(field: "dst" | "src"): Expr {
+  protected fpuField(field: Field): Expr {
     return this.#slot(field);
   }
   protected generated(name: string): GeneratedFunction {
     return this.#frame.imports.generated(name);
   }
-  protected readField(field: "dst" | "src", size: Size): Expr {
+  protected readField(field: Field, size: Size): Expr {
     return LOADS[size](this.#slot(field));
   }
-  protected writeField(field: "dst" | "src", value: Expr, size: Size): void {
+  protected writeField(field: Field, value: Expr, size: Size): void {
     this.#store(this.#slot(field), value, size);
   }
-  protected number(field: "dst" | "src"): Expr {
+  protected number(field: Field): Expr {
     return i32.toI64u(this.segmentSlot(field));
   }
   protected immediate(wide: boolean): Expr {
@@ -103,7 +103,7 @@ export class InterpStage extends Stage {
   protected ripBase(): Expr {
     return i64.load(this.cpu, CPU.ripBase);
   }
-  protected segmentSlot(field: "dst" | "src" | "base" | "index"): Expr {
+  protected segmentSlot(field: Field | "index"): Expr {
     return i32.load8u(this.#frame.ip, RECORD[field]);
   }
   protected segmentBase(field: "base" | "index"): Expr {
@@ -130,7 +130,7 @@ export class InterpStage extends Stage {
     this.code.store("i64", this.cpu, value, CPU.flagAux);
   }
 
-  #slot(field: "dst" | "src" | "base" | "index"): Expr {
+  #slot(field: Field | "index"): Expr {
     return i32.add(this.cpu, this.segmentSlot(field));
   }
 

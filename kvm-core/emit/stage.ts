@@ -4,6 +4,7 @@
  * Left out: where an operand's value is (a record's field or a constant), how registers and flags are kept, and how control goes on.
  */
 
+import { CR0 } from "../cpu/control.ts";
 import { RFLAGS } from "../cpu/flags.ts";
 import { FPU, FPU_SLOT, UNITS, type UnitName } from "../cpu/fpu-state.ts";
 import { CPU } from "../cpu/state.ts";
@@ -12,11 +13,12 @@ import { type Expr, i32, i64, type ValType } from "../wasm/expr.ts";
 import type { FuncType } from "../wasm/module.ts";
 import { i64x2, v128 } from "../wasm/simd.ts";
 import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
-import type { Access, Emitter, HelperName, Operand, Size } from "./emitter.ts";
+import type { Access, Emitter, Field, HelperName, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
 import {
   type AccessStage,
   compareExchange,
+  direct,
   LOADS,
   load,
   loadV,
@@ -46,6 +48,7 @@ export interface GeneratedFunction {
 }
 
 const FPU_FILE = { xmm: FPU.xmm, mm: FPU.st } as const;
+const VECTOR_UD = 6;
 const VECTOR_GP = 13;
 
 /** What a form fixes beside its operands. */
@@ -58,6 +61,8 @@ export interface FormFacts {
   readonly repeat: "none" | "rep" | "repne";
   /** LOCK, or XCHG with memory: the write after modify() is a compare-and-exchange. */
   readonly locked: boolean;
+  /** Real-address and virtual-8086 mode have no such instruction, and this form may meet them. */
+  readonly protectedOnly?: true;
 }
 
 type Target = Operand & { readonly kind: "target" };
@@ -83,11 +88,11 @@ export abstract class Stage implements Emitter {
   // --- where values are
 
   /** i32: where in linear memory the field's register lies, less `FPU.xmm` or `FPU.st`. */
-  protected abstract fpuField(field: "dst" | "src"): Expr;
-  protected abstract readField(field: "dst" | "src", size: Size): Expr;
-  protected abstract writeField(field: "dst" | "src", value: Expr, size: Size): void;
+  protected abstract fpuField(field: Field): Expr;
+  protected abstract readField(field: Field, size: Size): Expr;
+  protected abstract writeField(field: Field, value: Expr, size: Size): void;
   /** The number of a segment, control or debug register: i64. */
-  protected abstract number(field: "dst" | "src"): Expr;
+  protected abstract number(field: Field): Expr;
   /** Sign-extended from 32 bits, or all 64; of a branch to another page, that page's distance. */
   protected abstract immediate(wide: boolean): Expr;
   /** Sign-extended from 32 bits. */
@@ -134,6 +139,10 @@ export abstract class Stage implements Emitter {
   }
   get repeat(): "none" | "rep" | "repne" {
     return this.facts.repeat;
+  }
+
+  get segmented(): boolean {
+    return this.facts.segmented;
   }
 
   let(value: Expr): Expr {
@@ -200,6 +209,13 @@ export abstract class Stage implements Emitter {
     else throw new Error(`write to an operand of kind ${operand.kind}`);
   }
 
+  protectedOnly(): void {
+    if (!this.facts.protectedOnly) return;
+    const real = i32.eqz(i32.and(i32.load(this.cpu, CPU.cr0), i32.const(CR0.PE)));
+    const virtual = i32.and(i32.load(this.cpu, CPU.eflags), i32.const(RFLAGS.VM));
+    this.if(i32.or(real, virtual), () => this.raise(VECTOR_UD));
+  }
+
   // --- x87, MMX and SSE
 
   unit(name: UnitName): void {
@@ -247,7 +263,7 @@ export abstract class Stage implements Emitter {
   }
 
   /** A write to an MMX register sets sign and exponent of the x87 register that it is a part of (SDM volume 1, 9.2.1). */
-  #writeMmx(field: "dst" | "src", value: Expr): void {
+  #writeMmx(field: Field, value: Expr): void {
     const slot = this.fpuField(field);
     this.code.store("i64", slot, value, FPU_FILE.mm);
     this.code.store("i64", slot, i64.const(0xffff), FPU_FILE.mm + 8);
@@ -327,6 +343,9 @@ export abstract class Stage implements Emitter {
   }
   store(linear: Expr, value: Expr, size: Size): void {
     store(this.#accessAt(linear, size), linear, value, size);
+  }
+  direct(linear: Expr, access: "read" | "write"): Expr {
+    return direct(this.access, linear, access === "write");
   }
   prepare(linear: Expr, size: Size): void {
     prepare(this.access, linear, size);

@@ -11,7 +11,7 @@ import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { jumpCache, linkedRecord, TAKEN, wanted } from "./boundary.ts";
-import type { Emitter, HelperName, Operand, Size } from "./emitter.ts";
+import type { Emitter, Field, HelperName, Operand, Size } from "./emitter.ts";
 import { unsigned } from "./flags.ts";
 import type { AccessImports, AccessStage } from "./memory-access.ts";
 import { MICRO, RECORD } from "./record.ts";
@@ -143,19 +143,19 @@ export class TranslateStage extends Stage {
 
   // --- where values are
 
-  protected fpuField(field: "dst" | "src"): Expr {
+  protected fpuField(field: Field): Expr {
     return i32.add(this.cpu, i32.const(this.#insn[field]));
   }
   protected generated(name: string): GeneratedFunction {
     return this.#frame.imports.generated(name);
   }
-  protected readField(field: "dst" | "src", size: Size): Expr {
+  protected readField(field: Field, size: Size): Expr {
     return this.#readSlot(this.#insn[field], size);
   }
-  protected writeField(field: "dst" | "src", value: Expr, size: Size): void {
+  protected writeField(field: Field, value: Expr, size: Size): void {
     this.#writeSlot(this.#insn[field], value, size);
   }
-  protected number(field: "dst" | "src"): Expr {
+  protected number(field: Field): Expr {
     return i64.const(this.#insn[field]);
   }
   protected immediate(wide: boolean): Expr {

@@ -1,7 +1,7 @@
 /**
  * Debugging, by the guest itself and from outside: breakpoints, single step, and what an instruction that runs alone left.
  * Document: SDM volume 3, chapter 18 (debug registers, #DB), 6.8.3 (MOV SS); KVM API, KVM_SET_GUEST_DEBUG.
- * Left out: data breakpoints, branch trap (LBR, BTF) and RTM's.
+ * Left out: what data breakpoints meet: watch.ts; last-branch records (LBR) and RTM's #DB.
  *
  * Execution breakpoints cost nothing where there are none: no block holds an instruction at an armed page offset, so the
  * engine comes to enter() there. Single step, RF and port breakpoints make every instruction run alone.
@@ -11,36 +11,31 @@ import { KVM_GUESTDBG } from "../../shared/ioctls.ts";
 import { CR4, EFER } from "../cpu/control.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS } from "../cpu/flags.ts";
+import { MSR_DEBUGCTL, msrField } from "../cpu/msr.ts";
 import { ATTRIBUTE } from "../cpu/segment.ts";
 import { CPU, SEG } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
 import { type DebugExit, EngineExit } from "./host.ts";
+import { WATCH, type WatchUnit } from "./watch.ts";
 
 /** Values of CPU.shadow: what holds interrupts off for an instruction. MOV SS and POP SS hold off #DB, too. */
 export const SHADOW = { sti: 1, movSs: 2 } as const;
 
 /** Bits of DR6, and which software may write. */
-export const DR6 = { BD: 1 << 13, BS: 1 << 14, writable: 0xe00f, ones: 0xffff_0ff0 } as const;
+export const DR6 = { BD: 1 << 13, BS: 1 << 14, BT: 1 << 15, writable: 0xe00f, ones: 0xffff_0ff0 } as const;
 /** Bits of DR7; the enable bits are pairs (local, global) from bit 0, the kinds four bits each from bit 16. */
 export const DR7 = { enables: 0xff, GD: 1 << 13, writable: 0xffff_23ff, ones: 0x400 } as const;
 
 /** R/W of a breakpoint in DR7. */
-const KIND = { execute: 0, write: 1, port: 2, access: 3 } as const;
+const KIND = { execute: 0, port: 2, ...WATCH } as const;
 const COUNT = 4;
+/** IA32_DEBUGCTL: BTF makes single step one of taken branches. */
+export const DEBUGCTL = { field: msrField(MSR_DEBUGCTL)!, BTF: 1 << 1 } as const;
 
 const isEnabled = (dr7: number, i: number): boolean => ((dr7 >>> (i * 2)) & 3) !== 0;
 const kindOf = (dr7: number, i: number): number => (dr7 >>> (16 + i * 4)) & 3;
 /** LEN is bytes - 1, except that 2 means 8. */
 const sizeOf = (dr7: number, i: number): number => [1, 2, 8, 4][(dr7 >>> (18 + i * 4)) & 3]!;
-
-/** Does this DR7 enable a breakpoint that is not built? `de`: CR4.DE, without which ports have none. */
-export function watchesData(dr7: number, de: boolean): boolean {
-  for (let i = 0; i < COUNT; i++) {
-    const kind = kindOf(dr7, i);
-    if (isEnabled(dr7, i) && kind !== KIND.execute && !(kind === KIND.port && de)) return true;
-  }
-  return false;
-}
 
 /** Delivers #DB through the IDT. `length`: of INT1. */
 type Deliver = (code: number, source: "fault" | "trap", length: number) => void;
@@ -48,6 +43,7 @@ type Deliver = (code: number, source: "fault" | "trap", length: number) => void;
 export class DebugUnit {
   readonly #state: VcpuState;
   readonly #deliver: Deliver;
+  readonly #watch: WatchUnit;
   /** After EngineExit.DEBUG. */
   detail: DebugExit = { exception: 0, pc: 0n, dr6: 0n, dr7: 0n };
   /** Breakpoints in force, as bits by number. */
@@ -55,11 +51,10 @@ export class DebugUnit {
   #ports = 0;
   /** Addresses of the execution breakpoints in force: pairs of u32. */
   readonly #addresses = new Uint32Array(COUNT * 2);
-  /** Port breakpoints that the instruction under way has met. */
-  #met = 0;
 
-  constructor(state: VcpuState, deliver: Deliver) {
+  constructor(state: VcpuState, watch: WatchUnit, deliver: Deliver) {
     this.#state = state;
+    this.#watch = watch;
     this.#deliver = deliver;
   }
 
@@ -72,6 +67,8 @@ export class DebugUnit {
     }
     state.set(CPU.dr + 6 * 8, state.get(CPU.dr + 6 * 8) | bits);
     this.#deliver(0, source, length);
+    // #DB ends stepping by branches.
+    state.set(DEBUGCTL.field, state.get(DEBUGCTL.field) & ~DEBUGCTL.BTF);
     state.set(CPU.dr + 7 * 8, state.get(CPU.dr + 7 * 8) & ~DR7.GD);
   }
 
@@ -117,8 +114,10 @@ export class DebugUnit {
     const dr7 = state.get(registers + 7 * 8);
     if ((dr7 & DR7.enables) === 0 && this.#execution === 0) {
       this.#ports = 0;
+      this.#watch.clear();
       return false;
     }
+    this.#watch.begin();
     let execution = 0;
     let moved = false;
     this.#ports = 0;
@@ -126,13 +125,15 @@ export class DebugUnit {
       if (!isEnabled(dr7, i)) continue;
       const kind = kindOf(dr7, i);
       if (kind === KIND.port) this.#ports |= 1 << i;
+      const [lo, hi] = [state.get(registers + i * 8), state.high(registers + i * 8)];
+      if (kind === KIND.write || kind === KIND.access) this.#watch.add(i, kind, lo, hi, sizeOf(dr7, i));
       if (kind !== KIND.execute) continue;
       execution |= 1 << i;
-      const [lo, hi] = [state.get(registers + i * 8), state.high(registers + i * 8)];
       moved ||= this.#addresses[i * 2] !== lo || this.#addresses[i * 2 + 1] !== hi;
       this.#addresses[i * 2] = lo;
       this.#addresses[i * 2 + 1] = hi;
     }
+    this.#watch.done();
     const changed = moved || execution !== this.#execution;
     this.#execution = execution;
     return changed;
@@ -173,6 +174,7 @@ export class DebugUnit {
     return (
       (this.#state.get(CPU.eflags) & (RFLAGS.TF | RFLAGS.RF)) !== 0 ||
       this.#ports !== 0 ||
+      this.hasMet ||
       (this.#state.get(CPU.guestDebug) & KVM_GUESTDBG.SINGLESTEP) !== 0
     );
   }
@@ -186,14 +188,19 @@ export class DebugUnit {
       if (!(this.#ports & (1 << i))) continue;
       const length = sizeOf(dr7, i);
       const from = (this.#state.get(registers + i * 8) & -length) >>> 0;
-      if (port < from + length && from < port + size) this.#met |= 1 << i;
+      if (port < from + length && from < port + size) this.#watch.met |= 1 << i;
     }
   }
 
-  /** Bits of DR6 for what portAccessed() met. */
+  /** Breakpoints of data and ports have been met, for which no trap has come yet. */
+  get hasMet(): boolean {
+    return this.#watch.met !== 0;
+  }
+
+  /** Bits of DR6 for what has been met. */
   takeMet(): number {
-    const bits = this.#met;
-    this.#met = 0;
+    const bits = this.#watch.met;
+    this.#watch.met = 0;
     return bits;
   }
 }

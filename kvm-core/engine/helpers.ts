@@ -24,8 +24,9 @@ import {
 import { findCpuid } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
-import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, setMsr, tscNow } from "../cpu/msr.ts";
+import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
+import { liveWords } from "../cpu/xstate-cpuid.ts";
 import type { HelperName } from "../emit/emitter.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
 import { operandVector } from "./canonical.ts";
@@ -34,9 +35,12 @@ import { debugHelpers } from "./helpers/debug.ts";
 import { flagHelpers } from "./helpers/flags.ts";
 import { fpuHelpers } from "./helpers/fpu.ts";
 import { ioHelpers } from "./helpers/io.ts";
+import { processorHelpers } from "./helpers/processor.ts";
 import { segmentHelpers } from "./helpers/segments.ts";
+import { syscallHelpers } from "./helpers/syscall.ts";
 import { transferHelpers } from "./helpers/transfers.ts";
 import { x87Helpers } from "./helpers/x87.ts";
+import { xsaveHelpers } from "./helpers/xsave.ts";
 import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
 
@@ -47,6 +51,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
   const privileged = (): boolean => c.cpl === 0;
   const memory = m.memoryObject;
   const { zone } = state;
+  const words = new Uint32Array(4);
 
   return {
     ...flagHelpers(c),
@@ -55,23 +60,22 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     ...fpuHelpers(c),
     ...x87Helpers(c),
     ...segmentHelpers(c),
+    ...processorHelpers(c),
+    ...syscallHelpers(c),
     ...transferHelpers(c),
+    ...xsaveHelpers(c),
 
     cpuid() {
       const at = findCpuid(state.u32, zone, state.gpr(GPR.rax), state.gpr(GPR.rcx)) >>> 2;
-      const word = (i: number): number => (at === 0 ? 0 : state.u32[at + i]!);
+      words.fill(0);
+      if (at !== 0) {
+        words.set(state.u32.subarray(at, at + 4));
+        // In front of the words the entry has its leaf, its subleaf and flags.
+        liveWords(state, state.u32[at - 3]!, state.u32[at - 2]!, words);
+      }
       [GPR.rax, GPR.rbx, GPR.rcx, GPR.rdx].forEach((register, i) => {
-        state.setGpr(register, word(i));
+        state.setGpr(register, words[i]!);
       });
-      return NEXT;
-    },
-
-    rdtsc(ip) {
-      if (state.get(CPU.cr4) & CR4.TSD && !privileged()) return fault(ip, VECTOR.GP);
-      const field = msrField(0x10)!;
-      const now = BigInt.asUintN(64, tscNow() + state.view.getBigUint64(zone + field, true));
-      state.setGpr(GPR.rax, Number(now & 0xffff_ffffn));
-      state.setGpr(GPR.rdx, Number(now >> 32n));
       return NEXT;
     },
 
@@ -95,7 +99,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
         if (state.get(CPU.cr0) & CR0.PG && (old ^ lo) & EFER.LME) return fault(ip, VECTOR.GP);
         lo = (lo & ~EFER.LMA) | (old & EFER.LMA);
       }
-      if (!setMsr(memory, zone, index, (BigInt(hi) << 32n) | BigInt(lo))) return fault(ip, VECTOR.GP);
+      if (!writeMsr(memory, zone, index, (BigInt(hi) << 32n) | BigInt(lo))) return fault(ip, VECTOR.GP);
       if (index === MSR_EFER) {
         state.set(CPU.stale, 0);
         m.flushTlb();
@@ -122,8 +126,9 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       return writeControl(m, register, lo, hi) ? NEXT : fault(ip, VECTOR.GP);
     },
 
-    /** CR0's lower half: any privilege level may read it. */
-    smsw() {
+    /** CR0's lower half: any privilege level may read it, unless UMIP says otherwise. */
+    smsw(ip) {
+      if (c.umip) return fault(ip, VECTOR.GP);
       state.copy64(CPU.data, CPU.cr0);
       return NEXT;
     },

@@ -5,6 +5,7 @@
  */
 
 import { BlockTable } from "./blocks.ts";
+import { forgetJumps } from "./jump-cache.ts";
 import { Machine } from "./machine.ts";
 
 export class InterpEngine extends Machine {
@@ -33,7 +34,7 @@ export class InterpEngine extends Machine {
 
   /** It enters nothing into the jump cache, but an engine that had the vCPU before it may have. */
   protected forgetAddresses(): void {
-    this.forgetJumps();
+    forgetJumps(this.state);
   }
 
   protected forgetBlocks(): void {}

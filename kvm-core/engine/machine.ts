@@ -17,7 +17,7 @@ import { JUMP, TLB_ALL_CLASSES, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
 import { Decoded, Decoder } from "../isa/decode.ts";
 import { LockedUnit } from "../mmu/locked.ts";
-import { GuestMemoryUnit, type MmuExports } from "../mmu/memory.ts";
+import { GuestMemoryUnit, type MmuExports, RESTART } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
 import { accessImports } from "./accesses.ts";
 import { branchToNowhere, operandVector } from "./canonical.ts";
@@ -28,16 +28,20 @@ import { EnterUnit } from "./enter.ts";
 import { FarReturn } from "./far/far-return.ts";
 import { FarTransfer } from "./far/far-transfer.ts";
 import { SegmentUnit } from "./far/segments.ts";
+import { TaskSwitch } from "./far/task-switch.ts";
 import { FetchUnit } from "./fetch.ts";
 import { exportsForBlocks } from "./generated.ts";
 import { helperImports } from "./helpers.ts";
 import { type DebugExit, type Engine, EngineExit, type EngineHost, type PortHelpers } from "./host.ts";
 import { type InterpreterImports, opcodeMap } from "./interpreter.ts";
+import { forgetJumps } from "./jump-cache.ts";
 import { pageOffsetOf, Recorder } from "./recorder.ts";
 import { serialising } from "./serialising.ts";
 import { Step } from "./step.ts";
 import { SystemAccess } from "./system-access.ts";
+import { taskHost } from "./task-host.ts";
 import { hexRip, traceLine } from "./trace.ts";
+import { WatchUnit } from "./watch.ts";
 
 export abstract class Machine implements Engine {
   readonly state: VcpuState;
@@ -50,9 +54,11 @@ export abstract class Machine implements Engine {
   readonly coherence: Coherence;
   readonly fault = new Fault();
   readonly task: TaskState;
+  readonly tasks: TaskSwitch;
   readonly segments: SegmentUnit;
   readonly far: FarTransfer;
   readonly returns: FarReturn;
+  readonly watch: WatchUnit;
   readonly debug: DebugUnit;
   readonly step: Step;
   readonly frames: EnterUnit;
@@ -67,6 +73,8 @@ export abstract class Machine implements Engine {
   current = 0;
   errorDetail = "";
   #deliveryExit = 0;
+  /** The next instruction meets a data breakpoint, so that it has to run alone. */
+  #again = false;
   readonly #codeSegment: CodeSegment;
 
   /** What generated code imports: the interpreter, and what is translated. */
@@ -86,21 +94,25 @@ export abstract class Machine implements Engine {
     const tables = new DescriptorTables(this.state, this.system, this.fault);
     this.task = new TaskState(this.state, this.system, this.fault, tables);
     this.segments = new SegmentUnit(this.state, this.fault, tables);
-    this.far = new FarTransfer(this.state, this.system, this.fault, tables, this.task, this.segments);
-    this.returns = new FarReturn(this.state, this.system, this.fault, tables, this.segments);
-    this.debug = new DebugUnit(this.state, (code, source, length) => this.deliver(VECTOR.DB, code, source, length));
-    this.step = new Step(this.state, this.debug);
+    this.tasks = new TaskSwitch(this.state, this.system, this.fault, tables, taskHost(this));
+    this.far = new FarTransfer(this.state, this.system, this.fault, tables, this.task, this.segments, this.tasks);
+    this.returns = new FarReturn(this.state, this.system, this.fault, tables, this.segments, this.tasks);
+    this.watch = new WatchUnit(this.state, this.memory.tlb);
+    this.memory.watcher = this.watch;
+    this.debug = new DebugUnit(this.state, this.watch, (code, source, length) =>
+      this.deliver(VECTOR.DB, code, source, length),
+    );
+    this.step = new Step(this.state, this.debug, this.watch);
     this.frames = new EnterUnit(this.state, this.memory);
     this.#codeSegment = new CodeSegment(this.state);
     this.fetch = new FetchUnit(this.state, this.memory, host, this.decoder);
     this.recorder = new Recorder(this.state.u32, this.decoder);
-    this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task);
+    this.#exceptions = new ExceptionUnit(this.state, this.system, this.fault, tables, this.task, this.tasks);
     this.#buffer = zone + ZONE.buffer;
     const helpers = helperImports(this);
     this.ports = { in: helpers.in, out: helpers.out };
     const imports: InterpreterImports = {
       ...accessImports(this),
-      raise: (ip, vector) => this.raise(ip!, vector!, 0),
       lookup: () => this.#lookup(),
       resume: () => this.#resume(),
       link: (ip) => this.#linkRecord(ip!),
@@ -121,7 +133,7 @@ export abstract class Machine implements Engine {
     this.state.set(CPU.tlbUsed, TLB_ALL_CLASSES);
     this.memory.tlb.flush();
     // The zone may have served another engine, whose records these are.
-    this.forgetJumps();
+    forgetJumps(this.state);
     this.state.set(CPU.resumeRecord, 0);
   }
 
@@ -148,16 +160,6 @@ export abstract class Machine implements Engine {
   /** This vCPU wrote to a page with GPA_CODE or GPA_LOGGED. */
   protected pageWritten(gpa: number, size: number, flags: number): void {
     this.coherence.pageWritten(gpa, size, flags);
-  }
-
-  /** Empties the jump cache by a new generation; when they have all been used, by a fill. */
-  protected forgetJumps(): void {
-    const { state } = this;
-    const next = (state.get(ZONE.jumpGeneration) + JUMP.generation) >>> 0;
-    state.set(ZONE.jumpGeneration, next < JUMP.generation ? next + JUMP.generation : next);
-    if (next >= JUMP.generation) return;
-    const at = state.zone + ZONE.jumpCache;
-    state.u8.fill(0, at, at + JUMP.entries * JUMP.entrySize);
   }
 
   // --- Engine
@@ -191,7 +193,9 @@ export abstract class Machine implements Engine {
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
     this.step.cancel();
-    if (this.decoder.deny(state.u32, (state.zone + CPU.denied) >>> 2)) this.#featuresChanged();
+    const denied = this.decoder.denied.take(state.u32, (state.zone + CPU.denied) >>> 2);
+    if (denied) this.forgetBlocks(); // CPUID was set
+    if (denied) this.modeChanged();
     const otherwise = this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (otherwise || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
@@ -274,6 +278,11 @@ export abstract class Machine implements Engine {
   raise(ip: number, vector: number, code: number): undefined {
     this.current = ip;
     this.sync(ip);
+    if (vector === RESTART) {
+      this.#again = true;
+      return;
+    }
+    this.step.forgetMet();
     this.deliver(vector, code, "fault");
   }
 
@@ -284,21 +293,15 @@ export abstract class Machine implements Engine {
   deliver(vector: number, code: number, source: Source, length = 0): void {
     const { state } = this;
     this.step.interrupted = true;
-    const outcome = this.#exceptions.deliver(vector, code, source, length);
-    if (outcome === "shutdown") state.set(CPU.exit, EngineExit.SHUTDOWN);
-    else if (outcome === "unbuilt") this.internalError(`not implemented: ${this.fault.unbuilt} (vector ${vector})`);
+    const noting = this.watch.note(true);
+    if (!this.#exceptions.deliver(vector, code, source, length)) state.set(CPU.exit, EngineExit.SHUTDOWN);
+    this.watch.note(noting);
   }
 
   internalError(what: string): void {
     const { state } = this;
     this.errorDetail = `${what} at ${hexRip(state)}`;
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
-  }
-
-  /** CPUID was set: what records were made of may be something else now. */
-  #featuresChanged(): void {
-    this.forgetBlocks();
-    this.modeChanged();
   }
 
   /** The debug registers may have changed. True if instructions have to run another way from here on. */
@@ -326,13 +329,18 @@ export abstract class Machine implements Engine {
         state.set(CPU.exit, EngineExit.INTR);
         return 0;
       }
+      const due = this.tasks.takeTrap() | this.step.takeMet();
+      if (due !== 0) {
+        debug.raise(due, "trap");
+        continue;
+      }
       const bits = debug.atInstruction();
       if (bits !== 0 && !this.step.holdsDebug()) {
         // A fault, but one whose image of RFLAGS has RF clear.
         debug.raise(bits, "trap");
         continue;
       }
-      if (debug.alone || (wanted && this.#inShadow)) {
+      if (debug.alone || this.#again || (wanted && this.#inShadow)) {
         const ip = this.#stepAlone();
         if (ip !== 0) return ip;
         continue;
@@ -353,9 +361,11 @@ export abstract class Machine implements Engine {
 
   /** The record of an instruction that runs alone; 0 after its fetch faulted. */
   #stepAlone(): number {
+    this.#again = false;
     this.step.begin();
     const ip = this.stepRecord();
     if (ip === 0) this.step.end(false);
+    this.step.length = this.decoder.length;
     return ip;
   }
 

@@ -16,6 +16,7 @@ import { Decoded } from "../isa/decode.ts";
 import { BlockTable } from "./blocks.ts";
 import { MAX_LENGTH } from "./fetch.ts";
 import { EngineExit, type EngineHost, type EngineOptions } from "./host.ts";
+import { forgetJumps } from "./jump-cache.ts";
 import { Machine } from "./machine.ts";
 
 /** A bound on the walk from a record to its block's head. */
@@ -157,7 +158,7 @@ export class PatchEngine extends Machine {
   }
 
   protected forgetAddresses(): void {
-    this.forgetJumps();
+    forgetJumps(this.state);
     const { u32 } = this.state;
     for (const branch of this.#virtualLinks) u32[(branch + RECORD.disp) >>> 2] = branch + RECORD.size;
     this.#virtualLinks.length = 0;
@@ -210,7 +211,7 @@ export class PatchEngine extends Machine {
     this.#virtualLinks = [];
     this.#secondPages.clear();
     this.#blocks.clear();
-    this.forgetJumps();
+    forgetJumps(this.state);
     this.state.set(CPU.resumeRecord, 0);
     this.current = 0;
   }

@@ -48,7 +48,7 @@ export class SystemAccess implements SystemMemory {
   /** Both pages of an access that crosses a page have to be writable. */
   writable(lo: number, hi: number, size: number, access: number): boolean {
     const memory = this.#memory;
-    if (!memory.translate(lo, hi, access | ACCESS.write)) return false;
+    if (!memory.mayWrite(lo, hi, size) || !memory.translate(lo, hi, access | ACCESS.write)) return false;
     if ((lo & (PAGE_SIZE - 1)) + size <= PAGE_SIZE) return true;
     const last = memory.next(lo, hi, size - 1);
     return memory.translate(last.lo, last.hi, access | ACCESS.write);
@@ -59,6 +59,15 @@ export class SystemAccess implements SystemMemory {
     if (!memory.translate(lo, hi, ACCESS.write)) return false;
     if (!memory.writable) return this.read(lo, hi, 1) && this.write(lo, hi, 1, this.value | bits, 0);
     Atomics.or(this.#state.u8, memory.ram, bits);
+    memory.wrote(1);
+    return true;
+  }
+
+  clearBits(lo: number, hi: number, bits: number): boolean {
+    const memory = this.#memory;
+    if (!memory.translate(lo, hi, ACCESS.write)) return false;
+    if (!memory.writable) return this.read(lo, hi, 1) && this.write(lo, hi, 1, this.value & ~bits, 0);
+    Atomics.and(this.#state.u8, memory.ram, ~bits);
     memory.wrote(1);
     return true;
   }

@@ -1,15 +1,18 @@
 /**
  * Decoder: bytes -> row, variant and the fields of a record.
  * Document: SDM volume 2A, chapter 2 (instruction format, REX) and volume 2D, appendix A.
- * Left out: VEX and EVEX instructions, which CPUID denies: their prefixes give #UD.
+ * Left out: EVEX instructions, which CPUID denies: their prefix gives #UD.
  */
 
 import { BOUNDS, boundsRow } from "../cpu/bounds.ts";
 import { MODE } from "../cpu/control.ts";
 import { FPU_SLOT } from "../cpu/fpu-state.ts";
-import { CPU, DENIED_WORDS, SEG } from "../cpu/state.ts";
+import { CPU, SEG } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import { MICRO } from "../emit/record.ts";
+import { ADDRESS16 } from "./address16.ts";
+import { CodeReader } from "./code-reader.ts";
+import { Denied } from "./denied.ts";
 import {
   BRANCH,
   cellIndex,
@@ -20,9 +23,9 @@ import {
   type Row,
   STRING_KIND,
   variantIndex,
+  vexMap,
 } from "./opcode-map.ts";
 import { type OperandCode, operandSize } from "./operand.ts";
-import { unbuiltName } from "./unbuilt.ts";
 
 /** What decode() came to. */
 export const Decoded = {
@@ -33,7 +36,7 @@ export const Decoded = {
   undefined: 2,
   /** More than 15 bytes: #GP(0). */
   tooLong: 3,
-  /** The manual defines it, this engine does not have it; `unbuilt` is its name. */
+  /** There is no case for the operand size that it has, our bug: `unbuilt` is its name. */
   unbuilt: 4,
 } as const;
 
@@ -41,20 +44,8 @@ const MAX_LENGTH = 15;
 const ZERO = CPU.zero;
 const slotOfSegment = (segment: number): number => CPU.segBase + segment * 8;
 
-/** base, index and default segment of 16-bit addressing (SDM volume 2A, table 2-1). */
-const ADDRESS16: readonly (readonly [number, number, number])[] = [
-  [3, 6, SEG.ds],
-  [3, 7, SEG.ds],
-  [5, 6, SEG.ss],
-  [5, 7, SEG.ss],
-  [6, -1, SEG.ds],
-  [7, -1, SEG.ds],
-  [5, -1, SEG.ss],
-  [3, -1, SEG.ds],
-];
-
 /** Decodes one instruction at a time into its own fields; nothing is allocated. */
-export class Decoder {
+export class Decoder extends CodeReader {
   readonly map: OpcodeMap;
   // --- result
   row!: Row;
@@ -93,56 +84,33 @@ export class Decoder {
   segment = -1;
   addressSize: 16 | 32 | 64 = 64;
   // --- input
-  #bytes: Uint8Array = new Uint8Array(0);
-  #at = 0;
-  #end = 0;
-  #short = false;
   #long = false;
   #mode = 0;
   #modrm = 0;
   #opcode = 0;
   #defaultSegment = 0;
   #kind = 0;
-  /** Features that the vCPU has not, as CPU.denied has them, and whether there is one at all. */
-  readonly #denied = new Uint32Array(DENIED_WORDS);
-  #denies = false;
+  /** VEX.vvvv as a register number. */
+  #vvvv = 0;
+  readonly denied = new Denied();
 
   constructor(map: OpcodeMap) {
+    super();
     this.map = map;
-  }
-
-  /** Takes over CPU.denied, in the u32 words from `at` on. True if it is another one than before. */
-  deny(words: Uint32Array, at: number): boolean {
-    let changed = false;
-    for (let i = 0; i < DENIED_WORDS; i++) {
-      if (this.#denied[i] === words[at + i]) continue;
-      this.#denied[i] = words[at + i]!;
-      changed = true;
-    }
-    if (changed) this.#denies = this.#denied.some((word) => word !== 0);
-    return changed;
   }
 
   /** Decodes the bytes from `start` up to `end` in `mode` (MODE); returns a Decoded. */
   decode(bytes: Uint8Array, start: number, end: number, mode: number): number {
-    this.#bytes = bytes;
-    this.#at = start;
-    this.#end = Math.min(end, start + MAX_LENGTH);
-    this.#short = false;
+    this.bytes = bytes;
+    this.at = start;
+    this.end = Math.min(end, start + MAX_LENGTH);
+    this.short = false;
     this.#mode = mode;
     this.#long = (mode & MODE.codeSize) === MODE.code64;
     const result = this.#decode();
-    this.length = this.#at - start;
-    if (!this.#short) return result;
+    this.length = this.at - start;
+    if (!this.short) return result;
     return end - start >= MAX_LENGTH ? Decoded.tooLong : Decoded.short;
-  }
-
-  /** Offset of the ModRM byte's register field and rm field, without REX; for the disassembly. */
-  get modrm(): number {
-    return this.#modrm;
-  }
-  get opcode(): number {
-    return this.#opcode;
   }
 
   #decode(): number {
@@ -155,8 +123,8 @@ export class Decoder {
     this.rex = 0;
     let byte = 0;
     for (;;) {
-      byte = this.#u8();
-      if (this.#short) return Decoded.short;
+      byte = this.u8();
+      if (this.short) return Decoded.short;
       if (byte === 0x66) operandPrefix = true;
       else if (byte === 0x67) addressPrefix = true;
       else if (byte === 0xf0) this.lock = true;
@@ -175,52 +143,75 @@ export class Decoder {
     let map = 0;
     if (byte === 0x0f) {
       map = 1;
-      byte = this.#u8();
+      byte = this.u8();
       if (byte === 0x38 || byte === 0x3a) {
         map = byte === 0x38 ? 2 : 3;
-        byte = this.#u8();
+        byte = this.u8();
       }
     }
     this.#opcode = byte;
-    if (map === 0 && this.#isVex(byte)) return this.#short ? Decoded.short : Decoded.undefined;
-    const hasModrm = this.map.modrm[(map << 8) | byte] === 1;
-    this.#modrm = hasModrm ? this.#u8() : 0;
-    if (this.#short) return Decoded.short;
-    const reg = (this.#modrm >> 3) & 7;
-    const isRegister = this.#modrm >= 0xc0 ? 1 : 0;
-    const prefix = repeatPrefix === 0xf3 ? 2 : repeatPrefix === 0xf2 ? 3 : operandPrefix ? 1 : 0;
+    const code32 = (this.#mode & MODE.codeSize) === MODE.code32;
+    this.addressSize = long ? (addressPrefix ? 32 : 64) : addressPrefix === code32 ? 16 : 32;
+    if (map === 0 && this.#isVex(byte)) return this.#vex(byte, operandPrefix || repeatPrefix !== 0);
     // XCHG r8,rAX is 90 with REX.B; without, 90 is NOP.
     if (byte === 0x90 && map === 0 && this.rex & 1) byte = 0x91;
-    const cell = cellIndex(map, byte, long ? 1 : 0, prefix, reg, isRegister);
-    let number = this.map.cells[cell]!;
-    if (number === EXACT) number = this.map.exact.get((cell << 3) | (this.#modrm & 7)) ?? NO_ROW;
-    if (number === NO_ROW) {
-      const next = hasModrm || this.#at >= this.#end ? this.#modrm : this.#bytes[this.#at]!;
-      this.unbuilt = unbuiltName(map, byte, next, long);
-      return this.unbuilt === "" ? Decoded.undefined : Decoded.unbuilt;
-    }
-    let row = this.map.rows[number]!;
-    if (this.#denies && this.#isDenied(row)) {
-      // What a processor without the feature makes of it: it ignores the prefix where that would mean nothing else.
-      const without = this.map.rows[this.map.overridden.get(cell) ?? NO_ROW];
-      if (without === undefined || this.#isDenied(without)) return Decoded.undefined;
-      row = without;
-    }
-    this.row = row;
-    const { form, insn } = row;
-    const code = this.#mode & MODE.codeSize;
+    const prefix = repeatPrefix === 0xf3 ? 2 : repeatPrefix === 0xf2 ? 3 : operandPrefix ? 1 : 0;
+    const found = this.#find(map, byte, prefix);
+    if (found !== Decoded.ok) return found;
+    const { form, insn } = this.row;
     const narrow = operandPrefix && form.prefix !== 0x66;
-    if (!long) this.size = narrow === (code === MODE.code32) ? 16 : 32;
+    if (!long) this.size = narrow === code32 ? 16 : 32;
     else if (form.f64 || this.rex & 8) this.size = 64;
     else if (form.d64) this.size = narrow ? 16 : 64;
     else this.size = narrow ? 16 : 32;
-    this.addressSize = long ? (addressPrefix ? 32 : 64) : addressPrefix === (code === MODE.code32) ? 16 : 32;
-    return this.#fields(row, insn.repeat ? repeatPrefix : 0);
+    return this.#fields(this.row, insn.repeat ? repeatPrefix : 0);
   }
 
-  #isDenied({ gates }: Row): boolean {
-    const gate = gates[this.#long && this.rex & 8 ? 1 : 0];
-    return gate !== undefined && (this.#denied[gate.word]! & gate.mask) !== 0;
+  /** Behind C4, C5 or 62. `prefixed`: 66, F2 or F3 stood before. */
+  #vex(byte: number, prefixed: boolean): number {
+    // EVEX: this CPU has none.
+    if (byte === 0x62) return this.short ? Decoded.short : Decoded.undefined;
+    const refused = prefixed || this.lock || this.rex !== 0;
+    const first = this.u8();
+    const last = byte === 0xc4 ? this.u8() : first & 0x7f;
+    const map = byte === 0xc4 ? first & 31 : 1;
+    this.#opcode = this.u8();
+    if (this.short) return Decoded.short;
+    if (refused || map < 1 || map > 3) return Decoded.undefined;
+    // W R X B, of which R X B and vvvv are stored inverted; outside 64-bit mode there are eight registers.
+    const extended = byte === 0xc4 ? (~first >> 5) & 7 : (~first >> 5) & 4;
+    this.rex = this.#long ? 0x40 | ((last >> 4) & 8) | extended : 0;
+    const vvvv = (~last >> 3) & 15;
+    this.#vvvv = this.#long ? vvvv : vvvv & 7;
+    const found = this.#find(vexMap(map, (last >> 2) & 1, last >> 7), this.#opcode, last & 3);
+    if (found !== Decoded.ok) return found;
+    if (vvvv !== 0 && !this.row.form.vvvv) return Decoded.undefined;
+    this.size = this.rex & 8 ? 64 : 32;
+    return this.#fields(this.row, 0);
+  }
+
+  /** Reads ModRM if the opcode has one, and finds the row. */
+  #find(map: number, byte: number, prefix: number): number {
+    const long = this.#long;
+    const hasModrm = this.map.modrm[(map << 8) | byte] === 1;
+    this.#modrm = hasModrm ? this.u8() : 0;
+    if (this.short) return Decoded.short;
+    const reg = (this.#modrm >> 3) & 7;
+    const cell = cellIndex(map, byte, long ? 1 : 0, prefix, reg, this.#modrm >= 0xc0 ? 1 : 0);
+    let number = this.map.cells[cell]!;
+    if (number === EXACT) number = this.map.exact.get((cell << 3) | (this.#modrm & 7)) ?? NO_ROW;
+    if (number === NO_ROW) {
+      return Decoded.undefined;
+    }
+    this.row = this.map.rows[number]!;
+    const { denied } = this;
+    const wide = long && (this.rex & 8) !== 0;
+    if (!denied.any || !denied.has(this.row, wide)) return Decoded.ok;
+    // What a processor without the feature makes of it: it ignores the prefix where that would mean nothing else.
+    const without = this.map.rows[this.map.overridden.get(cell) ?? NO_ROW];
+    if (without === undefined || denied.has(without, wide)) return Decoded.undefined;
+    this.row = without;
+    return Decoded.ok;
   }
 
   #fields(row: Row, repeatPrefix: number): number {
@@ -237,8 +228,10 @@ export class Decoder {
       if (value === BAD) return Decoded.undefined;
       if (value === MEMORY) lockable ||= operand === form.operands[0];
       else if (value !== NOT_A_FIELD) {
-        if (fields++ === 0) this.dst = value;
-        else this.src = value;
+        if (fields === 0) this.dst = value;
+        else if (fields === 1) this.src = value;
+        else this.base = value;
+        fields++;
       }
     }
     // See isa/x87.ts: the last opcode and the operand pointer are registers of the x87 unit.
@@ -247,7 +240,7 @@ export class Decoder {
       this.src = this.hasMemory ? this.#usedSegment : 0;
     }
     if (form.modrm && !this.hasMemory && this.#modrm < 0xc0 && form.exact < 0 && !form.modIgnored) this.#memory();
-    if (this.#short) return Decoded.short;
+    if (this.short) return Decoded.short;
     if (this.lock && !(lockable && insn.lock)) return Decoded.undefined;
     return this.#variant(row, repeatPrefix);
   }
@@ -269,6 +262,7 @@ export class Decoder {
     else {
       const memory = this.hasMemory && form.memory;
       if (long || insn.unit !== undefined) kind = memory ? KIND.memory64 : KIND.plain;
+      else if (form.vex) kind = memory ? KIND.memory32 : KIND.plain32;
       else if (!insn.stack) kind = memory ? KIND.memory32 : KIND.plain;
       else if (!(this.#mode & MODE.stack32)) kind = memory ? KIND.memory16 : KIND.plain16;
       else if (flat) kind = memory ? KIND.memory32 : KIND.plain32;
@@ -301,8 +295,8 @@ export class Decoder {
   /** C4, C5 and 62 are prefixes in 64-bit mode; in the others where a ModRM byte would name a register. */
   #isVex(byte: number): boolean {
     if (byte !== 0xc4 && byte !== 0xc5 && byte !== 0x62) return false;
-    this.#short ||= this.#at >= this.#end;
-    return this.#long || this.#short || this.#bytes[this.#at]! >= 0xc0;
+    this.short ||= this.at >= this.end;
+    return this.#long || this.short || this.bytes[this.at]! >= 0xc0;
   }
 
   /** The case of a relative branch whose target lies in another page. */
@@ -373,6 +367,8 @@ export class Decoder {
         return this.#register((this.#modrm & 7) | ((this.rex & 1) << 3), bits);
       case "G":
         return this.#register(((this.#modrm >> 3) & 7) | ((this.rex & 4) << 1), bits);
+      case "B":
+        return this.#register(this.#vvvv, bits);
       case "Z":
         return this.#register((this.#opcode & 7) | ((this.rex & 1) << 3), bits);
       case "register":
@@ -394,24 +390,24 @@ export class Decoder {
         return NOT_A_FIELD;
       case "J":
         this.isRelative = true;
-        this.relative = operand.type === "b" ? (this.#u8() << 24) >> 24 : bits === 16 ? this.#s16() : this.#s32();
+        this.relative = operand.type === "b" ? this.s8() : bits === 16 ? this.s16() : this.s32();
         return NOT_A_FIELD;
       case "A":
         if (operand.type === "w") {
-          this.disp = this.#u16();
-          this.imm = this.#u8();
+          this.disp = this.u16();
+          this.imm = this.u8();
         } else {
-          this.disp = this.size === 16 ? this.#u16() : this.#s32();
-          this.imm = this.#u16();
+          this.disp = this.size === 16 ? this.u16() : this.s32();
+          this.imm = this.u16();
         }
         this.hasImmediate = true;
         return NOT_A_FIELD;
       case "O":
         this.hasMemory = true;
         this.#defaultSegment = SEG.ds;
-        this.disp = this.addressSize === 16 ? this.#u16() : this.#s32();
+        this.disp = this.addressSize === 16 ? this.u16() : this.s32();
         if (this.addressSize === 64) {
-          this.immHigh = this.#s32();
+          this.immHigh = this.s32();
           this.wide = true;
         }
         return NOT_A_FIELD;
@@ -428,13 +424,13 @@ export class Decoder {
 
   #immediate(operand: OperandCode, bits: Size): void {
     this.hasImmediate = true;
-    if (operand.type === "b") this.imm = operand.signExtended ? (this.#u8() << 24) >> 24 : this.#u8();
-    else if (bits === 16) this.imm = this.#u16();
+    if (operand.type === "b") this.imm = operand.signExtended ? this.s8() : this.u8();
+    else if (bits === 16) this.imm = this.u16();
     else {
-      this.imm = this.#s32();
+      this.imm = this.s32();
       if (bits !== 64 || operand.type !== "v") return;
       this.disp = this.imm;
-      this.immHigh = this.#s32();
+      this.immHigh = this.s32();
       this.wide = true;
     }
   }
@@ -446,7 +442,7 @@ export class Decoder {
     const rm = this.#modrm & 7;
     if (this.addressSize === 16) {
       if (mod === 0 && rm === 6) {
-        this.disp = this.#u16();
+        this.disp = this.u16();
         this.#defaultSegment = SEG.ds;
         return MEMORY;
       }
@@ -454,12 +450,12 @@ export class Decoder {
       this.base = CPU.gpr + base * 8;
       this.index = index < 0 ? ZERO : CPU.gpr + index * 8;
       this.#defaultSegment = segment;
-      this.disp = mod === 0 ? 0 : mod === 1 ? (this.#u8() << 24) >> 24 : this.#s16();
+      this.disp = mod === 0 ? 0 : mod === 1 ? this.s8() : this.s16();
       return MEMORY;
     }
     let base = rm;
     if (rm === 4) {
-      const sib = this.#u8();
+      const sib = this.u8();
       const index = ((sib >> 3) & 7) | ((this.rex & 2) << 2);
       if (index !== 4) {
         this.index = CPU.gpr + index * 8;
@@ -471,7 +467,7 @@ export class Decoder {
     const isStack = (base === 4 || (base === 5 && mod !== 0)) && !(this.rex & 1);
     this.#defaultSegment = isStack ? SEG.ss : SEG.ds;
     if (base === 5 && mod === 0) {
-      this.disp = this.#s32();
+      this.disp = this.s32();
       if (rm === 5 && this.#long) {
         this.ripRelative = true;
         this.base = CPU.ripBase;
@@ -479,33 +475,14 @@ export class Decoder {
       return MEMORY;
     }
     this.base = CPU.gpr + (base | ((this.rex & 1) << 3)) * 8;
-    if (mod === 1) this.disp = (this.#u8() << 24) >> 24;
-    else if (mod === 2) this.disp = this.#s32();
+    if (mod === 1) this.disp = this.s8();
+    else if (mod === 2) this.disp = this.s32();
     return MEMORY;
   }
 
   #notBuilt(what: string): number {
     this.unbuilt = what;
     return Decoded.unbuilt;
-  }
-
-  // --- bytes
-
-  #u8(): number {
-    if (this.#at >= this.#end) {
-      this.#short = true;
-      return 0;
-    }
-    return this.#bytes[this.#at++]!;
-  }
-  #u16(): number {
-    return this.#u8() | (this.#u8() << 8);
-  }
-  #s16(): number {
-    return (this.#u16() << 16) >> 16;
-  }
-  #s32(): number {
-    return this.#u16() | (this.#u16() << 16);
   }
 }
 

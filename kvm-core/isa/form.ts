@@ -1,7 +1,9 @@
 /**
- * Parser of one instruction form in the manual's notation: "81 /0 iz Ev,Iz", "F3 0F B8 /r Gv,Ev", "50+r Zv d64".
+ * Parser of one instruction form in the manual's notation: "81 /0 iz Ev,Iz", "F3 0F B8 /r Gv,Ev", "50+r Zv d64",
+ * "VEX.LZ.0F38.W0 F2 /r Gy,By,Ey".
  * Document: SDM volume 2A, 3.1.1.1 (opcode column) and volume 2D, A.2.5 (superscripts i64, o64, d64, f64).
- * Left out: VEX forms; they come with AVX.
+ * Deviation: a VEX form without W0, W1 or WIG has W as its operand size.
+ * Left out: EVEX forms; VEX forms with a register in an immediate (/is4).
  */
 
 import { isSized, MEMORY_METHODS, type Method, type OperandCode, parseOperand } from "./operand.ts";
@@ -15,6 +17,12 @@ export interface Form {
   readonly prefix: number;
   /** NP: none of these prefixes may be there; they make another instruction, or none (SDM volume 2A, 3.1.1.1). */
   readonly np: boolean;
+  /** NFx: neither F2 nor F3 may be there; 66 is the operand size. */
+  readonly nfx: boolean;
+  /** Encoded by VEX: L and W that it has, -1 if any will do; undefined for a legacy form. */
+  readonly vex: { readonly l: number; readonly w: number } | undefined;
+  /** An operand is the register in VEX.vvvv; else that has to be 1111b. */
+  readonly vvvv: boolean;
   readonly modrm: boolean;
   /** /digit: the value of ModRM.reg; -1 for /r. */
   readonly digit: number;
@@ -50,6 +58,11 @@ const IMMEDIATES: Readonly<Record<string, string>> = {
 const IN_MODRM: ReadonlySet<Method> = new Set(["E", "M", "R", "G", "S", "C", "D", "V", "W", "U", "P", "Q", "N", "STi"]);
 const SUPERSCRIPTS: ReadonlySet<string> = new Set(["i64", "o64", "d64", "f64", "sized"]);
 
+const VEX = /^VEX\.(LZ|LIG|128|256|L0|L1)(?:\.(NP|66|F3|F2))?\.(0F|0F38|0F3A)(?:\.(W0|W1|WIG))?$/;
+const VEX_L: Readonly<Record<string, number>> = { LZ: 0, L0: 0, 128: 0, L1: 1, 256: 1, LIG: -1 };
+const VEX_W: Readonly<Record<string, number>> = { W0: 0, W1: 1, WIG: -1 };
+const VEX_MAP = { "0F": 1, "0F38": 2, "0F3A": 3 } as const;
+
 /** Throws on a form that is not well made: our bug, at start-up. */
 export function parseForm(text: string): Form {
   const fail = (why: string): never => {
@@ -62,10 +75,14 @@ export function parseForm(text: string): Form {
   const immediates: string[] = [];
   const marks = new Set<string>();
   let np = false;
+  let nfx = false;
+  let vex: RegExpExecArray | null = null;
   let operands: OperandCode[] = [];
   for (const token of text.trim().split(/\s+/)) {
     const plus = /^([0-9A-F]{2})(\+r)?$/.exec(token);
     if (token === "NP") np = true;
+    else if (token === "NFx") nfx = true;
+    else if (token.startsWith("VEX.")) vex = VEX.exec(token) ?? fail(`no such prefix: ${token}`);
     else if (plus) {
       bytes.push(Number.parseInt(plus[1]!, 16));
       plusR ||= plus[2] !== undefined;
@@ -76,8 +93,13 @@ export function parseForm(text: string): Form {
     else if (SUPERSCRIPTS.has(token)) marks.add(token);
     else operands = token.split(",").map(parseOperand);
   }
-  const prefix = bytes.length > 1 && PREFIXES.has(bytes[0]!) ? bytes.shift()! : 0;
+  let prefix = bytes.length > 1 && PREFIXES.has(bytes[0]!) ? bytes.shift()! : 0;
   let map: Form["map"] = 0;
+  if (vex) {
+    prefix = Number.parseInt(vex[2]?.replace("NP", "0") ?? "0", 16);
+    np = prefix === 0;
+    map = VEX_MAP[vex[3] as keyof typeof VEX_MAP];
+  }
   if (bytes[0] === 0x0f && bytes.length > 1) {
     bytes.shift();
     map = 1;
@@ -106,6 +128,9 @@ export function parseForm(text: string): Form {
     opcode: bytes[0]!,
     prefix,
     np,
+    nfx,
+    vex: vex ? { l: VEX_L[vex[1]!]!, w: VEX_W[vex[4] ?? "WIG"]! } : undefined,
+    vvvv: operands.some(({ method }) => method === "B"),
     modrm,
     digit,
     exact,

@@ -68,7 +68,17 @@ const ABSENT = {
 
 export function insn(mnemonic: string, description: Description): Insn {
   const parsed = description.forms.map(parseForm);
-  return { ...ABSENT, ...description, exec: withUnit(description), mnemonic, parsed } as Insn;
+  const exec = withVex(parsed, withUnit(description));
+  return { ...ABSENT, ...description, exec, mnemonic, parsed } as Insn;
+}
+
+function withVex(forms: readonly Form[], exec: Description["exec"]): Description["exec"] {
+  if (forms.every(({ vex }) => vex === undefined)) return exec;
+  if (forms.some(({ vex }) => vex === undefined)) throw new Error(`${forms[0]!.text}: VEX forms are described apart`);
+  return (e, ...operands) => {
+    e.protectedOnly();
+    exec(e, ...operands);
+  };
 }
 
 /** Made once for each: what has the same exec shares its cases (opcode-map.ts). */

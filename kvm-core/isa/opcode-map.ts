@@ -1,13 +1,14 @@
 /**
  * The opcode map: made from all descriptions, flat, for the decoder; and the table of cases.
  * Document: SDM volume 2D, appendix A.
- * Left out: opcodes that the manual defines and nobody described yet are rows of unbuilt.ts.
+ * Left out: nothing.
  *
- * A cell is found by (map, opcode, 64-bit mode, prefix, ModRM.reg, ModRM.mod == 3) and holds the number of a row.
+ * A cell is found by (map, opcode, 64-bit mode, prefix, ModRM.reg, ModRM.mod == 3) and holds the number of a row. What VEX
+ * encodes has maps of its own, by VEX.mmmmm, VEX.L and VEX.W: see vexMap().
  */
 
 import { type Gate, gateOf } from "../cpu/features.ts";
-import type { Operand, Size } from "../emit/emitter.ts";
+import type { Field, Operand, Size } from "../emit/emitter.ts";
 import { type OperandAccess, probe } from "../emit/probe-stage.ts";
 import { MICRO_COUNT } from "../emit/record.ts";
 import type { FormFacts } from "../emit/stage.ts";
@@ -63,6 +64,7 @@ export function variantIndex(size: Size, kind: number, repeat: number): number {
 }
 const VARIANTS = 72;
 
+const FIELDS: readonly Field[] = ["dst", "src", "base"];
 const SIZES: readonly Size[] = [16, 32, 64];
 const PREFIX_INDEX: Readonly<Record<number, number>> = { 0: 0, 102: 1, 243: 2, 242: 3 };
 
@@ -70,6 +72,12 @@ const PREFIX_INDEX: Readonly<Record<number, number>> = { 0: 0, 102: 1, 243: 2, 2
 export const NO_ROW = 0;
 /** The cell is decided by the whole ModRM byte: look into `exact`. */
 export const EXACT = 0xffff;
+
+/** The legacy maps 0 to 3, then those of VEX. */
+const MAPS = 16;
+export function vexMap(map: number, l: number, w: number): number {
+  return map * 4 + l * 2 + w;
+}
 
 export interface OpcodeMap {
   readonly rows: readonly (Row | undefined)[];
@@ -99,10 +107,10 @@ export function cellIndex(
 /** Builds the map. Two forms that claim one encoding throw: our bug, at start-up. */
 export function buildOpcodeMap(insns: readonly Insn[]): OpcodeMap {
   const rows: (Row | undefined)[] = [undefined];
-  const cells = new Uint16Array(4 * 256 * 2 * 4 * 16);
+  const cells = new Uint16Array(MAPS * 256 * 2 * 4 * 16);
   const exact = new Map<number, number>();
   const overridden = new Map<number, number>();
-  const modrm = new Uint8Array(1024);
+  const modrm = new Uint8Array(MAPS * 256);
   const cases: (Case | undefined)[] = new Array(MICRO_COUNT).fill(undefined);
   // By exec: descriptions that share it, such as FADD and FSUB of memory, share their cases.
   const caseNumbers = new Map<Insn["exec"], Map<string, number>>();
@@ -143,7 +151,13 @@ interface Claims {
 }
 
 /** Does the form say which of the prefixes 66, F3 and F2 it has? */
-const hasPrefix = (form: Form): boolean => form.prefix !== 0 || form.np;
+const hasPrefix = (form: Form): boolean => form.prefix !== 0 || form.np || form.nfx;
+
+/** Indices of the prefixes that it may have. */
+function prefixesOf(form: Form): readonly number[] {
+  if (form.nfx) return [0, PREFIX_INDEX[0x66]!];
+  return hasPrefix(form) ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3];
+}
 
 function claim(
   row: Row,
@@ -162,13 +176,14 @@ function claim(
   };
   const memoryOnly = form.operands.some(({ method }) => method === "M");
   const registerOnly = !form.modIgnored && form.operands.some(({ method }) => ["R", "U", "N", "STi"].includes(method));
-  for (let opcode = form.opcode; opcode < form.opcode + (form.plusR ? 8 : 1); opcode++) {
-    if (form.modrm) modrm[(form.map << 8) | opcode] = 1;
+  const opcodes = Array.from({ length: form.plusR ? 8 : 1 }, (_, i) => form.opcode + i);
+  for (const [map, opcode] of mapsOf(form).flatMap((m) => opcodes.map((code) => [m, code] as const))) {
+    if (form.modrm) modrm[(map << 8) | opcode] = 1;
     for (const long of [0, 1]) {
       if (long ? form.i64 : form.o64) continue;
-      for (const prefix of hasPrefix(form) ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3]) {
+      for (const prefix of prefixesOf(form)) {
         if (form.exact >= 0) {
-          const cell = cellIndex(form.map, opcode, long, prefix, (form.exact >> 3) & 7, 1);
+          const cell = cellIndex(map, opcode, long, prefix, (form.exact >> 3) & 7, 1);
           const key = (cell << 3) | (form.exact & 7);
           if (exact.has(key)) throw new Error(`${row.insn.mnemonic} "${form.text}" collides`);
           exact.set(key, number);
@@ -178,12 +193,19 @@ function claim(
         // Without a ModRM byte the decoder looks at the first cell only.
         for (let reg = 0; reg < (form.modrm ? 8 : 1); reg++) {
           if (form.digit >= 0 && reg !== form.digit) continue;
-          if (!registerOnly) put(cellIndex(form.map, opcode, long, prefix, reg, 0));
-          if (!memoryOnly && form.modrm) put(cellIndex(form.map, opcode, long, prefix, reg, 1));
+          if (!registerOnly) put(cellIndex(map, opcode, long, prefix, reg, 0));
+          if (!memoryOnly && form.modrm) put(cellIndex(map, opcode, long, prefix, reg, 1));
         }
       }
     }
   }
+}
+
+/** The maps that a form is in: one, or those of the VEX.L and VEX.W that it may have. */
+function mapsOf({ map, vex }: Form): number[] {
+  if (vex === undefined) return [map];
+  const values = (bit: number): number[] => (bit < 0 ? [0, 1] : [bit]);
+  return values(vex.l).flatMap((l) => values(vex.w).map((w) => vexMap(map, l, w)));
 }
 
 const isMemory = ({ method }: OperandCode): boolean => MEMORY_METHODS.has(method);
@@ -199,6 +221,8 @@ interface KindFacts {
   readonly segmented: boolean;
   /** Of 64-bit mode, of other modes, or of any. */
   readonly mode: "long" | "legacy" | "any";
+  /** It has to look whether the processor is in protected mode. */
+  readonly protectedOnly?: true;
 }
 
 const PLAIN: KindFacts = {
@@ -239,6 +263,11 @@ function kindsOf({ insn, form }: Row): KindFacts[] {
     add(KIND.plainSegmented, KIND.memorySegmented, { ...legacy, stackSize: 32, segmented: true });
     return kinds;
   }
+  if (form.vex) {
+    add(KIND.plain, KIND.memory64, { mode: "long" });
+    add(KIND.plain32, KIND.memory32, { address: 32, mode: "legacy", protectedOnly: true });
+    return kinds;
+  }
   if (!memoryOnly) kinds.push(PLAIN);
   if (memory && insn.unit !== undefined) {
     // Half the cases: outside 64-bit mode an address record goes before (decode.ts).
@@ -255,7 +284,8 @@ function exists({ form }: Row, size: Size, { mode, stackSize, segmented }: KindF
   if (form.sized) {
     if (size === 64 ? mode === "legacy" || form.i64 : mode === "long" && form.f64) return false;
     if (size === 32 && mode === "long" && form.d64) return false;
-    // In 64-bit mode it takes a 66 that is no part of the opcode.
+    if (size === 16 && form.vex) return false;
+    // Where 66 is a part of the form, or none of it, it does not make the operands smaller.
     if (size === 16 && mode === "long" && (form.np || form.prefix === 0x66)) return false;
   }
   if (mode === "long" ? form.i64 : mode === "legacy" && form.o64) return false;
@@ -284,6 +314,7 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
           segmented: kind.segmented,
           repeat: relative || lockable || repeat === 0 ? "none" : repeat === 1 ? "rep" : "repne",
           locked: lockable && kind.memory && (repeat === 1 || insn.lock === "always"),
+          ...(kind.protectedOnly ? { protectedOnly: true } : {}),
         };
         const operands = bind(row, size, kind, relative ? repeat : 0);
         const key = caseName(facts, operands);
@@ -302,18 +333,18 @@ function addCases(row: Row, cases: (Case | undefined)[], numbers: Map<string, nu
 
 /** Says all that distinguishes a case from others with the same exec. */
 function caseName(facts: FormFacts, operands: readonly Operand[]): string {
-  const { size, addressSize, stackSize, segmented, repeat, locked } = facts;
+  const { size, addressSize, stackSize, segmented, repeat, locked, protectedOnly } = facts;
   const parts = operands.map((operand) => Object.values(operand).join(":"));
-  const sizes = `o${size} a${addressSize} s${stackSize}${segmented ? " segmented" : ""}`;
+  const sizes = `o${size} a${addressSize} s${stackSize}${segmented ? " segmented" : ""}${protectedOnly ? " protected" : ""}`;
   return `${locked ? "lock " : ""}${sizes} ${repeat} ${parts.join(",")}`;
 }
 
-/** The form's operands: the first register goes to the record's `dst`, the second to `src`. */
+/** The form's operands: registers go to the record's `dst`, `src` and, if there is no memory operand, `base`. */
 function bind({ form, insn }: Row, size: Size, { memory, address }: KindFacts, branch: number): Operand[] {
   let fields = 0;
-  const field = (): "dst" | "src" => {
-    if (fields === 2) throw new Error(`form "${form.text}" has more than two registers`);
-    return fields++ === 0 ? "dst" : "src";
+  const field = (): Field => {
+    if (fields === (memory ? 2 : 3)) throw new Error(`form "${form.text}" has more registers than a record`);
+    return FIELDS[fields++]!;
   };
   return form.operands
     .filter(({ method }) => !"XYF".includes(method))

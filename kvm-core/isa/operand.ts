@@ -5,7 +5,7 @@
  * sign-extended to the operand size (the manual's sIb); Mt is a pseudo-descriptor (the manual's Ms); Aw is a word and a
  * byte, the two immediates of ENTER.
  * STi is an x87 register in ModRM.rm (the manual writes it out); x87 operands in memory are plain M codes.
- * Left out: codes of VEX operands: H, L, B; they come with their instructions.
+ * Left out: codes of VEX operands: H, L; they come with their instructions.
  */
 
 import type { Size } from "../emit/emitter.ts";
@@ -27,6 +27,7 @@ export type Method =
   | "Q" // ModRM.rm: MMX register or memory
   | "N" // ModRM.rm: MMX register only
   | "STi" // ModRM.rm: x87 register only
+  | "B" // VEX.vvvv: general register
   | "I" // immediate
   | "J" // relative to the next instruction
   | "O" // absolute offset, no ModRM
@@ -94,7 +95,7 @@ export function parseOperand(text: string): OperandCode {
   }
   const match =
     /^([VWUPQNME])(dq|ps|pd|x|pi|sd|ss|si|q|d|w|b)()$/.exec(text) ??
-    /^([EMRGSCDZIJOAXYF])([bwdqvzypta]?)(s?)$/.exec(text);
+    /^([EMRGSCDZBIJOAXYF])([bwdqvzypta]?)(s?)$/.exec(text);
   if (!match) throw new Error(`no such operand code: ${text}`);
   const method = match[1] as Method;
   const type = match[2] as TypeCode;

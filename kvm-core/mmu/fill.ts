@@ -60,10 +60,16 @@ function emitFill(code: Code, walk: number): void {
   const [cpu, access] = [code.param(0), code.param(1)];
   const address = code.let(i64.load(cpu, CPU.address));
   const giveUpIf = (condition: Expr): void => code.if(condition, () => code.return(i32.const(0)));
+  // Misaligned accesses are found on the slow path.
+  giveUpIf(i32.eq(i32.load(cpu, CPU.tlbBase), i32.add(cpu, i32.const(ZONE.tlbNever))));
   // Bit 47 repeated: #GP otherwise.
   const canonical = i64.shrs(i64.shl(address, i64.const(16)), i64.const(16));
   const size = i32.and(i32.load(cpu, CPU.mode), i32.const(MODE.codeSize));
   code.if(i32.eq(size, i32.const(MODE.code64)), () => giveUpIf(i64.ne(canonical, address)));
+  code.if(i32.load(cpu, CPU.watched), () => {
+    const page = code.let(i64.and(address, i64.const(-4096)));
+    for (let i = 0; i < 4; i++) giveUpIf(i64.eq(page, i64.load(cpu, CPU.watchPages + i * 8)));
+  });
   const mapped = code.local("i32");
   const high = i64.toI32(i64.shru(address, i64.const(32)));
   code.call(walk, [cpu, i64.toI32(address), high, access], mapped);

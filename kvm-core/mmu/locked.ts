@@ -74,7 +74,9 @@ export class LockedUnit {
     const memory = this.#memory;
     const access = ACCESS.write | memory.dataAccess;
     const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
-    if (!memory.translate(lo, hi, access)) return this.#fault(memory.faultVector, memory.faultCode);
+    if (!memory.translate(lo, hi, access) || !memory.watches(lo, hi, size, true)) {
+      return this.#fault(memory.faultVector, memory.faultCode);
+    }
     if (size <= first) {
       if (!memory.writable) return this.#device(lo, hi, size);
       const equal = lockedCompareExchange(this.#state.u8, memory.ram, size, this.#operands);

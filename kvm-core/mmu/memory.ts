@@ -9,7 +9,7 @@ import { ACCESS } from "../cpu/access.ts";
 import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { GPA_CODE, GPA_LOGGED, GPA_READONLY, PAGE_SIZE } from "../cpu/zones.ts";
+import { GPA_CODE, GPA_LOGGED, GPA_READONLY, PAGE_SIZE, ZONE } from "../cpu/zones.ts";
 import { pageFlags, ramAt } from "./ram.ts";
 import { Tlb } from "./tlb.ts";
 
@@ -28,11 +28,20 @@ export interface MmuExports {
   readonly move: (to: number, from: number, size: number) => void;
 }
 
+/** Data breakpoints: engine/watch.ts. */
+export interface Watcher {
+  accessed(lo: number, hi: number, size: number, write: boolean): boolean;
+  mayAccess(lo: number, hi: number, size: number, write: boolean): boolean;
+}
+/** In the place of a vector: the access meets a data breakpoint, and its instruction has to begin again alone. */
+export const RESTART = 0x100;
+
 /** Called after the vCPU wrote `size` bytes at `gpa`, in a page with GPA_CODE or GPA_LOGGED; `flags` are the page's. */
 export type PageWritten = (gpa: number, size: number, flags: number) => void;
 
 const GP = 13;
 const PAGE_FAULT = 14;
+const ALIGNMENT = 17;
 
 export class GuestMemoryUnit {
   readonly tlb: Tlb;
@@ -40,6 +49,8 @@ export class GuestMemoryUnit {
   readonly #host: MmioHost;
   readonly #pageWritten: PageWritten;
   readonly #bounce: number;
+  /** Set by whoever has data breakpoints. */
+  watcher: Watcher | undefined;
   #code!: MmuExports;
   /** After a failed access: what to raise. CR2 is set already for a page fault. */
   faultVector = 0;
@@ -151,7 +162,9 @@ export class GuestMemoryUnit {
     const hi = state.high(CPU.address);
     const access = ACCESS.write | this.dataAccess;
     const crosses = (lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE;
-    return (crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access)) ? this.#bounce : 0;
+    if (!this.mayWrite(lo, hi, size)) return 0;
+    if (!(crosses ? this.#bothPages(lo, hi, access) : this.translate(lo, hi, access))) return 0;
+    return this.aligned(lo, size, access) ? this.#bounce : 0;
   }
 
   /**
@@ -166,7 +179,7 @@ export class GuestMemoryUnit {
   /** Reads `size` (up to 16) bytes into the bounce buffer, for helpers. False on a fault. */
   readBytes(lo: number, hi: number, size: number, access: number): boolean {
     if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) return this.#eachPiece(lo, hi, size, access, false);
-    if (!this.translate(lo, hi, access)) return false;
+    if (!this.translate(lo, hi, access) || !this.#allows(lo, hi, size, access, false)) return false;
     this.#readPiece(0, size);
     return true;
   }
@@ -174,9 +187,42 @@ export class GuestMemoryUnit {
   /** Writes `size` (up to 16) bytes of the bounce buffer, for helpers. False on a fault. */
   writeBytes(lo: number, hi: number, size: number, access: number): boolean {
     if ((lo & (PAGE_SIZE - 1)) + size > PAGE_SIZE) return this.#eachPiece(lo, hi, size, access | ACCESS.write, true);
-    if (!this.translate(lo, hi, access | ACCESS.write)) return false;
+    if (!this.translate(lo, hi, access | ACCESS.write) || !this.#allows(lo, hi, size, access, true)) return false;
     this.#writePiece(0, size);
     return true;
+  }
+
+  /** What comes behind the page walk. */
+  #allows(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
+    return this.aligned(lo, size, access) && this.watches(lo, hi, size, write);
+  }
+
+  /** #AC, if alignment is checked and an access of CPL 3 is misaligned; implicit accesses are of level 0. */
+  aligned(lo: number, size: number, access: number): boolean {
+    // Powers of two, and pseudo-descriptors, which are checked as doublewords.
+    const mask = size & (size - 1) ? 3 : size - 1;
+    if ((lo & mask) === 0 || !(access & ACCESS.user)) return true;
+    const state = this.#state;
+    if (state.get(CPU.tlbBase) !== state.zone + ZONE.tlbNever) return true;
+    this.faultVector = ALIGNMENT;
+    this.faultCode = 0;
+    return false;
+  }
+
+  /** Tells data breakpoints of an access. False: it must not be made, and the instruction begins again. */
+  watches(lo: number, hi: number, size: number, write: boolean): boolean {
+    return this.watcher === undefined || this.watcher.accessed(lo, hi, size, write) || this.#restart();
+  }
+
+  /** A write is to come that cannot be given up any more. */
+  mayWrite(lo: number, hi: number, size: number): boolean {
+    return this.watcher === undefined || this.watcher.mayAccess(lo, hi, size, true) || this.#restart();
+  }
+
+  #restart(): false {
+    this.faultVector = RESTART;
+    this.faultCode = 0;
+    return false;
   }
 
   /** Is an access across two pages allowed in both? Sets gpa and ram for the first, #secondGpa and #secondRam. */
@@ -195,7 +241,7 @@ export class GuestMemoryUnit {
   /** An access across two pages: both are checked before anything happens. */
   #eachPiece(lo: number, hi: number, size: number, access: number, write: boolean): boolean {
     const first = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
-    if (!this.#bothPages(lo, hi, access)) return false;
+    if (!this.#bothPages(lo, hi, access) || !this.#allows(lo, hi, size, access, write)) return false;
     // A device's answer may take long and lead through other accesses: the second page's place is kept here.
     const [secondGpa, secondRam] = [this.#secondGpa, this.#secondRam];
     if (write) this.#writePiece(0, first);

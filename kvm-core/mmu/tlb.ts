@@ -26,6 +26,8 @@ export class Tlb {
 
   constructor(state: VcpuState) {
     this.#state = state;
+    const never = state.zone + ZONE.tlbNever;
+    state.u8.fill(0xff, never, never + TLB.classSize);
   }
 
   /** Empties everything, global pages too. The first set serves the current PCID then. */

@@ -5,6 +5,7 @@
 import { KvmError } from "../../shared/errno.ts";
 import { type Handlers, KVM_MP_STATE } from "../../shared/ioctls.ts";
 import { getCpuid, setCpuid } from "../cpu/cpuid.ts";
+import { getFpu, getXcrs, getXsave, setFpu, setXcrs, setXsave } from "../cpu/fpu-regs.ts";
 import { setGuestDebug } from "../cpu/guest-debug.ts";
 import { getMsr, getRegs, getSregs, setMsr, setRegs, setSregs } from "../cpu/regs.ts";
 import type { VcpuHandle } from "./handles.ts";
@@ -47,6 +48,26 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
         count++;
       }
       return { count };
+    }),
+  KVM_GET_FPU: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getFpu(vcpu.memory, vcpu.zone)),
+  KVM_SET_FPU: ({ handle: { vcpu } }, fpu) =>
+    vcpu.whenIdle(() => {
+      if (!setFpu(vcpu.memory, vcpu.zone, fpu))
+        throw new KvmError("EINVAL", "fpr has 128 bytes, xmm 256, and mxcsr no bits above 15");
+      return {};
+    }),
+  KVM_GET_XSAVE: ({ handle: { vcpu } }) => vcpu.whenIdle(() => ({ region: getXsave(vcpu.memory, vcpu.zone) })),
+  KVM_SET_XSAVE: ({ handle: { vcpu } }, { region }) =>
+    vcpu.whenIdle(() => {
+      if (!setXsave(vcpu.memory, vcpu.zone, region))
+        throw new KvmError("EINVAL", "region is no XSAVE area in the standard format with components that exist");
+      return {};
+    }),
+  KVM_GET_XCRS: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getXcrs(vcpu.memory, vcpu.zone)),
+  KVM_SET_XCRS: ({ handle: { vcpu } }, xcrs) =>
+    vcpu.whenIdle(() => {
+      if (!setXcrs(vcpu.memory, vcpu.zone, xcrs)) throw new KvmError("EINVAL", "flags or XCR0 that cannot be");
+      return {};
     }),
   KVM_GET_CPUID2: ({ handle: { vcpu } }) => vcpu.whenIdle(() => ({ entries: getCpuid(vcpu.memory, vcpu.zone) })),
   KVM_SET_CPUID2: ({ handle: { vcpu } }, { entries }) =>

@@ -1,7 +1,7 @@
 /**
  * Encodes one instruction from a description's form and chosen operands.
- * Document: SDM volume 2A, 2.1 and 2.2 (prefixes, ModRM, SIB, REX).
- * Left out: choosing: generate.ts. VEX.
+ * Document: SDM volume 2A, 2.1 to 2.3 (prefixes, ModRM, SIB, REX, VEX).
+ * Left out: choosing: generate.ts.
  */
 
 import type { Form } from "../../kvm-core/isa/form.ts";
@@ -24,6 +24,8 @@ export interface Encoding {
   readonly reg: number;
   /** Number of a register in ModRM.rm or in the opcode. */
   readonly rm: number;
+  /** Number of the register in VEX.vvvv, if the form has one. */
+  readonly vvvv: number;
   readonly memory?: Address;
   readonly immediates: readonly Piece[];
 }
@@ -43,13 +45,16 @@ export interface Address {
 export function encode(e: Encoding, rip: number): Uint8Array {
   const { form } = e;
   const parts: number[] = [...e.prefixes];
-  if (form.prefix !== 0) parts.push(form.prefix);
+  if (form.prefix !== 0 && !form.vex) parts.push(form.prefix);
   const index = e.memory && e.memory.size !== 16 ? e.memory.index : -1;
   const low = e.memory ? (e.memory.size === 16 ? 0 : e.memory.base) : e.rm;
   const rex = (e.rexW ? 8 : 0) | (e.reg & 8 ? 4 : 0) | (index & 8 && index > 0 ? 2 : 0) | (low & 8 && low > 0 ? 1 : 0);
-  if (e.long && (rex !== 0 || e.rexAnyway)) parts.push(0x40 | rex);
-  if (form.map > 0) parts.push(0x0f);
-  if (form.map > 1) parts.push(form.map === 2 ? 0x38 : 0x3a);
+  if (form.vex) parts.push(...vexBytes(e, rex));
+  else {
+    if (e.long && (rex !== 0 || e.rexAnyway)) parts.push(0x40 | rex);
+    if (form.map > 0) parts.push(0x0f);
+    if (form.map > 1) parts.push(form.map === 2 ? 0x38 : 0x3a);
+  }
   parts.push(form.plusR ? form.opcode | (e.rm & 7) : form.opcode);
   const pieces: Piece[] = [];
   if (form.exact >= 0) parts.push(form.exact);
@@ -68,6 +73,17 @@ export function encode(e: Encoding, rip: number): Uint8Array {
     for (let i = 0; i < piece.bytes; i++) parts.push(Number((value >> BigInt(i * 8)) & 0xffn));
   }
   return Uint8Array.from(parts);
+}
+
+const PP: Readonly<Record<number, number>> = { 0: 0, 102: 1, 243: 2, 242: 3 };
+
+/** The prefix of two bytes where it does, unless a longer one is asked for. R, X, B and vvvv are stored inverted. */
+function vexBytes({ form, rexAnyway, vvvv }: Encoding, rex: number): number[] {
+  const last = ((~(form.vvvv ? vvvv : 0) & 15) << 3) | (form.vex!.l === 1 ? 4 : 0) | PP[form.prefix]!;
+  const w = form.vex!.w === 1 || rex & 8 ? 0x80 : 0;
+  const inverted = ~rex & 7;
+  if (w === 0 && form.map === 1 && (inverted & 3) === 3 && !rexAnyway) return [0xc5, ((inverted & 4) << 5) | last];
+  return [0xc4, (inverted << 5) | form.map, w | last];
 }
 
 function addressBytes(address: Address, reg: number): number[] {

@@ -21,7 +21,12 @@ export interface Uses {
   readonly lanes: readonly Lanes[];
 }
 
-const EVERYTHING: ReadonlySet<string> = new Set(["fxsave", "fxrstor", "fxsave64", "fxrstor64"]);
+const EVERYTHING: ReadonlySet<string> = new Set([
+  ...["fxsave", "fxrstor", "fxsave64", "fxrstor64"],
+  ...["xsave", "xsaveopt", "xsavec", "xrstor"],
+]);
+/** With the header, and no extended region. */
+const XSAVE_SIZE = 576;
 const X87_INTEGER = /^fi/;
 /** Bytes of what untyped memory operands name, by operand size 16 and otherwise. */
 const IMAGES: Readonly<Record<string, readonly [of16: number, of32: number]>> = {
@@ -33,6 +38,10 @@ const IMAGES: Readonly<Record<string, readonly [of16: number, of32: number]>> = 
   fxsave64: [512, 512],
   fxrstor: [512, 512],
   fxrstor64: [512, 512],
+  xsave: [XSAVE_SIZE, XSAVE_SIZE],
+  xsaveopt: [XSAVE_SIZE, XSAVE_SIZE],
+  xsavec: [XSAVE_SIZE, XSAVE_SIZE],
+  xrstor: [XSAVE_SIZE, XSAVE_SIZE],
   fld: [10, 10],
   fstp: [10, 10],
   fbld: [10, 10],
@@ -180,6 +189,7 @@ export class FpuValues {
     if (mnemonic === "ldmxcsr") return BigInt(values.percent(85) ? this.mxcsr() : values.below(2 ** 20) & ~MISALIGNED);
     if (mnemonic === "fldcw") return BigInt(values.percent(80) ? this.fcw() : values.below(2 ** 16) & FCW_BITS);
     if (mnemonic.startsWith("fxrstor")) return this.#fxsaveImage();
+    if (mnemonic === "xrstor") return this.#fxsaveImage() | (this.#header() << 4096n);
     if (mnemonic === "fldenv" || mnemonic === "frstor") return this.#environment(bytes, size);
     if (mnemonic === "fbld") return this.#vectors.bcd();
     if (bytes > 16) return this.#random(bytes);
@@ -198,11 +208,23 @@ export class FpuValues {
   #fxsaveImage(): bigint {
     const { fcw } = this.#stack();
     const image = new DataView(new ArrayBuffer(FXSAVE.size));
-    const reserved = this.#values.percent(10) ? 1 << (16 + this.#values.below(16)) : 0;
+    // Not bit 17, which processors of AMD have.
+    const reserved = this.#values.percent(10) ? 1 << (18 + this.#values.below(14)) : 0;
     toFxsave({ ...this.state(), fcw, mxcsr: (this.mxcsr() & MXCSR_BITS) | reserved }, image, 0);
     let all = 0n;
     for (let at = 0; at < FXSAVE.size; at += 8) all |= image.getBigUint64(at, true) << BigInt(at * 8);
     return all;
+  }
+
+  /** Of an XSAVE area: in either format, or with something in it that may not be. */
+  #header(): bigint {
+    const values = this.#values;
+    const bv = BigInt(values.below(4));
+    const format = values.percent(40) ? (1n << 63n) | bv | BigInt(values.below(4)) : 0n;
+    const wrong = values.percent(20) ? 1n << BigInt(values.below(512)) : 0n;
+    // Bits of components that the host has and the guest has not would be right in the one alone.
+    const components = (1n << 63n) - 4n;
+    return (bv | (format << 64n) | wrong) & ~(components | (components << 64n));
   }
 
   /** Control, status and tag word, each in 16 or 32 bits; pointers and registers behind them. */

@@ -46,6 +46,7 @@ class Draft {
   #rexW = false;
   #reg = 0;
   #rm = 0;
+  #vvvv = 0;
   #memory: Address | undefined;
   #at = 0;
   /** A count in the instruction: of a shift. */
@@ -121,7 +122,9 @@ class Draft {
     else if (insn.string && !this.#isMaskedMove()) this.#stringOperands();
     if (insn.stack) this.#stackOperands();
     if (insn.mnemonic === "enter") this.#frameOperands();
+    if (/^x(save|rstor)/.test(insn.mnemonic)) this.#components();
     this.#rm = this.registers.any();
+    this.#vvvv = this.registers.any();
     if (this.#isMaskedMove()) this.#maskedMove();
     this.#reg = form.operands.some(({ method }) => "SCD".includes(method))
       ? this.#values.below(8)
@@ -153,9 +156,11 @@ class Draft {
 
   #chooseAddress(width: number): number {
     const { mnemonic } = this.#variant.insn;
-    const aligned = width === WIDE || width === 512;
+    const { insn, form } = this.#variant;
+    const alignment = width > 512 ? 64 : width === WIDE || width === 512 ? WIDE : 1;
+    const always = notRun(insn, form, "misaligned operand") !== undefined;
     for (;;) {
-      const at = this.#values.address(width, this.locked) & (aligned && this.#values.percent(92) ? -WIDE : -1);
+      const at = this.#values.address(width, this.locked) & (always || this.#values.percent(92) ? -alignment : -1);
       // What has been stored of an image when a part of it faults is the processor's own matter.
       if (width > WIDE && pageKind(at) !== pageKind(at + width - 1)) continue;
       if (!(JUMPS.has(mnemonic) || mnemonic === "popf")) return at;
@@ -188,6 +193,12 @@ class Draft {
     const at = values.address(1, false);
     this.registers.gpr[GPR.rax] = (this.registers.gpr[GPR.rax]! & ~0xffn) | byte;
     this.registers.fix(GPR.rbx, BigInt(at) - this.#segmentBase - byte, this.#addressSize);
+  }
+
+  /** XSAVE and XRSTOR: components that both sides have. */
+  #components(): void {
+    this.registers.fix(GPR.rax, BigInt(this.#values.below(4)), 32);
+    this.registers.fix(GPR.rdx, 0n, 32);
   }
 
   /** ENTER: two stack pointers in pages that may be written, so that nothing is half done when it faults. */
@@ -368,6 +379,7 @@ class Draft {
         long: this.#long,
         reg: this.#reg,
         rm: this.#rm,
+        vvvv: this.#vvvv,
         ...(this.#memory ? { memory: this.#memory } : {}),
         immediates: this.immediates,
       },

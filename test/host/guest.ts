@@ -5,8 +5,10 @@
  */
 
 import { CR0, CR4, EFER } from "../../kvm-core/cpu/control.ts";
+import { FPU } from "../../kvm-core/cpu/fpu-state.ts";
 import { setRegs } from "../../kvm-core/cpu/regs.ts";
 import { CPU, GPR } from "../../kvm-core/cpu/state.ts";
+import { SUPPORTED_XCR0 } from "../../kvm-core/cpu/xstate.ts";
 import { GUEST_RAM } from "../../kvm-core/cpu/zones.ts";
 import { EngineExit } from "../../kvm-core/engine/engine.ts";
 import { Machine } from "../../kvm-core/engine/machine.ts";
@@ -198,9 +200,10 @@ export class GuestCpu {
       tr: { ...sregs.tr, limit: 0 },
       cr0: BigInt((CR0.PE | CR0.PG | CR0.WP | CR0.MP | CR0.NE) >>> 0),
       cr3: BigInt(long ? PML4 : PAE_POINTERS),
-      cr4: BigInt(CR4.PAE | CR4.OSFXSR | CR4.OSXMMEXCPT),
+      cr4: BigInt(CR4.PAE | CR4.OSFXSR | CR4.OSXMMEXCPT | CR4.OSXSAVE),
       efer: BigInt(EFER.NXE | (long ? EFER.LME | EFER.LMA : 0)),
     });
     if (!ok) throw new Error("the arena's state is refused");
+    this.#machine.view.setUint32(this.#machine.zone + FPU.xcr0, SUPPORTED_XCR0, true);
   }
 }

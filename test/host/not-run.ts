@@ -9,7 +9,7 @@
 import type { Form } from "../../kvm-core/isa/form.ts";
 import type { Insn } from "../../kvm-core/isa/insn.ts";
 
-type Part = "register operand" | "address-size prefix" | "operand size 16" | "operand size 32";
+type Part = ("register operand" | "address-size prefix" | "operand size 16" | "operand size 32") | "misaligned operand";
 
 interface NotRun {
   readonly mnemonic: string;
@@ -21,10 +21,19 @@ interface NotRun {
 }
 
 const HOSTS_TABLES = "loads a descriptor of the host kernel's GDT or LDT";
+const SHA_ALIGNMENT = "#GP on processors of Intel; AMD's take it";
 
 export const NOT_RUN: readonly NotRun[] = [
   { mnemonic: "cpuid", reason: "says what the host is, not what the guest's CPU model is" },
-  { mnemonic: "rdtsc", reason: "its result is the time" },
+  ...["rdtsc", "rdtscp"].map((mnemonic) => ({ mnemonic, reason: "its result is the time" })),
+  { mnemonic: "rdpid", reason: "says on which of the host's processors it ran" },
+  ...["rdrand", "rdseed"].map((mnemonic) => ({ mnemonic, reason: "its result is random" })),
+  ...["syscall", "sysenter"].map((mnemonic) => ({ mnemonic, reason: "is a system call of the host kernel" })),
+  { mnemonic: "sysret", reason: "the host kernel sets EFER.SCE, the guest's processor has it clear" },
+  ...["rdfsbase", "rdgsbase", "wrfsbase", "wrgsbase"].map((mnemonic) => ({
+    mnemonic,
+    reason: "the runner's thread-local storage lies at that base",
+  })),
   ...["sgdt", "sidt", "sldt", "str", "smsw"].map((mnemonic) => ({
     mnemonic,
     reason: "under UMIP the host kernel emulates it with values of its own",
@@ -32,6 +41,17 @@ export const NOT_RUN: readonly NotRun[] = [
   ...["lar", "lsl", "verr", "verw"].map((mnemonic) => ({
     mnemonic,
     reason: "looks at a descriptor of the host kernel's GDT or LDT",
+  })),
+  { mnemonic: "xgetbv", reason: "says what the host's kernel has enabled" },
+  ...["rnds4", "nexte", "msg1", "msg2"].map((name) => ({
+    mnemonic: `sha1${name}`,
+    part: "misaligned operand" as const,
+    reason: SHA_ALIGNMENT,
+  })),
+  ...["rnds2", "msg1", "msg2"].map((name) => ({
+    mnemonic: `sha256${name}`,
+    part: "misaligned operand" as const,
+    reason: SHA_ALIGNMENT,
   })),
   { mnemonic: "int", reason: "goes through the host kernel's IDT, and may be a system call" },
   { mnemonic: "int1", reason: "some hypervisors give the #DB of it the RIP of the instruction" },
@@ -45,6 +65,11 @@ export const NOT_RUN: readonly NotRun[] = [
     part: "register operand",
     reason: "PREFETCHW: #UD on processors of AMD, nothing on Intel's",
   },
+  ...["0F 0D /1 Rv", "0F 0D /2 Rv"].map((form) => ({
+    mnemonic: "nop",
+    form,
+    reason: "PREFETCHW: #UD on processors of AMD, nothing on Intel's",
+  })),
   ...["06", "0E", "16", "1E", "0F A0", "0F A8"].map((form) => ({
     mnemonic: "push",
     form,

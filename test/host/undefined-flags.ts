@@ -21,6 +21,9 @@ const logic: Rule = () => AF;
 const multiply: Rule = () => SF | ZF | AF | PF;
 const divide: Rule = () => ALL;
 const bitTest: Rule = () => OF | SF | AF | PF;
+const extract: Rule = () => AF | PF;
+const field: Rule = () => AF | SF | PF;
+const count: Rule = () => OF | SF | AF | PF;
 const scan: Rule = () => CF | OF | SF | AF | PF;
 /** OF is defined for a count of 1 alone. */
 const rotate: Rule = ({ count }) => (count > 1 ? OF : 0);
@@ -46,6 +49,14 @@ export const UNDEFINED_FLAGS: Readonly<Record<string, Rule>> = {
   btc: bitTest,
   bsf: scan,
   bsr: scan,
+  andn: extract,
+  blsi: extract,
+  blsmsk: extract,
+  blsr: extract,
+  bzhi: extract,
+  bextr: field,
+  tzcnt: count,
+  lzcnt: count,
   rol: rotate,
   ror: rotate,
   rcl: rotate,

@@ -29,7 +29,7 @@ export function variants(insn: Insn, form: Form, mode: Mode): Variant[] {
     if (notRun(insn, form, `operand size ${left}`)) sizes = sizes.filter((size) => size !== left);
   }
   // 66 would make another instruction of it.
-  if (form.np) sizes = sizes.filter((size) => size !== 16);
+  if (form.np || form.vex || form.prefix === 0x66) sizes = sizes.filter((size) => size !== 16);
   sizes = sizes.filter((size) => undefinedResult(insn.mnemonic, { size, count: 0 }) === "");
   const has = (methods: string): boolean => form.operands.some(({ method }) => methods.includes(method));
   const kinds = (has("EWQ") ? [false, true] : has("MO") ? [true] : [false]).filter(

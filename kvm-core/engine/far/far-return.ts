@@ -1,22 +1,24 @@
 /**
  * Far RET and IRET: within a privilege level, to an outer one, in real mode, in and to virtual-8086 mode.
  * Document: SDM volume 3, 5.8.6 and 20.2.5; volume 2, RET and IRET (pseudo-code, error codes).
- * Left out: IRET with NT set, a task switch, ends the run by name until those are built; VME.
+ * Left out: IRET with NT set, a task switch: task-switch.ts.
  */
 
-import { updateMode } from "../../cpu/control.ts";
+import { CR4, updateMode } from "../../cpu/control.ts";
 import { ACCESSED, Descriptor, type DescriptorTables } from "../../cpu/descriptor.ts";
 import { type Fault, SELECTOR_INDEX, VECTOR } from "../../cpu/fault.ts";
 import { RFLAGS, writeFlags } from "../../cpu/flags.ts";
-import { popFlags } from "../../cpu/pop-flags.ts";
+import { popFlags, popVirtualFlags } from "../../cpu/pop-flags.ts";
 import { ATTRIBUTE } from "../../cpu/segment.ts";
 import { setVirtualSegment } from "../../cpu/segment-register.ts";
 import { PopFrame } from "../../cpu/stack-frame.ts";
 import { CPU, GPR, SEG } from "../../cpu/state.ts";
 import type { SystemMemory } from "../../cpu/system-memory.ts";
 import type { VcpuState } from "../../cpu/vcpu-state.ts";
+import { allowsVirtualFlags } from "../../cpu/virtual-interrupt.ts";
 import { CodeSegment } from "./code-segment.ts";
 import type { SegmentUnit } from "./segments.ts";
+import type { TaskSwitch } from "./task-switch.ts";
 
 const RSP = CPU.gpr + GPR.rsp * 8;
 /** Order of the segments in a frame of virtual-8086 mode, behind SS. */
@@ -28,6 +30,7 @@ export class FarReturn {
   readonly #fault: Fault;
   readonly #tables: DescriptorTables;
   readonly #segments: SegmentUnit;
+  readonly #tasks: TaskSwitch;
   readonly #code: CodeSegment;
   readonly #stack = new Descriptor();
   readonly #frame: PopFrame;
@@ -37,11 +40,19 @@ export class FarReturn {
   #selector = 0;
   #flags = 0;
 
-  constructor(state: VcpuState, memory: SystemMemory, fault: Fault, tables: DescriptorTables, segments: SegmentUnit) {
+  constructor(
+    state: VcpuState,
+    memory: SystemMemory,
+    fault: Fault,
+    tables: DescriptorTables,
+    segments: SegmentUnit,
+    tasks: TaskSwitch,
+  ) {
     this.#state = state;
     this.#fault = fault;
     this.#tables = tables;
     this.#segments = segments;
+    this.#tasks = tasks;
     this.#code = new CodeSegment(state, fault);
     this.#frame = new PopFrame(state, memory, fault);
   }
@@ -79,9 +90,10 @@ export class FarReturn {
     const flags = state.get(CPU.eflags);
     const cpl = state.get(CPU.cpl);
     const { protectedMode } = this.#segments;
-    if (flags & RFLAGS.VM && (flags & RFLAGS.IOPL) !== RFLAGS.IOPL) return fault.raise(VECTOR.GP, 0);
+    const extended = flags & RFLAGS.VM && (flags & RFLAGS.IOPL) !== RFLAGS.IOPL;
+    if (extended && !(size === 2 && state.get(CPU.cr4) & CR4.VME)) return fault.raise(VECTOR.GP, 0);
     if (protectedMode && flags & RFLAGS.NT) {
-      return this.#code.long ? fault.raise(VECTOR.GP, 0) : fault.notBuilt("return from a nested task");
+      return this.#code.long ? fault.raise(VECTOR.GP, 0) : this.#tasks.goBack();
     }
     frame.current();
     if (!this.#popTarget(size) || !frame.pop(size)) return false;
@@ -89,8 +101,10 @@ export class FarReturn {
     const width = size * 8;
     if (!protectedMode) {
       if (!this.#code.holds8086(this.#lo)) return false;
+      if (extended && !allowsVirtualFlags(state, this.#flags, fault)) return false;
       frame.store();
-      popFlags(state, this.#flags, width, true);
+      if (extended) popVirtualFlags(state, this.#flags);
+      else popFlags(state, this.#flags, width, true);
       this.#code.go8086(this.#selector, this.#lo);
       return true;
     }

@@ -10,7 +10,7 @@ import { setNullSegment, setSegment } from "../../cpu/segment-register.ts";
 import { PopFrame, PushFrame } from "../../cpu/stack-frame.ts";
 import { CPU, GPR, SEG } from "../../cpu/state.ts";
 import type { SystemMemory } from "../../cpu/system-memory.ts";
-import type { TaskState } from "../../cpu/task-state.ts";
+import { NO_CODE, type TaskState, type TaskSwitcher } from "../../cpu/task-state.ts";
 import type { VcpuState } from "../../cpu/vcpu-state.ts";
 import { CodeSegment } from "./code-segment.ts";
 import type { SegmentUnit } from "./segments.ts";
@@ -23,6 +23,7 @@ export class FarTransfer {
   readonly #fault: Fault;
   readonly #tables: DescriptorTables;
   readonly #segments: SegmentUnit;
+  readonly #tasks: TaskSwitcher;
   readonly #task: TaskState;
   readonly #code: CodeSegment;
   readonly #gate = new Descriptor();
@@ -38,12 +39,14 @@ export class FarTransfer {
     tables: DescriptorTables,
     task: TaskState,
     segments: SegmentUnit,
+    tasks: TaskSwitcher,
   ) {
     this.#state = state;
     this.#fault = fault;
     this.#tables = tables;
     this.#task = task;
     this.#segments = segments;
+    this.#tasks = tasks;
     this.#code = new CodeSegment(state, fault);
     this.#frame = new PushFrame(state, memory, fault);
     this.#old = new PopFrame(state, memory, fault);
@@ -120,7 +123,10 @@ export class FarTransfer {
     if (gate.dpl < this.#state.get(CPU.cpl) || gate.dpl < gate.rpl) return fault.raise(VECTOR.GP, index);
     if (isGate && long && !this.#tables.readUpper(gate)) return false;
     if (!gate.present) return fault.raise(VECTOR.NP, index);
-    if (!isGate) return fault.notBuilt(type === SYSTEM_TYPE.taskGate ? "task gate" : "task switch");
+    if (!isGate) {
+      const task = type === SYSTEM_TYPE.taskGate ? gate.low >>> 16 : gate.selector;
+      return this.#tasks.switchTo(task, isCall ? "call" : "jump", 0, NO_CODE, false);
+    }
     return this.#throughGate(isCall);
   }
 

@@ -7,6 +7,7 @@
  * on, or CPU.exit that run() is over.
  */
 
+import { CR4 } from "../../cpu/control.ts";
 import { RFLAGS } from "../../cpu/flags.ts";
 import { CPU } from "../../cpu/state.ts";
 import type { Machine } from "../machine.ts";
@@ -43,7 +44,11 @@ export class HelperContext {
   /** What the machine's Fault says. */
   failed(ip: number): number {
     const { fault } = this.machine;
-    return fault.unbuilt === "" ? this.fault(ip, fault.vector, fault.code) : this.unbuilt(ip, fault.unbuilt);
+    if (fault.committed) {
+      this.machine.deliver(fault.vector, fault.code, "fault");
+      return RESUME;
+    }
+    return this.fault(ip, fault.vector, fault.code);
   }
 
   /** Ends run(), with RIP behind the instruction. */
@@ -55,6 +60,10 @@ export class HelperContext {
 
   get cpl(): number {
     return this.machine.state.get(CPU.cpl);
+  }
+  /** CR4.UMIP keeps what the descriptor-table registers and CR0 hold from privilege levels above 0. */
+  get umip(): boolean {
+    return (this.machine.state.get(CPU.cr4) & CR4.UMIP) !== 0 && this.cpl !== 0;
   }
   get iopl(): number {
     return (this.machine.state.get(CPU.eflags) & RFLAGS.IOPL) >>> 12;

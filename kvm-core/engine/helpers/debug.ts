@@ -1,13 +1,13 @@
 /**
  * Helpers of the debug registers, and INT1.
  * Document: SDM volume 3, 18.2 (debug registers, general detect); volume 2, MOV DR and INT1.
- * Left out: data breakpoints: enabling one ends the run by name.
+ * Left out: what breakpoints do: engine/debug.ts and watch.ts.
  */
 
 import { CR4 } from "../../cpu/control.ts";
 import { VECTOR } from "../../cpu/fault.ts";
 import { CPU } from "../../cpu/state.ts";
-import { DR6, DR7, watchesData } from "../debug.ts";
+import { DR6, DR7 } from "../debug.ts";
 import { type Helper, type HelperContext, NEXT, RESUME } from "./context.ts";
 
 export function debugHelpers(c: HelperContext): Record<"readDr" | "writeDr" | "int1", Helper> {
@@ -42,10 +42,8 @@ export function debugHelpers(c: HelperContext): Record<"readDr" | "writeDr" | "i
       const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
       if (to >= 6 && hi !== 0) return c.fault(ip, VECTOR.GP);
       if (to === 6) state.set64(CPU.dr + to * 8, (lo & DR6.writable) | DR6.ones, 0);
-      else if (to === 7) {
-        if (watchesData(lo, (state.get(CPU.cr4) & CR4.DE) !== 0)) return c.unbuilt(ip, "data breakpoint");
-        state.set64(CPU.dr + to * 8, (lo & DR7.writable) | DR7.ones, 0);
-      } else state.set64(CPU.dr + to * 8, lo, hi);
+      else if (to === 7) state.set64(CPU.dr + to * 8, (lo & DR7.writable) | DR7.ones, 0);
+      else state.set64(CPU.dr + to * 8, lo, hi);
       return m.debugChanged() ? RESUME : NEXT;
     },
 

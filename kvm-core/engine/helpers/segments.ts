@@ -54,7 +54,8 @@ export function segmentHelpers(c: HelperContext): Record<Name, Helper> {
 
   return {
     /** Also of the task register and the LDTR. */
-    readSreg(_ip, segment) {
+    readSreg(ip, segment) {
+      if (segment >= SEG.tr && c.umip) return c.fault(ip, VECTOR.GP);
       state.set64(CPU.data, state.get(CPU.selector + segment * 4), 0);
       return NEXT;
     },
@@ -73,6 +74,7 @@ export function segmentHelpers(c: HelperContext): Record<Name, Helper> {
     loadPointer: load,
 
     table(ip, which) {
+      if (c.umip) return c.fault(ip, VECTOR.GP);
       m.current = ip;
       const base = which === 0 ? CPU.gdtBase : CPU.idtBase;
       const limit = state.get(which === 0 ? CPU.gdtLimit : CPU.idtLimit);

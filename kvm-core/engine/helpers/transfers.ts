@@ -4,19 +4,29 @@
  * Left out: how a transfer is done: engine/far/ and cpu/interrupt-gate.ts.
  */
 
+import { CR4 } from "../../cpu/control.ts";
 import { VECTOR } from "../../cpu/fault.ts";
 import { CPU } from "../../cpu/state.ts";
+import { VirtualInterrupt } from "../../cpu/virtual-interrupt.ts";
 import { type Helper, type HelperContext, RESUME } from "./context.ts";
 
 export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJump" | "farCall" | "farRet", Helper> {
   const { machine: m } = c;
   const { state, far } = m;
+  const redirected = new VirtualInterrupt(state, m.system, m.fault, m.task);
 
   return {
-    /** INT n with `sensitive`, which virtual-8086 code needs IOPL 3 for; INT3 and INTO without. */
+    /** INT n with `sensitive`, which virtual-8086 code needs IOPL 3 for, or CR4.VME; INT3 and INTO without. */
     int(ip, vector, sensitive) {
-      if (sensitive !== 0 && c.isVirtual && c.iopl < 3) return c.fault(ip, VECTOR.GP);
       m.current = ip;
+      if (sensitive !== 0 && c.isVirtual) {
+        if (state.get(CPU.cr4) & CR4.VME) {
+          m.syncNext(ip);
+          const outcome = redirected.enter(vector);
+          if (outcome !== "other") return outcome === "entered" ? RESUME : c.failed(ip);
+        }
+        if (c.iopl < 3) return c.fault(ip, VECTOR.GP);
+      }
       if (vector === VECTOR.BP && sensitive === 0 && m.debug.takesInt3) {
         m.sync(ip);
         m.debug.leave(VECTOR.BP, 0);
@@ -29,6 +39,8 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
     },
 
     iret(ip, size) {
+      // Where a nested task goes on that its IRET leaves.
+      m.syncNext(ip);
       return c.transfer(ip, () => {
         if (!m.returns.interruptReturn(size)) return false;
         m.step.flagsLoaded = true;
@@ -38,6 +50,7 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
 
     farJump(ip, selector) {
       const [lo, hi] = [state.get(CPU.data), state.high(CPU.data)];
+      m.syncNext(ip);
       return c.transfer(ip, () => far.transfer(selector & 0xffff, lo, hi, 0));
     },
 

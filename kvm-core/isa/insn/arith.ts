@@ -1,7 +1,7 @@
 /**
  * Integer addition, subtraction, comparison, exchange-and-add.
  * Document: SDM volume 2, ADD ADC SUB SBB CMP INC DEC NEG XADD CMPXCHG CMPXCHG8B/CMPXCHG16B.
- * Left out: ADCX, ADOX.
+ * Left out: ADCX, ADOX: bmi.ts.
  */
 
 import { GPR } from "../../cpu/state.ts";

@@ -1,7 +1,7 @@
 /**
  * Bit tests and scans.
  * Document: SDM volume 2, BT BTS BTR BTC BSF BSR POPCNT BSWAP.
- * Left out: TZCNT and LZCNT: their encodings run as BSF and BSR, as on a processor without them.
+ * Left out: TZCNT, LZCNT and what came with them: bmi.ts.
  */
 
 import type { Emitter, Operand } from "../../emit/emitter.ts";
@@ -81,7 +81,8 @@ export const BIT: readonly Insn[] = [
   }),
 ];
 
-function swap64(a: Expr): Expr {
+/** The eight bytes in reverse. */
+export function swap64(a: Expr): Expr {
   const masked = (shift: number, mask: bigint): Expr => {
     const m = i64.const(mask);
     const moved = i64.const(shift);

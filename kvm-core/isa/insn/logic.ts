@@ -1,7 +1,7 @@
 /**
  * Bitwise operations.
  * Document: SDM volume 2, AND OR XOR TEST NOT.
- * Left out: ANDN and the other BMI forms.
+ * Left out: ANDN: bmi.ts.
  */
 
 import { logicFlags } from "../../emit/flags.ts";

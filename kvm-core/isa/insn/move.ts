@@ -1,15 +1,25 @@
 /**
  * Moves, extensions, addresses, exchanges, conditional moves and sets.
- * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP XLAT.
- * Left out: MOVBE.
+ * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD MOVBE MOVNTI LEA XCHG CMOVcc SETcc NOP PREFETCHh PREFETCHW XLAT.
+ * Left out: hints, of which every one is a NOP: the hierarchy of caches, ENDBR.
  */
 
 import { GPR } from "../../cpu/state.ts";
+import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { CONDITIONS, condition, unsigned } from "../../emit/flags.ts";
 import { i32, i64, select } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
+import { swap64 } from "./bit.ts";
 
 const hex = (n: number): string => n.toString(16).toUpperCase();
+
+function moveSwapped(e: Emitter, dst?: Operand, src?: Operand): void {
+  const swapped = e.let(swap64(e.let(e.read(src!))));
+  e.write(dst!, i64.shru(swapped, i64.const(64 - src!.size)));
+}
+
+const hint = (mnemonic: string, opcode: string, digit: number): Insn =>
+  insn(mnemonic, { forms: [`0F ${opcode} /${digit} Mb`], address: true, exec() {} });
 
 export const MOVE: readonly Insn[] = [
   insn("mov", {
@@ -38,6 +48,8 @@ export const MOVE: readonly Insn[] = [
     exec: (e, dst, src) => e.write(dst!, e.readSigned(src!)),
   }),
   insn("movsxd", { forms: ["63 /r Gv,Ed o64"], exec: (e, dst, src) => e.write(dst!, e.readSigned(src!)) }),
+  insn("movbe", { forms: ["NFx 0F 38 F0 /r Gv,Mv", "NFx 0F 38 F1 /r Mv,Gv"], cpuid: "movbe", exec: moveSwapped }),
+  insn("movnti", { forms: ["NP 0F C3 /r My,Gy"], cpuid: "sse2", exec: (e, dst, src) => e.write(dst!, e.read(src!)) }),
   insn("lea", { forms: ["8D /r Gv,M"], address: true, exec: (e, dst, src) => e.write(dst!, e.offset(src!)) }),
   insn("xchg", {
     // 90 itself is NOP, except with REX.B: the decoder sees to that.
@@ -77,8 +89,17 @@ export const MOVE: readonly Insn[] = [
   insn("nop", { forms: ["90"], exec() {} }),
   insn("pause", { forms: ["F3 90"], exec() {} }),
   insn("nop", {
-    forms: ["0D", "18", "19", "1A", "1B", "1C", "1D", "1E", "1F"].map((op) => `0F ${op} /r Ev`),
+    forms: [
+      ...["19", "1A", "1B", "1C", "1D", "1E", "1F"].map((op) => `0F ${op} /r Ev`),
+      ...[0, 1, 2, 3].map((digit) => `0F 18 /${digit} Rv`),
+      ...[4, 5, 6, 7].map((digit) => `0F 18 /${digit} Ev`),
+      ...[0, 3, 4, 5, 6, 7].map((digit) => `0F 0D /${digit} Ev`),
+      ...[1, 2].map((digit) => `0F 0D /${digit} Rv`),
+    ],
     address: true,
     exec() {},
   }),
+  ...["prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2"].map((name, digit) => hint(name, "18", digit)),
+  hint("prefetchw", "0D", 1),
+  hint("prefetchwt1", "0D", 2),
 ];

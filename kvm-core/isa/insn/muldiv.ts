@@ -1,7 +1,7 @@
 /**
  * Multiplication, division, sign extension into rDX.
  * Document: SDM volume 2, MUL IMUL DIV IDIV CBW/CWDE/CDQE CWD/CDQ/CQO.
- * Left out: MULX. SF, ZF, AF and PF after a multiplication (undefined) are those of the low half.
+ * Left out: MULX: bmi.ts. SF, ZF, AF and PF after a multiplication (undefined) are those of the low half.
  */
 
 import { GPR } from "../../cpu/state.ts";
@@ -15,7 +15,7 @@ const LOW32 = i64.const(0xffff_ffffn);
 const high32 = (x: Expr): Expr => i64.shru(x, i64.const(32));
 
 /** Upper 64 bits of the unsigned product of two 64-bit values. */
-function multiplyHigh(e: Emitter, a: Expr, b: Expr): Expr {
+export function multiplyHigh(e: Emitter, a: Expr, b: Expr): Expr {
   const [al, ah] = [e.let(i64.and(a, LOW32)), e.let(high32(a))];
   const [bl, bh] = [e.let(i64.and(b, LOW32)), e.let(high32(b))];
   const middle = e.let(i64.add(i64.mul(ah, bl), high32(i64.mul(al, bl))));

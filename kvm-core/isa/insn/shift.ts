@@ -1,7 +1,7 @@
 /**
  * Shifts, rotates and double shifts.
  * Document: SDM volume 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD.
- * Left out: RORX, SARX, SHLX, SHRX. Flags left undefined by the manual: OF of counts above 1 follows the formula for 1.
+ * Left out: RORX, SARX, SHLX, SHRX: bmi.ts. Flags left undefined by the manual: OF of counts above 1 follows the formula for 1.
  */
 
 import type { Emitter, Operand, Size } from "../../emit/emitter.ts";

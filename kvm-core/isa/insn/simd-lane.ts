@@ -4,6 +4,7 @@
  * Left out: VEX forms; they come with AVX.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { zeroCarryFlags } from "../../emit/flags.ts";
 import { type Expr, i32, i64 } from "../../wasm/expr.ts";
@@ -57,7 +58,7 @@ function extract(e: Emitter, dst: Operand, src: Operand, n: Operand, width: 8 | 
 }
 
 type Exec = (e: Emitter, ...operands: Operand[]) => void;
-const lane = (mnemonic: string, unit: File, cpuid: string, forms: readonly string[], exec: Exec): Insn =>
+const lane = (mnemonic: string, unit: File, cpuid: CpuFeature, forms: readonly string[], exec: Exec): Insn =>
   insn(mnemonic, { forms, unit, cpuid, exec });
 
 /** The lane's size is that of the operand, general registers' that of memory. */

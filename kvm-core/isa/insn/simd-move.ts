@@ -5,6 +5,7 @@
  * Left out: VEX forms; they come with AVX. A non-temporal hint is none here: all memory is write-back.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import { GPR } from "../../cpu/state.ts";
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { i32 } from "../../wasm/expr.ts";
@@ -13,16 +14,16 @@ import { type Insn, insn } from "../insn.ts";
 import type { File } from "../simd.ts";
 
 const exec = (e: Emitter, dst?: Operand, src?: Operand): void => e.writeV(dst!, e.readV(src!));
-const move = (mnemonic: string, unit: File, cpuid: string, ...forms: readonly string[]): Insn =>
+const move = (mnemonic: string, unit: File, cpuid: CpuFeature, ...forms: readonly string[]): Insn =>
   insn(mnemonic, { forms, unit, cpuid, exec });
-const unaligned = (mnemonic: string, cpuid: string, ...forms: readonly string[]): Insn =>
+const unaligned = (mnemonic: string, cpuid: CpuFeature, ...forms: readonly string[]): Insn =>
   insn(mnemonic, { forms, unit: "sse", cpuid, unaligned: true, exec });
 
 /**
  * To DS:rDI go the bytes whose mask has bit 7, each by itself: other processors may write the others meanwhile. A fault with no
  * bit set, and for bytes that are not stored, is up to the processor; AMD's raise it, and by then MMX registers are valid.
  */
-function maskMove(mnemonic: string, form: string, unit: File, cpuid: string, bytes: 8 | 16): Insn {
+function maskMove(mnemonic: string, form: string, unit: File, cpuid: CpuFeature, bytes: 8 | 16): Insn {
   return insn(mnemonic, {
     forms: [form],
     unit,

@@ -6,6 +6,7 @@
  * Left out: VEX forms; they come with AVX.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import { FPU } from "../../cpu/fpu-state.ts";
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { type Expr, i32 } from "../../wasm/expr.ts";
@@ -22,11 +23,11 @@ const merging: Exec = (e, dst, src) => e.write(dst!, e.read(src!));
 /** MOVSS and MOVSD: only from memory do they clear. */
 const scalar: Exec = (e, dst, src) => (src!.kind === "mem" ? clearing : merging)(e, dst!, src!);
 
-const part = (mnemonic: string, cpuid: string, exec: Exec, ...forms: readonly string[]): Insn =>
+const part = (mnemonic: string, cpuid: CpuFeature, exec: Exec, ...forms: readonly string[]): Insn =>
   insn(mnemonic, { forms, unit: "sse", cpuid, exec });
 
 /** MOVD, which with 64 bits is MOVQ. */
-const general = (unit: File, cpuid: string, exec: Exec, form: string): Insn =>
+const general = (unit: File, cpuid: CpuFeature, exec: Exec, form: string): Insn =>
   insn("movd", { forms: [form], unit, cpuid, names: ["movd", "movd", "movq"], exec });
 
 const toUpper: Exec = (e, dst, src) => e.writeV(dst!, i64x2.replace(e.readV(dst!), 1, e.read(src!)));
@@ -39,7 +40,7 @@ const sorted =
     e.writeV(dst!, v128.shuffle(a, a, lanes));
   };
 
-const signs = (mnemonic: string, unit: File, cpuid: string, form: string, bitmask: (a: Expr) => Expr): Insn =>
+const signs = (mnemonic: string, unit: File, cpuid: CpuFeature, form: string, bitmask: (a: Expr) => Expr): Insn =>
   insn(mnemonic, {
     forms: [form],
     unit,

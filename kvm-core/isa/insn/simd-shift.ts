@@ -4,6 +4,7 @@
  * Left out: VEX forms; they come with AVX.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import { type Expr, i32, i64, select } from "../../wasm/expr.ts";
 import { i8x16, i16x8, i32x4, i64x2, v128 } from "../../wasm/simd.ts";
 import { type Insn, insn } from "../insn.ts";
@@ -31,7 +32,7 @@ interface Row {
 }
 
 function shift({ mnemonic, bits, code, group, act, keepsSign }: Row): Insn[] {
-  const one = (unit: File, cpuid: string, counted: string, byNumber: string): Insn[] => [
+  const one = (unit: File, cpuid: CpuFeature, counted: string, byNumber: string): Insn[] => [
     insn(mnemonic, {
       forms: [counted],
       unit,

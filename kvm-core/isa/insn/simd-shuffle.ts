@@ -4,6 +4,7 @@
  * Left out: VEX forms; they come with AVX.
  */
 
+import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import type { Emitter, Operand } from "../../emit/emitter.ts";
 import { type Expr, i32 } from "../../wasm/expr.ts";
 import { i8x16, i16x8, i32x4, i64x2, v128 } from "../../wasm/simd.ts";
@@ -77,7 +78,7 @@ function chosen(number: Expr, { bits, choices, bytes, first = 0, end = 16 / byte
   return i8x16.add(i16x8.mul(choice, i16x8.splat(i32.const(bytes * 0x0101))), start);
 }
 
-function shuffle(mnemonic: string, form: string, unit: File, cpuid: string, selection: Selection): Insn {
+function shuffle(mnemonic: string, form: string, unit: File, cpuid: CpuFeature, selection: Selection): Insn {
   return insn(mnemonic, {
     forms: [form],
     unit,
@@ -90,7 +91,7 @@ function shuffle(mnemonic: string, form: string, unit: File, cpuid: string, sele
 }
 
 /** Lower lanes from the destination, upper ones from the source. */
-function shuffleTwo(mnemonic: string, form: string, cpuid: string, selection: Selection): Insn {
+function shuffleTwo(mnemonic: string, form: string, cpuid: CpuFeature, selection: Selection): Insn {
   return insn(mnemonic, {
     forms: [form],
     unit: "sse",
@@ -98,19 +99,18 @@ function shuffleTwo(mnemonic: string, form: string, cpuid: string, selection: Se
     exec: (e, dst, src, choices) => {
       const a = e.readV(dst!);
       const b = e.readV(src!);
-      const numbers = e.let(chosen(immediate(e, choices!), selection));
-      e.writeV(
-        dst!,
-        arrange(v128.swizzle(a, numbers), v128.swizzle(b, numbers), "sse", 8, (i) => i * 3),
-      );
+      // Numbers of the source's bytes follow those of the destination's.
+      const upper = bytesOf((i) => (i < 8 ? 0 : 16));
+      const numbers = e.let(i8x16.add(chosen(immediate(e, choices!), selection), upper));
+      e.writeV(dst!, v128.swizzleTwo(a, b, numbers));
     },
   });
 }
 
 const WORDS = { bits: 2, choices: 4, bytes: 2 } as const;
 
-/** Destination above source, shifted right by bytes. Numbers of bytes beyond a register make 0. */
-function align(unit: File, cpuid: string, form: string): Insn {
+/** Destination above source, shifted right by bytes. Numbers of bytes beyond both make 0. */
+function align(unit: File, cpuid: CpuFeature, form: string): Insn {
   return insn("palignr", {
     forms: [form],
     unit,
@@ -119,12 +119,7 @@ function align(unit: File, cpuid: string, form: string): Insn {
       const a = e.readV(dst!);
       const b = e.readV(src!);
       const numbers = e.let(i8x16.addSatu(BYTE_NUMBERS, i8x16.splat(immediate(e, count!))));
-      if (unit === "mmx") {
-        e.writeV(dst!, v128.swizzle(joined(b, a), numbers));
-        return;
-      }
-      const upper = i8x16.sub(numbers, i8x16.splat(i32.const(16)));
-      e.writeV(dst!, v128.or(v128.swizzle(b, numbers), v128.swizzle(a, upper)));
+      e.writeV(dst!, unit === "mmx" ? v128.swizzle(joined(b, a), numbers) : v128.swizzleTwo(b, a, numbers));
     },
   });
 }

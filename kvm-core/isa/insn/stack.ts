@@ -103,7 +103,7 @@ export const STACK: readonly Insn[] = [
     forms: ["9C Fv d64"],
     stack: true,
     exec(e) {
-      e.helper("pushf");
+      e.helper("pushf", i32.const(e.size));
       e.push(e.data(), e.size);
     },
   }),

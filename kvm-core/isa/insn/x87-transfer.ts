@@ -28,7 +28,7 @@ const loadTen = (opcode: number, name: "x87LoadExtended" | "x87LoadBcd"): Exec =
   fromMemory(
     opcode,
     10,
-    (e, linear, memory) => [e.load(linear, 64), e.load(behind(linear, 8, memory), 16)] as const,
+    (e, linear) => [e.load(linear, 64), e.load(behind(e, linear, 8), 16)] as const,
     (e, [low, high]) => e.call(name, "none", low, high),
   );
 
@@ -66,7 +66,7 @@ const storeTen =
   (opcode: number, name: "x87StoreExtended" | "x87StoreBcd"): Exec =>
   (e: Emitter, memory?: Operand): void => {
     const linear = e.let(e.linear(memory!, "write", 10));
-    const second = e.let(behind(linear, 8, memory!));
+    const second = e.let(behind(e, linear, 8));
     e.prepare(linear, 64);
     e.prepare(second, 16);
     e.call(name, "none");

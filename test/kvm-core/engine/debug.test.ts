@@ -1,11 +1,12 @@
 /**
  * Debugging by the guest itself: single step, breakpoints, general detect, INT1, RF, and the shadow of MOV SS.
  * Document: SDM volume 3, 18.2 and 18.3, 6.8.3, table 6-2.
- * Left out: data breakpoints, which are not built; debugging from outside: guest-debug.test.ts.
+ * Left out: data breakpoints: watch.test.ts; debugging from outside: guest-debug.test.ts.
  */
 
 import { describe, expect, it } from "vitest";
 import { CR4 } from "../../../kvm-core/cpu/control.ts";
+import { getMsr, MSR_DEBUGCTL, setMsr } from "../../../kvm-core/cpu/msr.ts";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { assembleAll } from "../support/asm.ts";
@@ -310,6 +311,16 @@ describe.each(ENGINES)("%s", (engine) => {
       });
     });
 
+    it("steps by taken branches with IA32_DEBUGCTL.BTF, until #DB", () => {
+      const machine = machineFor(engine, mode, "halting");
+      setMsr(machine.memory, machine.zone, MSR_DEBUGCTL, 2n);
+      const code = ["nop", "inc ecx", "jz 1f; 1:", "mov ecx, 2", "rep lodsb", "jmp 1f; nop; 1:", "nop"];
+      const { at } = run(machine, code, TF | 2);
+      const size = mode === 64 ? 8 : 4;
+      expect(machine.slots(size, 1)).toEqual([CODE + at[6]!]);
+      expect(getMsr(machine.memory, machine.zone, MSR_DEBUGCTL)).toBe(0n);
+    });
+
     it("INT1 is a trap that any level may raise, and sets nothing in DR6", () => {
       const machine = machineFor(engine, mode);
       machine.runAt(3);
@@ -358,15 +369,6 @@ describe.each(ENGINES)("%s", (engine) => {
         run(machine, ["nop", `mov ${a}, db0`]);
         expect([halted(machine), dr(machine, 6), dr(machine, 7)]).toEqual([1, (DR6_ONES | BD) >>> 0, 0x400]);
         expect(machine.slots(mode === 64 ? 8 : 4, 3)).toMatchObject([CODE + 1, SEL.code[0], RF | 2]);
-      });
-
-      it("names data breakpoints", () => {
-        const machine = machineFor(engine, mode);
-        machine.set({ rax: 0x1_0001n });
-        const { bytes } = program(mode, ["nop", `mov db7, ${a}`]);
-        expect(machine.run(bytes, CODE)).toBe(EngineExit.INTERNAL_ERROR);
-        expect(machine.engine.errorDetail).toBe("not implemented: data breakpoint at 0x100001");
-        expect(dr(machine, 7)).toBe(0x400);
       });
     });
 

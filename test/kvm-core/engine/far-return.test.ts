@@ -1,7 +1,7 @@
 /**
  * Far RET and IRET in protected and IA-32e mode: every privilege level, flags, and the fault of every check.
  * Document: SDM volume 2, RET and IRET (pseudo-code); volume 3, 5.8.6.
- * Left out: real and virtual-8086 mode: virtual.test.ts; returns from nested tasks, which are not built, but for their name.
+ * Left out: real and virtual-8086 mode: virtual.test.ts; returns from nested tasks: task-switch.test.ts.
  */
 
 import { describe, expect, it } from "vitest";
@@ -112,11 +112,7 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(flagsAfter(64, 0, 2, 0x2_0002, "iret64")).toBe(2);
     });
 
-    it("with NT set is named in protected mode, and #GP(0) in IA-32e mode", () => {
-      const legacy = machineAt(engine, 32, 0);
-      legacy.set({ rflags: 0x4002n });
-      expect(run(legacy, "iret")).toBe(EngineExit.INTERNAL_ERROR);
-      expect(legacy.engine.errorDetail).toBe("not implemented: return from a nested task at 0x100000");
+    it("with NT set is #GP(0) in IA-32e mode", () => {
       const long = machineAt(engine, 64, 0);
       long.set({ rflags: 0x4002n });
       run(long, "iret64");

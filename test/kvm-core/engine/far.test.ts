@@ -1,7 +1,7 @@
 /**
  * Far JMP and CALL in protected and IA-32e mode: frames, call gates, privilege levels, and the fault of every check.
  * Document: SDM volume 2, JMP and CALL (pseudo-code); volume 3, 5.8.
- * Left out: real and virtual-8086 mode: virtual.test.ts; task switches, which are not built, but for their names.
+ * Left out: real and virtual-8086 mode: virtual.test.ts; task switches: task-switch.test.ts.
  */
 
 import { describe, expect, it } from "vitest";
@@ -90,19 +90,6 @@ describe.each(ENGINES)("%s", (engine) => {
       pointTo(machine, selector, TARGET);
       run(machine, name);
       expectFault(machine, vector, error, cpl);
-    });
-
-    it("names task switches", () => {
-      for (const [low, name32] of [
-        [descriptor({ type: 9, s: 0, base: TSS, limit: 0x67 }), "task switch"],
-        [gate(SEL.tss, 0, 5, 3), "task gate"],
-      ] as const) {
-        const machine = machineAt(engine, 32, 0);
-        machine.describe(SEL.gate, low);
-        pointTo(machine, SEL.gate, 0);
-        expect(run(machine, name)).toBe(EngineExit.INTERNAL_ERROR);
-        expect(machine.engine.errorDetail).toBe(`not implemented: ${name32} at 0x100000`);
-      }
     });
   });
 

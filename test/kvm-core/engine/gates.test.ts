@@ -1,7 +1,7 @@
 /**
  * Interrupt and trap gates: what each kind pushes, from and to every privilege level, and the fault of every check.
  * Document: SDM volume 2, INT n (pseudo-code); volume 3, 6.12 to 6.14, figures 6-4 and 6-9.
- * Left out: virtual-8086 mode: virtual.test.ts; task gates, which are not built, but for their name.
+ * Left out: virtual-8086 mode: virtual.test.ts; task gates: task-switch.test.ts.
  */
 
 import { beforeAll, describe, expect, it } from "vitest";
@@ -239,14 +239,6 @@ describe.each(ENGINES)("%s", (engine) => {
         machine.step(text === "int 3" ? Uint8Array.of(0xcc) : codes[`${text} 32`]);
         expect([Number(machine.regs.rip) - HANDLER, ...machine.slots(4, 2)]).toEqual([vector * 16, code, CODE]);
       }
-    });
-
-    it("is named for a task gate, and changes nothing", () => {
-      const machine = machineAt(engine, 32, 3);
-      machine.vector(VECTOR, gate(SEL.tss, 0, 5, 3));
-      expect(run(machine, `int ${VECTOR}`)).toBe(EngineExit.INTERNAL_ERROR);
-      expect(machine.engine.errorDetail).toMatch(/^not implemented: task gate/);
-      expect(machine.regs.rsp).toBe(BigInt(STACKS[3]));
     });
 
     it("a same-level stack without room is #SS(EXT), and the stack for #SS then is the problem: shutdown", () => {

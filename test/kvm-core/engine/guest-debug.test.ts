@@ -154,8 +154,6 @@ describe.each(ENGINES)("%s", (engine) => {
       !setGuestDebug(machine.memory, machine.zone, control, registers);
     expect(refused(ENABLE | 4, none)).toBe(true);
     expect(refused(ENABLE | USE_HW_BP, none.slice(1))).toBe(true);
-    // A data breakpoint.
-    expect(refused(ENABLE | USE_HW_BP, [...none.slice(1), 0x1_0401n])).toBe(true);
     expect(refused(ENABLE | SINGLESTEP | USE_SW_BP, none)).toBe(false);
   });
 });

@@ -2,7 +2,7 @@
  * 8086 code: interrupts, far transfers and privileged instructions in real mode, and in virtual-8086 mode, which level 0
  * enters by IRET and an interrupt leaves.
  * Document: SDM volume 3, 20.1 (real mode), 20.2 and 20.3 (virtual-8086 mode).
- * Left out: VME, which is not built; 16-bit operands and stacks: real-mode.test.ts.
+ * Left out: VME: virtual-interrupts.test.ts; 16-bit operands and stacks: real-mode.test.ts.
  */
 
 import { describe, expect, it } from "vitest";
@@ -46,6 +46,8 @@ const I = {
   sldt: [0x0f, 0x00, 0xc0],
   lar: [0x0f, 0x02, 0xc0],
   arpl: [0x63, 0xc0],
+  // BEXTR: VEX prefixes want protected mode.
+  bextr: [0xc4, 0xe2, 0x70, 0xf7, 0xc3],
   in: [0xe4, 0x60],
   movDs: [0x8e, 0xd8],
   popSs: [0x17],
@@ -201,7 +203,7 @@ describe.each(ENGINES)("%s", (engine) => {
       expect([at(machine), ...machine.slots(4, 2)]).toEqual([GP, 0, 0x100]);
     });
 
-    it.each(["sldt", "lar", "arpl"] as const)("does not know %s", (name) => {
+    it.each(["sldt", "lar", "arpl", "bextr"] as const)("does not know %s", (name) => {
       const machine = virtual(engine, IOPL3);
       step(machine, I[name]);
       expect([at(machine), machine.slots(4, 1)[0]]).toEqual([6, 0x100]);
@@ -262,6 +264,7 @@ describe.each(ENGINES)("%s", (engine) => {
         [[0x0f, 0x0b], 6, 0],
         // SLDT.
         [I.sldt, 6, 0],
+        [I.bextr, 6, 0],
         // MOV AX,[FFFF] crosses the limit.
         [[0xa1, 0xff, 0xff], GP, 0],
       ] as const) {

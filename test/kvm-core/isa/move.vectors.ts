@@ -1,6 +1,6 @@
 /**
  * Vectors of kvm-core/isa/insn/move.ts.
- * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD LEA XCHG CMOVcc SETcc NOP XLAT.
+ * Document: SDM volume 2, MOV MOVZX MOVSX MOVSXD MOVBE MOVNTI LEA XCHG CMOVcc SETcc NOP PREFETCHh PREFETCHW XLAT.
  * Left out: nothing.
  */
 
@@ -38,8 +38,14 @@ export const VECTORS: Vectors = {
     [{ rcx: 1, rbx: 2 }, "xchg ecx, ebx", { rcx: 2, rbx: 1 }],
     [{ rax: 1, m: 2 }, `xchg ${D}, eax`, { rax: 2, m: 1 }],
     [{ rax: 0x1234_5602, rbx: DATA, m: 0x77_0000 }, "xlatb", { rax: 0x1234_5677 }],
+    [{ m: 0x1122_3344 }, `movbe eax, ${D}`, { rax: 0x4433_2211 }],
+    [{ m: 0x1122_3344, rax: 0xffff_ffff }, `movbe ax, word ptr ${M}`, { rax: 0xffff_4433 }],
+    [{ rax: 0x1122_3344 }, `movbe ${D}, eax`, { m: 0x4433_2211 }],
+    [{ rax: 0x1122_3344 }, `movnti ${D}, eax`, { m: 0x1122_3344 }],
     ...CMOV,
     ...SET,
+    // Nor that of a hint.
+    ...["nta", "t0", "t1", "t2", "w", "wt1"].map((name): Row => [{ rbx: -1 }, `prefetch${name} [ebx]`, { rbx: -1 }]),
     // The address of a NOP is computed and never used.
     [{ rax: 5, rbx: -1 }, "nop; pause; nop eax; nop dword ptr [ebx]", { rax: 5 }],
   ],
@@ -48,6 +54,8 @@ export const VECTORS: Vectors = {
     [{ m: 0x7fff_ffff }, `movsxd rax, ${D}`, { rax: 0x7fff_ffff }],
     [{}, "mov rax, 0x123456789abcdef0", { rax: 0x1234_5678_9abc_def0n }],
     [{ m: 0x1122_3344_5566_7788n }, `movabs rax, ${M}`, { rax: 0x1122_3344_5566_7788n }],
+    [{ m: 0x1122_3344_5566_7788n }, `movbe rax, qword ptr ${M}`, { rax: 0x8877_6655_4433_2211n }],
+    [{ rax: 0x1122_3344_5566_7788n }, `movnti qword ptr ${M}, rax`, { m: 0x1122_3344_5566_7788n }],
     [{ rbx: 0x12 }, "mov sil, bl", { rsi: 0x12 }],
     [{ rax: 5, r8: 6 }, "xchg r8, rax", { rax: 6, r8: 5 }],
     [{ rax: 0xffff_ffff_ffff_ffffn }, "nop; .byte 0x90", { rax: 0xffff_ffff_ffff_ffffn }],

@@ -33,6 +33,12 @@ const PREFIXES = [
 /** Each ModRM.reg with memory, without a base and with one, and with a register. */
 const MODRM = [0, 1, 2, 3, 4, 5, 6, 7].flatMap((reg) => [0x00, 0x44, 0xc0].map((rm) => rm | (reg << 3)));
 const ALL_REGISTERS = Array.from({ length: 64 }, (_, i) => 0xc0 + i);
+/** VEX with each pp, L and W, in all of its maps; register 0 in vvvv, and the one that says there is none. */
+const VEX = [1, 2, 3].flatMap((map) =>
+  [0x00, 0x78].flatMap((vvvv) =>
+    Array.from({ length: 16 }, (_, i) => [0xc4, 0xe0 | map, ((i & 8) << 4) | vvvv | (i & 7)]),
+  ),
+);
 const REX = [[], [0x41], [0x48]];
 
 const map = opcodeMap();
@@ -61,7 +67,13 @@ describe.each(Object.entries(MODES))("%s", (_name, mode) => {
   it("decodes to cases that are there", () => {
     for (const prefix of PREFIXES) {
       for (const rex of long ? REX : [[]]) {
-        for (const map0f of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]) {
+        for (const map0f of [
+          [],
+          [0x0f],
+          [0x0f, 0x38],
+          [0x0f, 0x3a],
+          ...(rex.length === 0 && !prefix.includes(0x66) ? VEX : []),
+        ]) {
           const at = prefix.length + rex.length + map0f.length;
           bytes.fill(0x11);
           bytes.set([...prefix, ...rex, ...map0f]);

@@ -113,6 +113,59 @@ describe("state", () => {
     expect(await client.request("KVM_GET_CPUID2", vcpu, {})).toEqual({ entries });
   });
 
+  test("KVM_GET_FPU and KVM_SET_FPU: registers come back, sizes and MXCSR are checked", async () => {
+    const bytes = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 7) & 0xff);
+    // Registers of x87 have 80 bits in 16 bytes.
+    const fpr = bytes(128).map((byte, i) => (i % 16 < 10 ? byte : 0));
+    const fpu = {
+      ...{ fpr, fcw: 0x37e, fsw: 0x3944, ftwx: 0xa5, last_opcode: 0x7ab },
+      ...{ last_ip: 0xffff_8000_1234_5678n, last_dp: 0x7fff_0000_0000_0001n, xmm: bytes(256), mxcsr: 0x9fc3 },
+    };
+    await client.request("KVM_SET_FPU", vcpu, fpu);
+    const { fpr: gotFpr, xmm, ...rest } = await client.request("KVM_GET_FPU", vcpu, {});
+    expect([...gotFpr]).toEqual([...fpr]);
+    expect([...xmm]).toEqual([...fpu.xmm]);
+    const { fpr: _fpr, xmm: _xmm, ...expected } = fpu;
+    expect(rest).toEqual(expected);
+    for (const change of [{ fpr: bytes(127) }, { xmm: bytes(257) }, { mxcsr: 0x1_0000 }, { ftwx: 256 }])
+      expect(await refused("KVM_SET_FPU", { ...fpu, ...change })).toBe("EINVAL");
+    expect((await client.request("KVM_GET_FPU", vcpu, {})).mxcsr).toBe(0x9fc3);
+  });
+
+  test("KVM_GET_XSAVE and KVM_SET_XSAVE: an area in the standard format", async () => {
+    const { region } = await client.request("KVM_GET_XSAVE", vcpu, {});
+    expect(region.length).toBe(4096);
+    const change = (offset: number, value: number): Uint8Array => {
+      const copy = Uint8Array.from(region);
+      new DataView(copy.buffer).setUint32(offset, value, true);
+      return copy;
+    };
+    // After power-up all registers of x87 are valid, which is not how FNINIT leaves them.
+    expect(region[512]).toBe(1);
+    await client.request("KVM_SET_XSAVE", vcpu, { region: change(512, 0) });
+    expect(await client.request("KVM_GET_FPU", vcpu, {})).toMatchObject({ fcw: 0x37f, ftwx: 0, mxcsr: 0x1f80 });
+    await client.request("KVM_SET_XSAVE", vcpu, { region });
+    expect([...(await client.request("KVM_GET_XSAVE", vcpu, {})).region]).toEqual([...region]);
+    const bad: Uint8Array[] = [change(512, 8), change(516, 1), change(524, 0x8000_0000), change(572, 1)];
+    const reserved = change(24, 0x1_0000);
+    reserved[512] = 3;
+    for (const wrong of [...bad, reserved, region.subarray(0, 575), new Uint8Array(4097)])
+      expect(await refused("KVM_SET_XSAVE", { region: wrong })).toBe("EINVAL");
+    expect([...(await client.request("KVM_GET_XSAVE", vcpu, {})).region]).toEqual([...region]);
+  });
+
+  test("KVM_GET_XCRS and KVM_SET_XCRS", async () => {
+    expect(await client.request("KVM_GET_XCRS", vcpu, {})).toEqual({ flags: 0, xcrs: [{ xcr: 0, value: 1n }] });
+    const both = { flags: 0, xcrs: [{ xcr: 0, value: 3n }] };
+    await client.request("KVM_SET_XCRS", vcpu, both);
+    for (const value of [0n, 2n, 1n << 63n, 0x1_0000_0003n])
+      expect(await refused("KVM_SET_XCRS", { flags: 0, xcrs: [{ xcr: 0, value }] })).toBe("EINVAL");
+    expect(await refused("KVM_SET_XCRS", { ...both, flags: 1 })).toBe("EINVAL");
+    expect(await refused("KVM_SET_XCRS", { flags: 0, xcrs: Array(17).fill(both.xcrs[0]) })).toBe("E2BIG");
+    await client.request("KVM_SET_XCRS", vcpu, { flags: 0, xcrs: [{ xcr: 1, value: 9n }] });
+    expect(await client.request("KVM_GET_XCRS", vcpu, {})).toEqual(both);
+  });
+
   test("KVM_GET_MP_STATE and KVM_SET_MP_STATE", async () => {
     expect(await client.request("KVM_GET_MP_STATE", vcpu, {})).toEqual({ mp_state: 0 });
     await client.request("KVM_SET_MP_STATE", vcpu, { mp_state: 3 });
