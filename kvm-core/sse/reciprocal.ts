@@ -13,25 +13,28 @@ import type { Context, Defined } from "./map.ts";
 const word = (value: number): Expr => i32x4.splat(i32.const(value | 0));
 const SIGN = word(0x8000_0000);
 const SMALLEST = f32x4.splat(f32.const(2 ** -126));
+/** The reciprocals of these are tiny, which makes them zeros. Processors find that of 2^126 itself too small. */
+const TINY_FROM = f32x4.splat(f32.const(2 ** 126));
 const ONE = f32x4.splat(f32.const(1));
 const QUIET = word(0x0040_0000);
 const DEFAULT_NAN = word(0xffc0_0000);
 
-/** Denormals become zeros. */
-const flushed = (a: Expr): Expr => {
-  const tiny = f32x4.lt(f32x4.abs(a), SMALLEST);
-  return v128.bitselect(v128.and(a, SIGN), a, tiny);
-};
+/** Zeros with the sign of `a` where the mask says so. */
+const zeroWhere = (mask: Expr, a: Expr, otherwise: Expr): Expr => v128.bitselect(v128.and(a, SIGN), otherwise, mask);
 
 export function defineReciprocals({ module, types }: Context): Defined[] {
   return (["rcpps", "rsqrtps"] as const).map((name): Defined => {
     const code = module.define(name, types[name]!);
     const a = code.param(1);
-    const x = code.let(flushed(a));
-    const isRoot = name === "rsqrtps";
-    const quotient = code.let(f32x4.div(ONE, isRoot ? f32x4.sqrt(x) : x));
-    const result = code.let(flushed(quotient));
-    if (isRoot) code.set(result, v128.bitselect(DEFAULT_NAN, result, f32x4.lt(x, v128.const(0n))));
+    const x = code.let(zeroWhere(f32x4.lt(f32x4.abs(a), SMALLEST), a, a));
+    const result = code.local("v128");
+    if (name === "rsqrtps") {
+      code.set(result, f32x4.div(ONE, f32x4.sqrt(x)));
+      code.set(result, v128.bitselect(DEFAULT_NAN, result, f32x4.lt(x, v128.const(0n))));
+    } else {
+      code.set(result, f32x4.div(ONE, x));
+      code.set(result, zeroWhere(f32x4.ge(f32x4.abs(x), TINY_FROM), x, result));
+    }
     code.return(v128.bitselect(v128.or(a, QUIET), result, f32x4.ne(a, a)));
     code.unreachable();
     return [name, code];

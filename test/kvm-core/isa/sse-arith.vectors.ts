@@ -84,6 +84,8 @@ const RECIPROCALS: readonly (readonly [name: string, operand: bigint, result: bi
   ["rcp", 0x8000_0001n, f32(-INF)],
   ["rcp", f32(-INF), f32(-0)],
   ["rcp", 0x7f00_0001n | 0x0040_0000n, f32(0)],
+  ["rcp", f32(-(2 ** 126)), f32(-0)],
+  ["rcp", 0x7e7f_ffffn, MIN | 1n],
   ["rcp", SNAN, SNAN | 0x0040_0000n],
   ["rsqrt", f32(-0), f32(-INF)],
   ["rsqrt", 0x8000_0001n, f32(-INF)],
