@@ -15,6 +15,7 @@ import { CPU, DENIED_WORDS } from "./state.ts";
 const BUILT_NAMES = [
   ...([
     "fpu",
+    "vme",
     "de",
     "pse",
     "tsc",
@@ -32,6 +33,7 @@ const BUILT_NAMES = [
   ...(["mmx", "fxsr", "sse", "sse2"] as const),
   ...(["pni", "pclmulqdq", "monitor", "ssse3", "cx16", "pcid", "sse4.1", "sse4.2", "movbe", "popcnt", "aes"] as const),
   ...(["xsave", "rdrand", "hypervisor"] as const),
+  ...(["tsc-adjust"] as const),
   ...(["fsgsbase", "bmi1", "smep", "bmi2", "erms", "invpcid", "rdseed", "adx", "smap", "clflushopt", "clwb"] as const),
   ...(["sha-ni", "umip", "rdpid"] as const),
   ...(["xsaveopt", "xsavec", "xgetbv1", "xsaves"] as const),
@@ -48,6 +50,8 @@ export const builtWord = (leaf: number, index: number, register: "eax" | "ebx" |
 
 /** Bits that are reserved without the feature: writing a 1 gives #GP. */
 const CONTROL_BITS: readonly (readonly [field: "deniedCr4" | "deniedEfer", bit: number, feature: CpuFeature])[] = [
+  ["deniedCr4", CR4.VME, "vme"],
+  ["deniedCr4", CR4.PVI, "vme"],
   ["deniedCr4", CR4.TSD, "tsc"],
   ["deniedCr4", CR4.DE, "de"],
   ["deniedCr4", CR4.PSE, "pse"],
@@ -56,6 +60,8 @@ const CONTROL_BITS: readonly (readonly [field: "deniedCr4" | "deniedEfer", bit: 
   ["deniedCr4", CR4.PGE, "pge"],
   ["deniedCr4", CR4.OSFXSR, "fxsr"],
   ["deniedCr4", CR4.OSXMMEXCPT, "sse"],
+  ["deniedCr4", CR4.UMIP, "umip"],
+  ["deniedCr4", CR4.FSGSBASE, "fsgsbase"],
   ["deniedCr4", CR4.PCIDE, "pcid"],
   ["deniedCr4", CR4.OSXSAVE, "xsave"],
   ["deniedCr4", CR4.SMEP, "smep"],

@@ -9,6 +9,7 @@
 
 import type { UnitName } from "../cpu/fpu-state.ts";
 import type { Expr, ValType } from "../wasm/expr.ts";
+import type { HelperName } from "./helper-names.ts";
 
 export type Size = 8 | 16 | 32 | 64;
 
@@ -47,85 +48,6 @@ export type Operand =
   | { readonly kind: "target"; readonly size: Size; readonly cross: boolean; readonly computed: boolean }
   /** ptr16:16 or ptr16:32: offset and selector. Also the two immediates of ENTER. */
   | { readonly kind: "far"; readonly size: Size };
-
-/** What an instruction may ask of TypeScript: rare, long or stateful work. One method each in engine/helpers.ts. */
-export const HELPERS = [
-  "cpuid",
-  "rdtsc",
-  "rdtscp",
-  "rdpid",
-  "rdpmc",
-  "random",
-  "monitor",
-  "mwait",
-  "flushLine",
-  "syscall",
-  "sysret",
-  "sysenter",
-  "sysexit",
-  "readBase",
-  "writeBase",
-  "rdmsr",
-  "wrmsr",
-  "hlt",
-  "cli",
-  "sti",
-  "pushf",
-  "popf",
-  "int",
-  "iret",
-  "in",
-  "out",
-  "ioPermission",
-  "readCr",
-  "writeCr",
-  "readDr",
-  "writeDr",
-  "readSreg",
-  "writeSreg",
-  "loadPointer",
-  "enter",
-  "table",
-  "loadTable",
-  "protectedMode",
-  "lldt",
-  "ltr",
-  "lar",
-  "lsl",
-  "verify",
-  "smsw",
-  "lmsw",
-  "farJump",
-  "farCall",
-  "farRet",
-  "int1",
-  "invlpg",
-  "invpcid",
-  "swapgs",
-  "clts",
-  "cmpxchg16b",
-  "divide",
-  "privileged",
-  "fpuTrap",
-  "simdException",
-  "maskMove",
-  "x87Function",
-  "fldenv",
-  "frstor",
-  "fnstenv",
-  "fnsave",
-  "fxsave",
-  "fxrstor",
-  "xsave",
-  "xsaveopt",
-  "xsavec",
-  "xsaves",
-  "xrstor",
-  "xrstors",
-  "xgetbv",
-  "xsetbv",
-] as const;
-export type HelperName = (typeof HELPERS)[number];
 
 export interface Emitter {
   /** Operand size of this form. */

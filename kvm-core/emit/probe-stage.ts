@@ -7,12 +7,18 @@
 
 import { type Expr, local, type ValType } from "../wasm/expr.ts";
 import type { Access, Emitter, Operand, Size } from "./emitter.ts";
+import type { HelperName } from "./helper-names.ts";
 import type { FormFacts } from "./stage.ts";
 
 /** What an instruction does with its memory operand. No bytes: nothing (LEA, INVLPG). */
 export interface OperandAccess {
   readonly bytes: number;
   readonly write: boolean;
+}
+
+export interface Probed extends OperandAccess {
+  /** The helpers that it may call. */
+  readonly helpers: ReadonlySet<HelperName>;
 }
 
 /** Stands for every value. */
@@ -28,14 +34,15 @@ export function probe(
   exec: (e: Emitter, ...operands: Operand[]) => void,
   facts: FormFacts,
   operands: readonly Operand[],
-): OperandAccess {
+): Probed {
   const stage = new ProbeStage(facts);
   exec(stage, ...operands);
-  return { bytes: stage.bytes, write: stage.written };
+  return { bytes: stage.bytes, write: stage.written, helpers: stage.helpers };
 }
 
 class ProbeStage implements Emitter {
   readonly #facts: FormFacts;
+  readonly helpers = new Set<HelperName>();
   bytes = 0;
   written = false;
 
@@ -105,7 +112,9 @@ class ProbeStage implements Emitter {
     return this.#note(operand, access, bytes);
   }
 
-  unit(): void {}
+  unit(): void {
+    this.helpers.add("fpuTrap");
+  }
   enterMmx(): void {}
   readV(operand: Operand): Expr {
     this.#note(operand, "read", bytesOf(operand));
@@ -189,8 +198,12 @@ class ProbeStage implements Emitter {
 
   protectedOnly(): void {}
   raise(): void {}
-  trap(): void {}
-  helper(): void {}
+  trap(name: HelperName): void {
+    this.helpers.add(name);
+  }
+  helper(name: HelperName): void {
+    this.helpers.add(name);
+  }
   data(): Expr {
     return VALUE;
   }

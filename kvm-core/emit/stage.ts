@@ -13,8 +13,9 @@ import { type Expr, i32, i64, type ValType } from "../wasm/expr.ts";
 import type { FuncType } from "../wasm/module.ts";
 import { i64x2, v128 } from "../wasm/simd.ts";
 import { direction, setAlignmentCheck, setFlag } from "./eflags.ts";
-import type { Access, Emitter, Field, HelperName, Operand, Size } from "./emitter.ts";
+import type { Access, Emitter, Field, Operand, Size } from "./emitter.ts";
 import { signed, unsigned } from "./flags.ts";
+import type { HelperName } from "./helper-names.ts";
 import {
   type AccessStage,
   compareExchange,

@@ -4,7 +4,7 @@
  * Left out: what ends the line goes back to the interpreter in its own record: links, faults, what is not built.
  */
 
-import type { HelperName } from "../emit/emitter.ts";
+import type { HelperName } from "../emit/helper-names.ts";
 import { HEAD, MICRO, RECORD } from "../emit/record.ts";
 import type { FormFacts, GeneratedFunction } from "../emit/stage.ts";
 import { StateWords } from "../emit/state-words.ts";

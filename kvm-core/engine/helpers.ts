@@ -27,7 +27,7 @@ import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { liveWords } from "../cpu/xstate-cpuid.ts";
-import type { HelperName } from "../emit/emitter.ts";
+import type { HelperName } from "../emit/helper-names.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
 import { operandVector } from "./canonical.ts";
 import { type Helper, HelperContext, NEXT } from "./helpers/context.ts";

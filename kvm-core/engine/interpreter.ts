@@ -9,7 +9,7 @@
 
 import { MEMORY_PAGES } from "../cpu/zones.ts";
 import { BLOCK_TYPE } from "../emit/boundary.ts";
-import { HELPERS, type HelperName } from "../emit/emitter.ts";
+import { HELPERS, type HelperName } from "../emit/helper-names.ts";
 import { entryRecord, type Frame, goRecord, InterpStage, translatedRecord } from "../emit/interp-stage.ts";
 import { MICRO } from "../emit/record.ts";
 import type { GeneratedFunction } from "../emit/stage.ts";
@@ -81,7 +81,7 @@ export function interpreterBytes(): Uint8Array {
     imported[name as keyof typeof IMPORTS] = module.import("e", name, type);
   }
   const helpers = {} as Record<HelperName, number>;
-  for (const name of HELPERS) {
+  for (const name of Object.keys(HELPERS) as HelperName[]) {
     helpers[name] = module.import("e", name, HELPER_TYPE);
   }
   const mmu = defineMmu(module, { cpu: module.importGlobal("e", "cpu", "i32"), ...imported });

@@ -219,12 +219,7 @@ export abstract class Machine implements Engine {
 
   interruptible(): boolean {
     const { state } = this;
-    return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.#inShadow;
-  }
-
-  /** Is CPU.rip the instruction behind STI, MOV SS or POP SS? */
-  get #inShadow(): boolean {
-    return this.state.get(CPU.shadow) !== 0 && this.state.same64(CPU.shadowRip, CPU.rip);
+    return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.step.inShadow;
   }
 
   get debugDetail(): DebugExit {
@@ -340,7 +335,7 @@ export abstract class Machine implements Engine {
         debug.raise(bits, "trap");
         continue;
       }
-      if (debug.alone || this.#again || (wanted && this.#inShadow)) {
+      if (debug.alone || this.#again || (wanted && this.step.inShadow)) {
         const ip = this.#stepAlone();
         if (ip !== 0) return ip;
         continue;
@@ -439,7 +434,7 @@ export abstract class Machine implements Engine {
       return this.#next();
     }
     // A shadow ends behind its instruction even if that branches to itself: enter() lets it run alone.
-    const held = this.#inShadow;
+    const held = this.step.inShadow;
     if (!this.wantsOut()) {
       if (state.get(CPU.window) === 0) return ip;
       if (held) return this.enter();

@@ -5,7 +5,7 @@
  * the manual and is one here, which nothing can notice.
  */
 
-import type { HelperName } from "../emit/emitter.ts";
+import type { HelperName } from "../emit/helper-names.ts";
 
 type Helper = (ip: number, a: number, b: number) => number;
 

@@ -126,6 +126,11 @@ export class Step {
     return distance !== 0 && distance !== this.length;
   }
 
+  /** Is CPU.rip the instruction behind STI, MOV SS or POP SS? */
+  get inShadow(): boolean {
+    return this.#state.get(CPU.shadow) !== 0 && this.#state.same64(CPU.shadowRip, CPU.rip);
+  }
+
   /** Is CPU.rip the instruction behind MOV SS or POP SS? */
   holdsDebug(): boolean {
     const state = this.#state;

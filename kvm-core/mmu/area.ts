@@ -39,9 +39,11 @@ export class MemoryArea {
     this.#inFirst = PAGE_SIZE - (lo & (PAGE_SIZE - 1));
     if (size > this.#inFirst + PAGE_SIZE) throw new Error(`an area of ${size} bytes`);
     if (!this.#page(0, lo, hi)) return false;
-    if (size <= this.#inFirst) return true;
-    const second = memory.next(lo, hi, this.#inFirst);
-    return this.#page(1, second.lo, second.hi);
+    if (size > this.#inFirst) {
+      const second = memory.next(lo, hi, this.#inFirst);
+      if (!this.#page(1, second.lo, second.hi)) return false;
+    }
+    return memory.watches(lo, hi, size, write);
   }
 
   #page(n: 0 | 1, lo: number, hi: number): boolean {

@@ -16,7 +16,7 @@ const GP = 13;
 
 /** Fences ignore ModRM.rm. */
 const withAnyRm = (modrm: number): string[] =>
-  Array.from({ length: 8 }, (_, rm) => `0F AE ${(modrm + rm).toString(16).toUpperCase()}`);
+  Array.from({ length: 8 }, (_, rm) => `NP 0F AE ${(modrm + rm).toString(16).toUpperCase()}`);
 
 /** A random number; CF says that there is one, and the other flags are clear. */
 const random = (mnemonic: "rdrand" | "rdseed", digit: number): Insn =>

@@ -5,7 +5,8 @@
  */
 
 import { FPU } from "../../cpu/fpu-state.ts";
-import type { Emitter, HelperName, Operand } from "../../emit/emitter.ts";
+import type { Emitter, Operand } from "../../emit/emitter.ts";
+import type { HelperName } from "../../emit/helper-names.ts";
 import { type Expr, i32, i64 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 import { betweenRegisters, x87, x87Control } from "../x87.ts";

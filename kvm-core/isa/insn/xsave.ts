@@ -6,7 +6,7 @@
 
 import type { CpuFeature } from "../../../shared/cpu-features.ts";
 import { AREA, FXSAVE_SIZE } from "../../cpu/xstate.ts";
-import type { HelperName } from "../../emit/emitter.ts";
+import type { HelperName } from "../../emit/helper-names.ts";
 import { i32 } from "../../wasm/expr.ts";
 import { type Insn, insn } from "../insn.ts";
 

@@ -84,11 +84,21 @@ const INSTRUCTIONS: readonly (readonly [feature: CpuFeature, code: string, only?
   ["tsc", "rdtsc"],
   ["msr", "mov ecx, 0x10; rdmsr"],
   ["smap", "clac"],
+  ["rdtscp", "rdtscp"],
+  ["clwb", "clwb [0x310000]"],
+  ["clflushopt", "clflushopt [0x310000]"],
+  ["clflush", "clflush [0x310000]"],
+  ["rdseed", "rdseed eax"],
+  ["rdrand", "rdrand eax"],
   ["invpcid", "mov eax, 2; invpcid eax, [0x310000]", 32],
 ];
 
 /** Feature, code that writes its control bit. */
 const CONTROL: readonly (readonly [feature: CpuFeature, bit: number])[] = [
+  ["vme", CR4.VME],
+  ["vme", CR4.PVI],
+  ["umip", CR4.UMIP],
+  ["fsgsbase", CR4.FSGSBASE],
   ["tsc", CR4.TSD],
   ["de", CR4.DE],
   ["pse", CR4.PSE],

@@ -38,10 +38,6 @@ export const DIFFERENCES: readonly { readonly line: RegExp; readonly reason: str
     line: /^pause \| xchg /,
     reason: "F3 90 with REX.B exchanges, as processors do: there is no PAUSE with a register",
   },
-  {
-    line: /^(-|(\w\w )?(tpause|umwait|umonitor|incssp[dq]) \w+) \| [lms]fence .*\b(66|f2|f3) /,
-    reason: "without WAITPKG and CET a prefix there is ignored",
-  },
   { line: /^(syscall|sysret) \| - \((16|32)-bit/, reason: "outside 64-bit mode they are AMD's" },
   { line: /^salc \| - /, reason: "not in the manual" },
 ];

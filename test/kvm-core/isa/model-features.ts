@@ -46,6 +46,8 @@ const MODEL: Readonly<Record<string, CpuFeature | "always">> = {
   FXSR: "fxsr",
   XSAVE: "xsave",
   XSAVEOPT: "xsaveopt",
+  XSAVEC: "xsavec",
+  XSAVES: "xsaves",
   MMX: "mmx",
   SSE: "sse",
   SSE2: "sse2",
