@@ -40,16 +40,16 @@ export function isProduct({ code, shape, isProduct }: Asker, x: Expr, y: Expr, z
   return shape.packed ? i32.and(ask(0), ask(1)) : ask(0);
 }
 
-/** In double precision the product of two singles is exact. */
-function isProductOfSingles({ packed }: Shape, x: Expr, y: Expr, z: Expr): Expr {
-  if (!packed) {
+/** In double precision the product of two singles is exact. A z of 0 is exact: 0 divided by infinity. */
+function isProductOfSingles(shape: Shape, x: Expr, y: Expr, z: Expr): Expr {
+  if (!shape.packed) {
     const wide = (value: Expr): Expr => f32.toF64(i32.asF32(i64.toI32(value)));
-    return f64.eq(f64.mul(wide(x), wide(y)), wide(z));
+    return i32.or(f64.eq(f64.mul(wide(x), wide(y)), wide(z)), shape.zero(z));
   }
   const upper = [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15];
   const half = (take: (value: Expr) => Expr): Expr => {
     const [wideX, wideY, wideZ] = [x, y, z].map((value) => f64x2.promote(take(value))) as [Expr, Expr, Expr];
-    return f64x2.eq(f64x2.mul(wideX, wideY), wideZ);
+    return v128.or(f64x2.eq(f64x2.mul(wideX, wideY), wideZ), f64x2.eq(wideZ, v128.const(0n)));
   };
   const both = v128.and(
     half((value) => value),

@@ -28,7 +28,7 @@ export interface Context {
 export type Defined = readonly [name: string, code: Code];
 
 /** Element i of the result is fns[i % fns.length] of elements i of the operands; further elements are 0. */
-interface Map {
+interface Elementwise {
   readonly name: string;
   readonly fns: readonly FloatFunction[];
   readonly operands: 1 | 2;
@@ -85,7 +85,7 @@ const ALTERNATING: Row = ["addsub", ["Sub", "Add"], 2];
 
 const bitsOf = ({ format }: Shape): 32 | 64 => (format === "f32" ? 32 : 64);
 
-function arithmetic(shape: Shape, [name, fns, operands, shortcut]: Row): Map {
+function arithmetic(shape: Shape, [name, fns, operands, shortcut]: Row): Elementwise {
   const bits = bitsOf(shape);
   return {
     name: name + shape.suffix,
@@ -98,11 +98,11 @@ function arithmetic(shape: Shape, [name, fns, operands, shortcut]: Row): Map {
   };
 }
 
-function conversion(name: string, fn: FloatFunction, from: 32 | 64, to: 32 | 64, lanes: 0 | 2 | 4): Map {
+function conversion(name: string, fn: FloatFunction, from: 32 | 64, to: 32 | 64, lanes: 0 | 2 | 4): Elementwise {
   return { name, fns: [fn], operands: 1, from, to, lanes };
 }
 
-export const MAPS: readonly Map[] = [
+export const MAPS: readonly Elementwise[] = [
   ...SHAPES.flatMap((shape) => ARITHMETIC.map((row) => arithmetic(shape, row))),
   ...SHAPES.filter(({ packed }) => packed).map((shape) => arithmetic(shape, ALTERNATING)),
   conversion("cvtss2sd", "f32ToF64", 32, 64, 0),
@@ -128,7 +128,7 @@ export const MAPS: readonly Map[] = [
   conversion("cvttpd2dq", "f64ToI32Truncate", 64, 32, 2),
 ];
 
-export function mapType({ operands, lanes }: Map): FuncType {
+export function mapType({ operands, lanes }: Elementwise): FuncType {
   const type = lanes === 0 ? "i64" : "v128";
   return { params: ["i32", ...new Array<typeof type>(operands).fill(type)], results: [type] };
 }
@@ -141,13 +141,14 @@ export function withElement(bits: 32 | 64, vector: Expr, i: number, value: Expr)
   return bits === 32 ? i32x4.replace(vector, i, i64.toI32(value)) : i64x2.replace(vector, i, value);
 }
 
-export function defineMap({ module, float, settle, isProduct, types }: Context, map: Map): Defined {
+export function defineMap(context: Context, map: Elementwise): Defined {
+  const { module, float, settle, types } = context;
   const { name, fns, operands, from, to, lanes, shortcut } = map;
   const code = module.define(name, types[name]!);
   const cpu = code.param(0);
   const values = [1, 2].slice(0, operands).map((i) => code.param(i));
   setRaised(code, cpu, i32.const(0));
-  if (shortcut) emitShortcut(cpu, { code, shape: shortcut.shape, isProduct }, shortcut, values);
+  if (shortcut) emitShortcut(cpu, { code, shape: shortcut.shape, isProduct: context.isProduct }, shortcut, values);
   const indices = fns.map((fn) => float[fn]);
   const result = code.local("i64");
   if (lanes === 0) {

@@ -48,6 +48,7 @@ const ONES: readonly One[] = [
   ["divss", f32(0), f32(-0), QNAN32, IE],
   ["divss", f32(-3), f32(0), f32(-INF), ZE],
   ["divss", f32(INF), f32(0), f32(INF), 0],
+  ["divss", f32(0), f32(-INF), f32(-0), 0],
   ["sqrtss", 0n, f32(-1), QNAN32, IE],
   ["sqrtss", 0n, f32(-0), f32(-0), 0],
   // Rounding modes.
@@ -106,6 +107,18 @@ export const VECTORS: Vectors = {
     ...everyShape("sqrt", [0, 0, 0, 0], [4, -0, 2.25, INF], [2, -0, 1.5, INF]),
     ...oneNumber("add", 1, -1, 0),
     ...oneNumber("mul", 0, -1, -0),
+    ...everyShape("div", [0, -0, 1, 9], [INF, INF, 4, 3], [0, -0, 0.25, 3]),
+    // The longest product that is exact in double precision, and the shortest that is not.
+    [
+      { xmm1: f64(0x7ff_ffff), xmm2: f64(0x3ff_ffff) },
+      "mulsd xmm1, xmm2",
+      { xmm1: f64(0x7ff_ffff * 0x3ff_ffff), mxcsr: MXCSR },
+    ],
+    [
+      { xmm1: f64(0x7ff_ffff), xmm2: f64(0x7ff_ffff) },
+      "mulsd xmm1, xmm2",
+      { xmm1: f64(0x7ff_ffff * 0x7ff_ffff), mxcsr: MXCSR | PE },
+    ],
     ...ONES.map(
       ([name, a, b, result, flags, mxcsr = MXCSR]): Row => [
         { xmm1: a, xmm2: b, mxcsr },
