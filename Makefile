@@ -8,7 +8,7 @@ CC       ?= gcc
 GUEST    ?= build/guest/demo64.elf
 ARGS     ?=
 
-.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu lint format golden guest clean
+.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu fuzz-decoder coverage-isa lint format golden guest clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,12 @@ fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=100
 
 golden: build ## Write the translations under test/kvm-core/emit/golden anew; review them as a diff
 	$(NODE) node_modules/vitest/vitest.mjs run test/kvm-core/emit/golden.test.ts --update
+
+fuzz-decoder: build ## The decoder against iced-x86 (N=1000000 SEED=... FILES="64-bit ELF files")
+	$(NODE) test/kvm-core/isa/fuzz-decoder.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(FILES)
+
+coverage-isa: build ## Every opcode of the model: its description, or why there is none
+	$(NODE) test/kvm-core/isa/print-coverage.ts
 
 clean: ## Remove everything that was built or installed
 	rm -rf build node_modules

@@ -97,3 +97,10 @@ export function findCpuid(u32: Uint32Array, zone: number, func: number, index: n
   const basic = find(0);
   return basic === 0 ? 0 : find(u32[basic >>> 2]!);
 }
+
+/** What XCR0 may have on a processor with the entries that the vCPU was given. */
+export function allowedXcr0(u32: Uint32Array, zone: number): number {
+  const at = findCpuid(u32, zone, XSTATE_LEAF, 0) >>> 2;
+  // Above the highest leaf another one answers. In front of the words the entry has its leaf, its subleaf and flags.
+  return at === 0 || u32[at - 3] !== XSTATE_LEAF ? 0 : u32[at]!;
+}

@@ -6,6 +6,7 @@
 
 import type { KvmFpu, KvmXcrs } from "../../shared/ioctls.ts";
 import { updateFpuTraps } from "./control.ts";
+import { allowedXcr0 } from "./cpuid.ts";
 import { FPU, FPU_SLOT } from "./fpu-state.ts";
 import { VcpuState } from "./vcpu-state.ts";
 import {
@@ -122,7 +123,9 @@ export function setXcrs(memory: WebAssembly.Memory, zone: number, { flags, xcrs 
   if (flags !== 0) return false;
   const found = xcrs.find(({ xcr }) => xcr === 0);
   if (found === undefined) return true;
-  if (!validXcr0(Number(found.value & 0xffff_ffffn), Number(found.value >> 32n))) return false;
+  const lo = Number(found.value & 0xffff_ffffn);
+  if (!validXcr0(lo, Number(found.value >> 32n)) || lo & ~allowedXcr0(new Uint32Array(memory.buffer), zone))
+    return false;
   new DataView(memory.buffer).setBigUint64(zone + FPU.xcr0, found.value, true);
   return true;
 }

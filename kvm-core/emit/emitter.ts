@@ -133,6 +133,8 @@ export interface Emitter {
   /** String instructions: the address size, and which repeat prefix the form has. */
   readonly addressSize: 16 | 32 | 64;
   readonly repeat: "none" | "rep" | "repne";
+  /** Segments of this form may have a base and bounds, which each access has to look at. */
+  readonly segmented: boolean;
 
   /** Evaluates now. */
   let(value: Expr): Expr;
@@ -210,6 +212,11 @@ export interface Emitter {
   /** Memory at a linear address. */
   load(linear: Expr, size: Size): Expr;
   store(linear: Expr, value: Expr, size: Size): void;
+  /**
+   * i32: where the byte at `linear` lies in linear memory, and behind it the rest of its page, if that is RAM which may be
+   * accessed there; 0 if it is not, if that is not known before an access, or if the vCPU is wanted out, as in a single step.
+   */
+  direct(linear: Expr, access: "read" | "write"): Expr;
   /** Faults now where a store() would, and does nothing else. */
   prepare(linear: Expr, size: Size): void;
   /**

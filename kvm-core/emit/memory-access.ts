@@ -8,8 +8,9 @@ import { PROBE, RMW } from "../cpu/access.ts";
 import { CPU } from "../cpu/state.ts";
 import { TLB } from "../cpu/zones.ts";
 import type { Code } from "../wasm/code.ts";
-import { type CompareExchange, type Expr, i32, i64, type Store } from "../wasm/expr.ts";
+import { type CompareExchange, type Expr, i32, i64, type Store, select } from "../wasm/expr.ts";
 import { v128 } from "../wasm/simd.ts";
+import { wanted } from "./boundary.ts";
 import type { Size } from "./emitter.ts";
 
 /** Function indices of the imports that accesses call. */
@@ -96,6 +97,16 @@ export function store(stage: AccessStage, linear: Expr, value: Expr, size: Size)
 /** Faults now where a store() would. */
 export function prepare(stage: AccessStage, linear: Expr, size: Size): void {
   translate(stage, linear, size, PROBE);
+}
+
+/** See Emitter.direct(). */
+export function direct(stage: AccessStage, linear: Expr, write: boolean): Expr {
+  const { code, cpu } = stage;
+  const table = write ? TLB.write : 0;
+  const address = code.let(linear);
+  const entry = tlbEntry(stage, address);
+  const may = i32.and(hit(entry, address, 8, table), i32.eqz(wanted(cpu)));
+  return code.let(select(may, pointerOf(stage, entry, address, table), i32.const(0)));
 }
 
 export function modify(stage: AccessStage, linear: Expr, size: Size): Modified {

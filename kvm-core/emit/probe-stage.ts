@@ -64,6 +64,10 @@ class ProbeStage implements Emitter {
     return this.#facts.repeat;
   }
 
+  get segmented(): boolean {
+    return this.#facts.segmented;
+  }
+
   let(value: Expr): Expr {
     return value;
   }
@@ -149,6 +153,9 @@ class ProbeStage implements Emitter {
     return VALUE;
   }
   store(): void {}
+  direct(): Expr {
+    return NUMBER;
+  }
   prepare(): void {}
   sourceAddress(): Expr {
     return VALUE;

@@ -54,8 +54,8 @@ export function arithmetic(e: Emitter, shape: Shape, name: Arithmetic, a: Expr, 
 
 /** A value that WebAssembly computed from the operands by rounding once. */
 export function rounded(e: Emitter, shape: Shape, value: Expr, name: string, ...operands: readonly Expr[]): Expr {
-  const isRight = (result: Expr): Expr => allOrdinary(shape, [...operands, result]);
-  return roundingly(e, value, isRight, name + shape.suffix, ...operands);
+  const isRight = (result: Expr): Expr => allOrdinary(shape, result, operands);
+  return roundingly(e, { value, isRight }, name + shape.suffix, ...operands);
 }
 
 /** MINPS, MAXPS and the like. */
@@ -90,24 +90,31 @@ export function compareToFlags(e: Emitter, shape: Shape, name: "comi" | "ucomi",
   );
 }
 
+/** A result and when it is right, beside what MXCSR says of results that are not exact. */
+export interface Candidate {
+  readonly value: Expr;
+  readonly isRight: (value: Expr) => Expr;
+  /** i32: it is exact for sure. */
+  readonly isExact?: (value: Expr) => Expr;
+}
+
 /** As fastOr(), where the result is also subject to MXCSR's rounding mode. */
-export function roundingly(
-  e: Emitter,
-  value: Expr,
-  isRight: (value: Expr) => Expr,
-  name: string,
-  ...args: readonly Expr[]
-): Expr {
-  return fastOr(e, value, (result) => i32.and(roundsAsHost(mxcsr(e)), isRight(result)), name, ...args);
+export function roundingly(e: Emitter, candidate: Candidate, name: string, ...args: readonly Expr[]): Expr {
+  return choose(e, roundsAsHost(mxcsr(e)), candidate, name, args);
 }
 
 /** As roundingly(), for results that are cut off whatever the rounding mode is. */
-export function truncating(
+export function truncating(e: Emitter, candidate: Candidate, name: string, ...args: readonly Expr[]): Expr {
+  return choose(e, inexactIsQuiet(mxcsr(e)), candidate, name, args);
+}
+
+function choose(
   e: Emitter,
-  value: Expr,
-  isRight: (value: Expr) => Expr,
+  quiet: Expr,
+  { value, isRight, isExact }: Candidate,
   name: string,
-  ...args: readonly Expr[]
+  args: readonly Expr[],
 ): Expr {
-  return fastOr(e, value, (result) => i32.and(inexactIsQuiet(mxcsr(e)), isRight(result)), name, ...args);
+  const any = (result: Expr): Expr => (isExact ? i32.or(quiet, isExact(result)) : quiet);
+  return fastOr(e, value, (result) => i32.and(any(result), isRight(result)), name, ...args);
 }

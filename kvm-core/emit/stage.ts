@@ -18,6 +18,7 @@ import { signed, unsigned } from "./flags.ts";
 import {
   type AccessStage,
   compareExchange,
+  direct,
   LOADS,
   load,
   loadV,
@@ -138,6 +139,10 @@ export abstract class Stage implements Emitter {
   }
   get repeat(): "none" | "rep" | "repne" {
     return this.facts.repeat;
+  }
+
+  get segmented(): boolean {
+    return this.facts.segmented;
   }
 
   let(value: Expr): Expr {
@@ -338,6 +343,9 @@ export abstract class Stage implements Emitter {
   }
   store(linear: Expr, value: Expr, size: Size): void {
     store(this.#accessAt(linear, size), linear, value, size);
+  }
+  direct(linear: Expr, access: "read" | "write"): Expr {
+    return direct(this.access, linear, access === "write");
   }
   prepare(linear: Expr, size: Size): void {
     prepare(this.access, linear, size);

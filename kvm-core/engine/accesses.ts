@@ -1,5 +1,5 @@
 /**
- * What accesses to guest memory ask of TypeScript: TLB misses, writes that somebody must hear of, locked accesses.
+ * What accesses to guest memory ask of TypeScript: checks that fail, TLB misses, writes that somebody must hear of, locked accesses.
  * Document: architecture.md sections 5 and 6; emit/memory-access.ts is the generated side.
  * Left out: how they are done: mmu/.
  */
@@ -7,13 +7,17 @@
 import { PROBE, RMW } from "../cpu/access.ts";
 import type { InterpreterImports } from "./interpreter.ts";
 import type { Machine } from "./machine.ts";
+import { firstVector } from "./unit-faults.ts";
 
-type Name = "slowMiss" | "slowStore" | "lockedStore" | "tableWritten";
+type Name = "raise" | "slowMiss" | "slowStore" | "lockedStore" | "tableWritten";
 
 /** `ip`: the record of the instruction, at which a fault is raised. */
 export function accessImports(m: Machine): Pick<InterpreterImports, Name> {
   const { memory, locked } = m;
   return {
+    /** Exceptions of generated code, those of address records among them. */
+    raise: (ip, vector) => m.raise(ip!, firstVector(m.state, m.decoder.map, ip!, vector!), 0),
+
     /** Where the bytes lie in linear memory; 0 after a fault. */
     slowMiss(ip, access) {
       m.current = ip!;

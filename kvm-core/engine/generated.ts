@@ -6,6 +6,7 @@
  */
 
 import { BIT_FUNCTION_TYPES, defineBitFunctions } from "../emit/bit-functions.ts";
+import { defineStringFunctions, STRING_FUNCTION_TYPES } from "../emit/string-functions.ts";
 import { defineFloat } from "../float/define.ts";
 import { FLOAT_FUNCTIONS } from "../float/functions.ts";
 import { defineSse, SSE_TYPES } from "../sse/functions.ts";
@@ -17,6 +18,7 @@ import { X87_FUNCTIONS } from "../x87/functions.ts";
 /** By name; the first parameter of each is $cpu. */
 export const GENERATED_TYPES: Readonly<Record<string, FuncType>> = {
   ...BIT_FUNCTION_TYPES,
+  ...STRING_FUNCTION_TYPES,
   ...FLOAT_FUNCTIONS,
   ...SSE_TYPES,
   ...X87_FUNCTIONS,
@@ -28,6 +30,7 @@ export function defineGenerated(module: ModuleBuilder): Readonly<Record<string, 
   const float = defineFloat(module);
   return {
     ...defineBitFunctions(module),
+    ...defineStringFunctions(module),
     ...float,
     ...defineSse(module, float),
     ...defineX87(module, float),

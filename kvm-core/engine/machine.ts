@@ -113,7 +113,6 @@ export abstract class Machine implements Engine {
     this.ports = { in: helpers.in, out: helpers.out };
     const imports: InterpreterImports = {
       ...accessImports(this),
-      raise: (ip, vector) => this.raise(ip!, vector!, 0),
       lookup: () => this.#lookup(),
       resume: () => this.#resume(),
       link: (ip) => this.#linkRecord(ip!),
@@ -194,7 +193,9 @@ export abstract class Machine implements Engine {
     this.errorDetail = "";
     // A host that threw has left an instruction in the middle.
     this.step.cancel();
-    if (this.decoder.denied.take(state.u32, (state.zone + CPU.denied) >>> 2)) this.#featuresChanged();
+    const denied = this.decoder.denied.take(state.u32, (state.zone + CPU.denied) >>> 2);
+    if (denied) this.forgetBlocks(); // CPUID was set
+    if (denied) this.modeChanged();
     const otherwise = this.debugChanged();
     let ip = state.get(CPU.resumeRecord);
     if (otherwise || !state.same64(CPU.resumeRip, CPU.rip)) ip = 0;
@@ -296,12 +297,6 @@ export abstract class Machine implements Engine {
     const { state } = this;
     this.errorDetail = `${what} at ${hexRip(state)}`;
     state.set(CPU.exit, EngineExit.INTERNAL_ERROR);
-  }
-
-  /** CPUID was set: what records were made of may be something else now. */
-  #featuresChanged(): void {
-    this.forgetBlocks();
-    this.modeChanged();
   }
 
   /** The debug registers may have changed. True if instructions have to run another way from here on. */

@@ -113,14 +113,6 @@ export class Decoder extends CodeReader {
     return end - start >= MAX_LENGTH ? Decoded.tooLong : Decoded.short;
   }
 
-  /** Offset of the ModRM byte's register field and rm field, without REX; for the disassembly. */
-  get modrm(): number {
-    return this.#modrm;
-  }
-  get opcode(): number {
-    return this.#opcode;
-  }
-
   #decode(): number {
     const long = this.#long;
     let operandPrefix = false;

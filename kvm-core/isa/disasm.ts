@@ -5,7 +5,7 @@
  */
 
 import { FPU_SLOT } from "../cpu/fpu-state.ts";
-import { CPU } from "../cpu/state.ts";
+import { CPU, GPR } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import type { Decoder } from "./decode.ts";
 import { type OperandCode, operandSize } from "./operand.ts";
@@ -38,11 +38,13 @@ function memoryText(d: Decoder, code: OperandCode, size: Size): string {
   // An index without a base is told from a base by its factor.
   if (isRegister(d.index))
     parts.push(registerName(d.index, width) + (d.scale || parts.length === 0 ? `*${1 << d.scale}` : ""));
+  // POP's address is computed with RSP after the increment, which the displacement has in it.
+  const disp = d.disp - (d.row.insn.popsAddress && d.base === CPU.gpr + GPR.rsp * 8 ? d.size / 8 : 0);
   let text = parts.join("+");
   if (text === "") {
     const address = d.wide ? (BigInt(d.immHigh >>> 0) << 32n) | BigInt(d.disp >>> 0) : BigInt(d.disp);
     text = hex(BigInt.asUintN(width, address));
-  } else if (d.disp !== 0) text += d.disp < 0 ? hex(d.disp) : `+${hex(d.disp)}`;
+  } else if (disp !== 0) text += disp < 0 ? hex(disp) : `+${hex(disp)}`;
   const segment = d.segment >= 0 ? `${SEGMENTS[d.segment]}:` : "";
   // An operand without a type is an address, not an access (LEA).
   const pointer = ["", "p", "t", "a"].includes(code.type) ? "" : `${code.whole ? "xmmword" : POINTERS[size]} `;

@@ -17,6 +17,8 @@ export interface Form {
   readonly prefix: number;
   /** NP: none of these prefixes may be there; they make another instruction, or none (SDM volume 2A, 3.1.1.1). */
   readonly np: boolean;
+  /** NFx: neither F2 nor F3 may be there; 66 is the operand size. */
+  readonly nfx: boolean;
   /** Encoded by VEX: L and W that it has, -1 if any will do; undefined for a legacy form. */
   readonly vex: { readonly l: number; readonly w: number } | undefined;
   /** An operand is the register in VEX.vvvv; else that has to be 1111b. */
@@ -73,11 +75,13 @@ export function parseForm(text: string): Form {
   const immediates: string[] = [];
   const marks = new Set<string>();
   let np = false;
+  let nfx = false;
   let vex: RegExpExecArray | null = null;
   let operands: OperandCode[] = [];
   for (const token of text.trim().split(/\s+/)) {
     const plus = /^([0-9A-F]{2})(\+r)?$/.exec(token);
     if (token === "NP") np = true;
+    else if (token === "NFx") nfx = true;
     else if (token.startsWith("VEX.")) vex = VEX.exec(token) ?? fail(`no such prefix: ${token}`);
     else if (plus) {
       bytes.push(Number.parseInt(plus[1]!, 16));
@@ -124,6 +128,7 @@ export function parseForm(text: string): Form {
     opcode: bytes[0]!,
     prefix,
     np,
+    nfx,
     vex: vex ? { l: VEX_L[vex[1]!]!, w: VEX_W[vex[4] ?? "WIG"]! } : undefined,
     vvvv: operands.some(({ method }) => method === "B"),
     modrm,

@@ -151,7 +151,13 @@ interface Claims {
 }
 
 /** Does the form say which of the prefixes 66, F3 and F2 it has? */
-const hasPrefix = (form: Form): boolean => form.prefix !== 0 || form.np;
+const hasPrefix = (form: Form): boolean => form.prefix !== 0 || form.np || form.nfx;
+
+/** Indices of the prefixes that it may have. */
+function prefixesOf(form: Form): readonly number[] {
+  if (form.nfx) return [0, PREFIX_INDEX[0x66]!];
+  return hasPrefix(form) ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3];
+}
 
 function claim(
   row: Row,
@@ -175,7 +181,7 @@ function claim(
     if (form.modrm) modrm[(map << 8) | opcode] = 1;
     for (const long of [0, 1]) {
       if (long ? form.i64 : form.o64) continue;
-      for (const prefix of hasPrefix(form) ? [PREFIX_INDEX[form.prefix]!] : [0, 1, 2, 3]) {
+      for (const prefix of prefixesOf(form)) {
         if (form.exact >= 0) {
           const cell = cellIndex(map, opcode, long, prefix, (form.exact >> 3) & 7, 1);
           const key = (cell << 3) | (form.exact & 7);

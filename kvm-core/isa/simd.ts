@@ -9,7 +9,7 @@
 
 import type { CpuFeature } from "../../shared/cpu-features.ts";
 import type { Emitter, Operand } from "../emit/emitter.ts";
-import { type Expr, i64 } from "../wasm/expr.ts";
+import { type Expr, i32, i64 } from "../wasm/expr.ts";
 import { v128 } from "../wasm/simd.ts";
 import { type Insn, insn } from "./insn.ts";
 
@@ -25,8 +25,11 @@ export function bytesOf(f: (i: number) => number): Expr {
 /** 0, 1 ... 15: what swizzle() turns into the vector itself. */
 export const BYTE_NUMBERS = bytesOf((i) => i);
 
-/** The immediate byte as i32. */
-export const immediate = (e: Emitter, operand: Operand): Expr => i64.toI32(e.read(operand));
+/** The immediate byte as i32; a constant where the operand is one, so that what follows from it is one. */
+export function immediate(e: Emitter, operand: Operand): Expr {
+  const value = e.read(operand);
+  return value.kind === "const" ? i32.const(Number(value.value)) : i64.toI32(value);
+}
 
 /** dst = act(dst, src), in one form. */
 export function vector(mnemonic: string, form: string, unit: File, cpuid: CpuFeature, act: Operation): Insn {

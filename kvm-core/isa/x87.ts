@@ -9,10 +9,11 @@
  */
 
 import type { CpuFeature } from "../../shared/cpu-features.ts";
+import { MODE } from "../cpu/control.ts";
 import { FPU } from "../cpu/fpu-state.ts";
 import { CPU, SEG } from "../cpu/state.ts";
-import type { Emitter, Operand } from "../emit/emitter.ts";
-import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import type { Emitter } from "../emit/emitter.ts";
+import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import { type Insn, insn } from "./insn.ts";
 
 type Exec = Insn["exec"];
@@ -45,15 +46,22 @@ export function pointAt(e: Emitter, opcode: number, linear: Expr): void {
 export function fromMemory<T>(
   opcode: number,
   bytes: number,
-  read: (e: Emitter, linear: Expr, memory: Operand) => T,
+  read: (e: Emitter, linear: Expr) => T,
   then: (e: Emitter, value: T) => void,
 ): Exec {
   return (e, memory) => {
     const linear = e.let(e.linear(memory!, "read", bytes));
-    const value = read(e, linear, memory!);
+    const value = read(e, linear);
     pointAt(e, opcode, linear);
     then(e, value);
   };
+}
+
+/** The linear address `bytes` behind another one: it wraps at 4 GiB but in 64-bit mode. */
+export function behind(e: Emitter, linear: Expr, bytes: number): Expr {
+  const codeSize = i32.and(e.fpu(CPU.mode, "i32"), i32.const(MODE.codeSize));
+  const mask = select(i32.eq(codeSize, i32.const(MODE.code64)), i64.const(-1), i64.const(0xffff_ffff));
+  return i64.and(i64.add(linear, i64.const(bytes)), mask);
 }
 
 export const x87 = (mnemonic: string, forms: readonly string[], exec: Exec, cpuid: CpuFeature = "fpu"): Insn =>

@@ -25,9 +25,15 @@ export function roundsAsHost(mxcsr: Expr): Expr {
   return i32.eq(i32.and(mxcsr, i32.const(INEXACT | ROUNDING)), i32.const(INEXACT));
 }
 
-/** i32: operands and result are ordinary numbers. An infinite operand shows in the result. */
-export function allOrdinary(shape: Shape, values: readonly Expr[]): Expr {
-  return shape.all(values.map(shape.ordinary).reduce(shape.and));
+/** i32: results are rounded to nearest, and one that is inexact raises a flag and no exception. */
+export function roundsQuietly(mxcsr: Expr): Expr {
+  const masked = RAISED.PE << MXCSR.masks;
+  return i32.eq(i32.and(mxcsr, i32.const(masked | ROUNDING)), i32.const(masked));
+}
+
+/** i32: operands and result are ordinary numbers. */
+export function allOrdinary(shape: Shape, result: Expr, operands: readonly Expr[]): Expr {
+  return shape.all(shape.ordinaryResult(result, operands));
 }
 
 /** i32: no NaN and no denormal is among the values. */

@@ -11,6 +11,7 @@ import type { FloatFunction } from "../float/functions.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { defineCompare } from "./compare.ts";
 import { defineDot } from "./dot.ts";
+import { defineIsProduct } from "./exact.ts";
 import { type Context, defineMap, MAPS, mapType } from "./map.ts";
 import { defineReciprocals } from "./reciprocal.ts";
 import { defineRound } from "./round.ts";
@@ -50,7 +51,13 @@ export function defineSse(
   module: ModuleBuilder,
   float: Readonly<Record<FloatFunction, number>>,
 ): Readonly<Record<string, number>> {
-  const context: Context = { module, float, settle: defineSettle(module), types: SSE_TYPES };
+  const context: Context = {
+    module,
+    float,
+    settle: defineSettle(module),
+    isProduct: defineIsProduct(module),
+    types: SSE_TYPES,
+  };
   const codes = [
     ...MAPS.map((map) => defineMap(context, map)),
     ...defineCompare(context),

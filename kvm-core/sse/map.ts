@@ -5,12 +5,14 @@
  */
 
 import { FPU } from "../cpu/fpu-state.ts";
+import { RAISED } from "../float/format.ts";
 import type { FloatFunction } from "../float/functions.ts";
 import type { Code } from "../wasm/code.ts";
-import { type Expr, i32, i64 } from "../wasm/expr.ts";
+import { type Expr, i32, i64, select } from "../wasm/expr.ts";
 import type { FuncType, ModuleBuilder } from "../wasm/module.ts";
 import { i32x4, i64x2, v128 } from "../wasm/simd.ts";
-import { roundsAsHost } from "./fast.ts";
+import { type Asker, isProduct, isSum } from "./exact.ts";
+import { roundsQuietly } from "./fast.ts";
 import { setRaised } from "./settle.ts";
 import { SHAPES, type Shape } from "./shape.ts";
 
@@ -19,6 +21,8 @@ export interface Context {
   readonly float: Readonly<Record<FloatFunction, number>>;
   /** settle(cpu), of settle.ts. */
   readonly settle: number;
+  /** isProduct(x, y, z), of exact.ts. */
+  readonly isProduct: number;
   readonly types: Readonly<Record<string, FuncType>>;
 }
 export type Defined = readonly [name: string, code: Code];
@@ -41,15 +45,39 @@ interface Shortcut {
   readonly compute: (shape: Shape, a: Expr, b: Expr) => Expr;
   /** Mask: a result of zero is exact. */
   readonly exactZero?: (shape: Shape, a: Expr, b: Expr) => Expr;
+  /** i32: the result is exact, given that it is not tiny. */
+  readonly isExact: (asker: Asker, a: Expr, b: Expr, result: Expr) => Expr;
 }
 
 type Row = readonly [name: string, fns: readonly string[], operands: 1 | 2, shortcut?: Omit<Shortcut, "shape">];
+const SUM: Row[3] = {
+  compute: (s, a, b) => s.add(a, b),
+  isExact: (asker, a, b, sum) => isSum(asker, a, b, sum, false),
+};
+const DIFFERENCE: Row[3] = {
+  compute: (s, a, b) => s.sub(a, b),
+  isExact: (asker, a, b, difference) => isSum(asker, a, b, difference, true),
+};
+const PRODUCT: Row[3] = {
+  compute: (s, a, b) => s.mul(a, b),
+  exactZero: (s, a, b) => s.or(s.zero(a), s.zero(b)),
+  isExact: (asker, a, b, product) => isProduct(asker, a, b, product),
+};
+const QUOTIENT: Row[3] = {
+  compute: (s, a, b) => s.div(a, b),
+  exactZero: (s, a) => s.zero(a),
+  isExact: (asker, a, b, quotient) => isProduct(asker, quotient, b, a),
+};
+const ROOT: Row[3] = {
+  compute: (s, a) => s.sqrt(a),
+  isExact: (asker, a, _b, root) => isProduct(asker, root, root, a),
+};
 const ARITHMETIC: readonly Row[] = [
-  ["add", ["Add"], 2, { compute: (s, a, b) => s.add(a, b) }],
-  ["sub", ["Sub"], 2, { compute: (s, a, b) => s.sub(a, b) }],
-  ["mul", ["Mul"], 2, { compute: (s, a, b) => s.mul(a, b), exactZero: (s, a, b) => s.or(s.zero(a), s.zero(b)) }],
-  ["div", ["Div"], 2, { compute: (s, a, b) => s.div(a, b), exactZero: (s, a) => s.zero(a) }],
-  ["sqrt", ["Sqrt"], 1, { compute: (s, a) => s.sqrt(a) }],
+  ["add", ["Add"], 2, SUM],
+  ["sub", ["Sub"], 2, DIFFERENCE],
+  ["mul", ["Mul"], 2, PRODUCT],
+  ["div", ["Div"], 2, QUOTIENT],
+  ["sqrt", ["Sqrt"], 1, ROOT],
   ["min", ["Min"], 2],
   ["max", ["Max"], 2],
 ];
@@ -113,13 +141,13 @@ export function withElement(bits: 32 | 64, vector: Expr, i: number, value: Expr)
   return bits === 32 ? i32x4.replace(vector, i, i64.toI32(value)) : i64x2.replace(vector, i, value);
 }
 
-export function defineMap({ module, float, settle, types }: Context, map: Map): Defined {
+export function defineMap({ module, float, settle, isProduct, types }: Context, map: Map): Defined {
   const { name, fns, operands, from, to, lanes, shortcut } = map;
   const code = module.define(name, types[name]!);
   const cpu = code.param(0);
   const values = [1, 2].slice(0, operands).map((i) => code.param(i));
   setRaised(code, cpu, i32.const(0));
-  if (shortcut) emitShortcut(code, cpu, shortcut, values);
+  if (shortcut) emitShortcut(cpu, { code, shape: shortcut.shape, isProduct }, shortcut, values);
   const indices = fns.map((fn) => float[fn]);
   const result = code.local("i64");
   if (lanes === 0) {
@@ -140,13 +168,22 @@ export function defineMap({ module, float, settle, types }: Context, map: Map): 
   return [name, code];
 }
 
-function emitShortcut(code: Code, cpu: Expr, { shape, compute, exactZero }: Shortcut, values: readonly Expr[]): void {
+function emitShortcut(cpu: Expr, asker: Asker, shortcut: Shortcut, values: readonly Expr[]): void {
+  const { code, shape } = asker;
   const [a, b] = [values[0]!, values.at(-1)!];
-  code.if(roundsAsHost(i32.load(cpu, FPU.mxcsr)), () => {
-    const result = code.let(compute(shape, a, b));
+  const mxcsr = code.let(i32.load(cpu, FPU.mxcsr));
+  code.if(roundsQuietly(mxcsr), () => {
+    const result = code.let(shortcut.compute(shape, a, b));
     const zero = shape.zero(result);
+    const { exactZero } = shortcut;
     const good = shape.or(shape.ordinary(result), exactZero ? shape.and(zero, exactZero(shape, a, b)) : zero);
     const usable = values.map(shape.usable).reduce(shape.and);
-    code.if(shape.all(shape.and(usable, good)), () => code.return(result));
+    code.if(shape.all(shape.and(usable, good)), () => {
+      code.if(i32.and(mxcsr, i32.const(RAISED.PE)), () => code.return(result));
+      const isExact = shortcut.isExact(asker, a, b, result);
+      const flag = select(isExact, i32.const(0), i32.const(RAISED.PE));
+      code.store("i32", cpu, i32.or(mxcsr, flag), FPU.mxcsr);
+      code.return(result);
+    });
   });
 }

@@ -19,7 +19,8 @@ export function defineSettle(module: ModuleBuilder): number {
   const code = module.define("", { params: ["i32"], results: [] });
   const cpu = code.param(0);
   const raised = code.let(i32.and(i32.load(cpu, FPU.raised), i32.const(FLAGS)));
-  const unmasked = code.let(unmaskedOf(cpu, raised));
+  const masks = i32.shru(i32.load(cpu, FPU.mxcsr), i32.const(MXCSR.masks));
+  const unmasked = code.let(i32.and(raised, i32.xor(masks, i32.const(-1))));
   code.if(
     unmasked,
     () => code.if(i32.and(unmasked, i32.const(BEFORE)), () => setRaised(code, cpu, i32.and(raised, i32.const(BEFORE)))),
@@ -29,12 +30,6 @@ export function defineSettle(module: ModuleBuilder): number {
     },
   );
   return module.indexOf(code);
-}
-
-/** Those of the flags that are unmasked. */
-export function unmaskedOf(cpu: Expr, flags: Expr): Expr {
-  const masks = i32.shru(i32.load(cpu, FPU.mxcsr), i32.const(MXCSR.masks));
-  return i32.and(flags, i32.xor(i32.and(masks, i32.const(FLAGS)), i32.const(FLAGS)));
 }
 
 export function setRaised(code: Code, cpu: Expr, flags: Expr): void {

@@ -110,6 +110,18 @@ export class Code {
     this.#body.unsigned(Number(found.value));
   }
 
+  /** Copies `length` bytes, which may overlap, as if by way of a copy of them. */
+  memoryCopy(to: Expr, from: Expr, length: Expr): void {
+    for (const arg of [to, from, length]) this.#expr(arg);
+    this.#body.bytes(0xfc, 0x0a, 0x00, 0x00);
+  }
+
+  /** Sets `length` bytes to the low byte of `value` (i32). */
+  memoryFill(to: Expr, value: Expr, length: Expr): void {
+    for (const arg of [to, value, length]) this.#expr(arg);
+    this.#body.bytes(0xfc, 0x0b, 0x00);
+  }
+
   /** Orders all memory accesses before it against all after it. */
   fence(): void {
     this.#body.bytes(0xfe, 0x03, 0x00);

@@ -2,9 +2,13 @@
  * WebAssembly's operations on v128, by lane shape, as expr.ts has those of the scalar types.
  * Document: WebAssembly core specification, 5.4.9 (vector instructions).
  * Left out: the relaxed operations, whose results differ from host to host; loads that splat or widen.
+ *
+ * Constants are folded as far as simd-fold.ts goes. A choice by a constant becomes a shuffle, of which V8 knows the patterns
+ * that one instruction of the host does.
  */
 
-import { type Expr, node, SIMD_OP, type ValType } from "./expr.ts";
+import { type Expr, i32, node, SIMD_OP, type ValType } from "./expr.ts";
+import { constantBytes, foldAnd, foldLanes, foldSplat, laneBits } from "./simd-fold.ts";
 
 type Unary = (a: Expr) => Expr;
 type Binary = (a: Expr, b: Expr) => Expr;
@@ -18,6 +22,9 @@ function expect(name: string, type: ValType, value: Expr): void {
   if (value.type !== type) throw new Error(`${name} of ${value.type}`);
 }
 
+const constOr = (value: bigint | undefined, otherwise: () => Expr): Expr =>
+  value === undefined ? otherwise() : v128.const(value);
+
 /** Tables of opcodes -> functions; `unary` rows may name the type of their result. */
 function shape<B extends string, S extends string, U extends string>(
   name: string,
@@ -30,10 +37,11 @@ function shape<B extends string, S extends string, U extends string>(
 ): Record<B, Binary> &
   Record<S, Shift> &
   Record<U, Unary> & { splat: Unary; replace: (a: Expr, lane: number, value: Expr) => Expr } {
+  const bits = laneBits(name);
   const made: Record<string, unknown> = {
     splat: (value: Expr): Expr => {
       expect(`${name}.splat`, lane, value);
-      return op("v128", splat, [value]);
+      return constOr(foldSplat(bits, value), () => op("v128", splat, [value]));
     },
     replace: (a: Expr, at: number, value: Expr): Expr => {
       expect(`${name}.replace`, lane, value);
@@ -44,13 +52,13 @@ function shape<B extends string, S extends string, U extends string>(
     made[key] = (a: Expr, b: Expr): Expr => {
       expect(`${name}.${key}`, "v128", a);
       expect(`${name}.${key}`, "v128", b);
-      return op("v128", code, [a, b]);
+      return constOr(foldLanes(key, bits, a, b), () => op("v128", code, [a, b]));
     };
   }
   for (const [key, code] of Object.entries<number>(shifts)) {
     made[key] = (a: Expr, count: Expr): Expr => {
       expect(`${name}.${key} count`, "i32", count);
-      return op("v128", code, [a, count]);
+      return constOr(foldLanes(key, bits, a, count), () => op("v128", code, [a, count]));
     };
   }
   for (const [key, [code, result = "v128"]] of Object.entries<readonly [number, ValType?]>(unary)) {
@@ -80,18 +88,35 @@ export const v128 = {
   load32Zero: (address: Expr, offset = 0): Expr => node("v128", "load", SIMD_OP + 0x5c, [address], offset),
   load64Zero: (address: Expr, offset = 0): Expr => node("v128", "load", SIMD_OP + 0x5d, [address], offset),
   not: (a: Expr): Expr => op("v128", 0x4d, [a]),
-  and: (a: Expr, b: Expr): Expr => op("v128", 0x4e, [a, b]),
+  and: (a: Expr, b: Expr): Expr => constOr(foldAnd(a, b), () => op("v128", 0x4e, [a, b])),
   /** a & ~b */
   andnot: (a: Expr, b: Expr): Expr => op("v128", 0x4f, [a, b]),
   or: (a: Expr, b: Expr): Expr => op("v128", 0x50, [a, b]),
   xor: (a: Expr, b: Expr): Expr => op("v128", 0x51, [a, b]),
   /** Bits of a where `mask` is 1, else of b. */
-  bitselect: (a: Expr, b: Expr, mask: Expr): Expr => op("v128", 0x52, [a, b, mask]),
+  bitselect: (a: Expr, b: Expr, mask: Expr): Expr => {
+    const bytes = constantBytes(mask);
+    if (!bytes?.every((byte) => byte === 0 || byte === 0xff)) return op("v128", 0x52, [a, b, mask]);
+    return v128.shuffle(
+      a,
+      b,
+      bytes.map((byte, i) => (byte ? i : i + 16)),
+    );
+  },
   anyTrue: (a: Expr): Expr => op("i32", 0x53, [a]),
   /** Byte i of the result is byte lanes[i] of a (0..15) or b (16..31). */
   shuffle: (a: Expr, b: Expr, lanes: readonly number[]): Expr => op("v128", 0x0d, [a, b], lanes),
   /** Byte i is byte s[i] of a, or 0 if s[i] is above 15. */
-  swizzle: (a: Expr, s: Expr): Expr => op("v128", 0x0e, [a, s]),
+  swizzle: (a: Expr, s: Expr): Expr => {
+    const bytes = constantBytes(s);
+    return bytes?.every((byte) => byte < 16) ? v128.shuffle(a, a, bytes) : op("v128", 0x0e, [a, s]);
+  },
+  /** Byte i is byte s[i] of a (0..15) or b (16..31), or 0 if s[i] is above 31. */
+  swizzleTwo: (a: Expr, b: Expr, s: Expr): Expr => {
+    const bytes = constantBytes(s);
+    if (bytes?.every((byte) => byte < 32)) return v128.shuffle(a, b, bytes);
+    return v128.or(v128.swizzle(a, s), v128.swizzle(b, i8x16.sub(s, i8x16.splat(i32.const(16)))));
+  },
   /** An i64 in the low half, the rest zero. */
   from64: (low: Expr): Expr => op("v128", 0x1e, [v128.const(0n), low], [0]),
 } as const;

@@ -108,9 +108,12 @@ export function cpuidEntries({ model: name, changes }: CpuOption, supported: rea
     else wanted.delete(feature);
   }
   const features = new Set([...wanted].filter((feature) => has.has(feature)));
-  return supported.map((entry) => identified(reduced(entry, has, features), model, features));
+  const there = supported.filter((entry) => entry.function !== XSTATE_LEAF || features.has("xsave"));
+  return there.map((entry) => identified(reduced(entry, has, features), model, features));
 }
 
+/** Sizes of XSAVE areas: all 0 without the feature. */
+const XSTATE_LEAF = 0xd;
 const REGISTERS = ["eax", "ebx", "ecx", "edx"] as const;
 
 /** The leaf without the features that are not wanted. What is no feature stays. */

@@ -48,6 +48,7 @@ const IMAGES: Readonly<Record<string, readonly [of16: number, of32: number]>> = 
   fbstp: [10, 10],
 };
 const MXCSR_BITS = 0xffff;
+const INEXACT = 0x20;
 /** Reserved, but for processors of AMD, where it allows misaligned operands. */
 const MISALIGNED = 1 << 17;
 /** Masks, precision, rounding, and infinity, which does nothing; bit 6 is always 1. */
@@ -149,7 +150,10 @@ export class FpuValues {
 
   mxcsr(): number {
     const values = this.#values;
-    if (values.percent(this.#uses.lanes.every((lanes) => !lanes.startsWith("f")) ? 85 : 45)) return MXCSR_DEFAULT;
+    if (values.percent(this.#uses.lanes.every((lanes) => !lanes.startsWith("f")) ? 85 : 45)) {
+      // Most programs have met an inexact result before.
+      return MXCSR_DEFAULT | values.pick([0, INEXACT, INEXACT, FSW.flags]);
+    }
     const rounding = values.below(4) << 13;
     const zeros = (values.percent(25) ? 0x40 : 0) | (values.percent(25) ? 0x8000 : 0);
     const flags = values.percent(30) ? values.below(64) : 0;

@@ -4,10 +4,11 @@
  * Left out: FERR# and IGNNE#: with CR0.NE clear an unmasked x87 exception is #MF as well.
  */
 
-import { CR0, CR4 } from "../../cpu/control.ts";
+import { CR4 } from "../../cpu/control.ts";
 import { VECTOR } from "../../cpu/fault.ts";
-import { FPU, UNITS } from "../../cpu/fpu-state.ts";
+import { FPU } from "../../cpu/fpu-state.ts";
 import { CPU } from "../../cpu/state.ts";
+import { unitVector } from "../unit-faults.ts";
 import { type Helper, type HelperContext, NEXT } from "./context.ts";
 
 export function fpuHelpers(c: HelperContext): Record<"fpuTrap" | "simdException" | "maskMove", Helper> {
@@ -15,17 +16,7 @@ export function fpuHelpers(c: HelperContext): Record<"fpuTrap" | "simdException"
 
   return {
     /** FPU.traps said that something is due; `unit` is a number of UNITS. */
-    fpuTrap(ip, unit) {
-      const cr0 = state.get(CPU.cr0);
-      const { sse, mmx } = UNITS;
-      const isVector = unit === sse.number || unit === mmx.number;
-      if (isVector && cr0 & CR0.EM) return c.fault(ip, VECTOR.UD);
-      if (unit === sse.number && !(state.get(CPU.cr4) & CR4.OSFXSR)) return c.fault(ip, VECTOR.UD);
-      if (unit === UNITS.wait.number) {
-        if (cr0 & CR0.TS && cr0 & CR0.MP) return c.fault(ip, VECTOR.NM);
-      } else if (cr0 & (CR0.TS | CR0.EM)) return c.fault(ip, VECTOR.NM);
-      return c.fault(ip, VECTOR.MF);
-    },
+    fpuTrap: (ip, unit) => c.fault(ip, unitVector(state, unit)),
 
     /** An unmasked exception is among FPU.raised. The flags are set, the destination stays. */
     simdException(ip) {

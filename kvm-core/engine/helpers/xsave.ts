@@ -5,7 +5,9 @@
  */
 
 import { CR0, CR4, MODE, updateFpuTraps } from "../../cpu/control.ts";
+import { allowedXcr0 } from "../../cpu/cpuid.ts";
 import { VECTOR } from "../../cpu/fault.ts";
+import { type Gate, gateOf } from "../../cpu/features.ts";
 import { FPU } from "../../cpu/fpu-state.ts";
 import { CPU, GPR } from "../../cpu/state.ts";
 import {
@@ -37,6 +39,9 @@ const X87_HEAD = [0, AREA.mxcsr] as const;
 const X87_REGISTERS = [AREA.st, AREA.xmm] as const;
 const MXCSR_WORD = AREA.mxcsr / 4;
 const NEEDS_MXCSR = XFEATURE.sse | XFEATURE.avx;
+/** Features that an instruction has with other operands, too. */
+const COMPACTING = gateOf("xsavec");
+const READS_IN_USE = gateOf("xgetbv1");
 
 type Name =
   | "fxsave"
@@ -83,6 +88,7 @@ export function xsaveHelpers(c: HelperContext): Record<Name, Helper> {
   };
   const mxcsrReserved = (): boolean => (image[MXCSR_WORD]! & ~MXCSR_MASK) !== 0;
   const hasFxsr = (): boolean => (state.get(CPU.cr4) & CR4.OSFXSR) !== 0;
+  const denied = ({ word, mask }: Gate): boolean => (state.get(CPU.denied + word * 4) & mask) !== 0;
   /** Something of the image is in the state now. */
   const loaded = (): number => {
     updateFpuTraps(state.u32, state.zone);
@@ -133,7 +139,7 @@ export function xsaveHelpers(c: HelperContext): Record<Name, Helper> {
     const word = (n: number): number => image[HEADER.xstateBv + n]!;
     const anyFrom = (n: number): boolean =>
       image.subarray(HEADER.xstateBv + n, HEADER.end).some((value) => value !== 0);
-    const compacted = (word(3) & COMPACTED) !== 0;
+    const compacted = (word(3) & COMPACTED) !== 0 && (supervisor || !denied(COMPACTING));
     if (supervisor && !compacted) return true;
     if (!compacted) {
       // Bytes 23 to 8 are zero, and those behind them do not matter.
@@ -217,7 +223,7 @@ export function xsaveHelpers(c: HelperContext): Record<Name, Helper> {
     xgetbv(ip) {
       if (!(state.get(CPU.cr4) & CR4.OSXSAVE)) return c.fault(ip, VECTOR.UD);
       const register = state.gpr(GPR.rcx);
-      if (register > 1) return c.fault(ip, VECTOR.GP);
+      if (register > 1 || (register === 1 && denied(READS_IN_USE))) return c.fault(ip, VECTOR.GP);
       const xcr0 = state.get(FPU.xcr0);
       state.setGpr(GPR.rax, register === 0 ? xcr0 : xcr0 & inUse(state, registers()));
       state.setGpr(GPR.rdx, 0);
@@ -227,7 +233,8 @@ export function xsaveHelpers(c: HelperContext): Record<Name, Helper> {
     xsetbv(ip) {
       if (!(state.get(CPU.cr4) & CR4.OSXSAVE)) return c.fault(ip, VECTOR.UD);
       const [lo, hi] = [state.gpr(GPR.rax), state.gpr(GPR.rdx)];
-      if (c.cpl !== 0 || state.gpr(GPR.rcx) !== 0 || !validXcr0(lo, hi)) return c.fault(ip, VECTOR.GP);
+      if (c.cpl !== 0 || state.gpr(GPR.rcx) !== 0) return c.fault(ip, VECTOR.GP);
+      if (!validXcr0(lo, hi) || lo & ~allowedXcr0(state.u32, state.zone)) return c.fault(ip, VECTOR.GP);
       state.set(FPU.xcr0, lo);
       return NEXT;
     },

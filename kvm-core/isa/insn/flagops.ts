@@ -17,7 +17,7 @@ const setCarry = (e: Emitter, value: Expr): void => setCarryOverflow(e, e.let(va
 /** #UD above CPL 0. Inline: a kernel with SMAP brackets every access to user memory with the two. */
 const alignmentCheck = (mnemonic: string, modrm: string, on: boolean): Insn =>
   insn(mnemonic, {
-    forms: [`0F 01 ${modrm}`],
+    forms: [`NP 0F 01 ${modrm}`],
     cpuid: "smap",
     exec(e) {
       e.if(e.privilege(), () => e.raise(UD));

@@ -48,7 +48,7 @@ export const MOVE: readonly Insn[] = [
     exec: (e, dst, src) => e.write(dst!, e.readSigned(src!)),
   }),
   insn("movsxd", { forms: ["63 /r Gv,Ed o64"], exec: (e, dst, src) => e.write(dst!, e.readSigned(src!)) }),
-  insn("movbe", { forms: ["0F 38 F0 /r Gv,Mv", "0F 38 F1 /r Mv,Gv"], cpuid: "movbe", exec: moveSwapped }),
+  insn("movbe", { forms: ["NFx 0F 38 F0 /r Gv,Mv", "NFx 0F 38 F1 /r Mv,Gv"], cpuid: "movbe", exec: moveSwapped }),
   insn("movnti", { forms: ["NP 0F C3 /r My,Gy"], cpuid: "sse2", exec: (e, dst, src) => e.write(dst!, e.read(src!)) }),
   insn("lea", { forms: ["8D /r Gv,M"], address: true, exec: (e, dst, src) => e.write(dst!, e.offset(src!)) }),
   insn("xchg", {

@@ -99,18 +99,17 @@ function shuffleTwo(mnemonic: string, form: string, cpuid: CpuFeature, selection
     exec: (e, dst, src, choices) => {
       const a = e.readV(dst!);
       const b = e.readV(src!);
-      const numbers = e.let(chosen(immediate(e, choices!), selection));
-      e.writeV(
-        dst!,
-        arrange(v128.swizzle(a, numbers), v128.swizzle(b, numbers), "sse", 8, (i) => i * 3),
-      );
+      // Numbers of the source's bytes follow those of the destination's.
+      const upper = bytesOf((i) => (i < 8 ? 0 : 16));
+      const numbers = e.let(i8x16.add(chosen(immediate(e, choices!), selection), upper));
+      e.writeV(dst!, v128.swizzleTwo(a, b, numbers));
     },
   });
 }
 
 const WORDS = { bits: 2, choices: 4, bytes: 2 } as const;
 
-/** Destination above source, shifted right by bytes. Numbers of bytes beyond a register make 0. */
+/** Destination above source, shifted right by bytes. Numbers of bytes beyond both make 0. */
 function align(unit: File, cpuid: CpuFeature, form: string): Insn {
   return insn("palignr", {
     forms: [form],
@@ -120,12 +119,7 @@ function align(unit: File, cpuid: CpuFeature, form: string): Insn {
       const a = e.readV(dst!);
       const b = e.readV(src!);
       const numbers = e.let(i8x16.addSatu(BYTE_NUMBERS, i8x16.splat(immediate(e, count!))));
-      if (unit === "mmx") {
-        e.writeV(dst!, v128.swizzle(joined(b, a), numbers));
-        return;
-      }
-      const upper = i8x16.sub(numbers, i8x16.splat(i32.const(16)));
-      e.writeV(dst!, v128.or(v128.swizzle(b, numbers), v128.swizzle(a, upper)));
+      e.writeV(dst!, unit === "mmx" ? v128.swizzle(joined(b, a), numbers) : v128.swizzleTwo(b, a, numbers));
     },
   });
 }

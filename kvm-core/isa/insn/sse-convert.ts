@@ -69,32 +69,60 @@ const floatBits = (value: Expr): Expr => i32.toI64u(f32.bits(value));
 // --- between formats
 
 const toDouble: Convert = (e, a) => fastOr(e, f64.bits(f32.toF64(float(a))), () => allUsable(SS, [a]), "cvtss2sd", a);
-const toSingle: Convert = (e, a) => {
-  const isRight = (result: Expr): Expr => i32.or(SS.ordinary(result), SD.zero(a));
-  return roundingly(e, floatBits(f64.toF32(i64.asF64(a))), isRight, "cvtsd2ss", a);
-};
+const toSingle: Convert = (e, a) =>
+  roundingly(
+    e,
+    {
+      value: floatBits(f64.toF32(i64.asF64(a))),
+      isRight: (result) => i32.or(SS.ordinary(result), SD.zero(a)),
+      isExact: (result) => f64.eq(f32.toF64(float(result)), i64.asF64(a)),
+    },
+    "cvtsd2ss",
+    a,
+  );
 /** A condition on the lower two elements, of one bit for each. */
 const lowTwo = (mask: Expr): Expr => i32.eq(i32.and(mask, i32.const(3)), i32.const(3));
 const toDoubles: Convert = (e, a) =>
   fastOr(e, f64x2.promote(a), () => lowTwo(i32x4.bitmask(PS.usable(a))), "cvtps2pd", a);
-const toSingles: Convert = (e, a) => {
-  const isRight = (result: Expr): Expr => lowTwo(i32.or(i32x4.bitmask(PS.ordinary(result)), i64x2.bitmask(PD.zero(a))));
-  return roundingly(e, f32x4.demote(a), isRight, "cvtpd2ps", a);
-};
+const toSingles: Convert = (e, a) =>
+  roundingly(
+    e,
+    {
+      value: f32x4.demote(a),
+      isRight: (result) => lowTwo(i32.or(i32x4.bitmask(PS.ordinary(result)), i64x2.bitmask(PD.zero(a)))),
+      isExact: (result) => PD.all(f64x2.eq(f64x2.promote(result), a)),
+    },
+    "cvtpd2ps",
+    a,
+  );
 
 // --- from integers
+
+const always = (): Expr => i32.const(1);
+/** An integer of so many bits beside the sign is exact in the format. */
+const FITS = { f32: 2 ** 24, f64: 2 ** 53 } as const;
+const fits = (a: Expr, format: "f32" | "f64", size: number): Expr => {
+  const limit = FITS[format];
+  if (size === 32) return i32.ltu(i32.add(i64.toI32(a), i32.const(limit)), i32.const(2 * limit));
+  return i64.ltu(i64.add(a, i64.const(limit)), i64.const(2 * limit));
+};
 
 /** 32 bits always fit into an f64. */
 const intToDouble: Convert = (e, a, size) => {
   if (size === 32) return f64.bits(i32.toF64s(i64.toI32(a)));
-  return roundingly(e, f64.bits(i64.toF64s(a)), always, "cvtsi2sdq", a);
+  const value = f64.bits(i64.toF64s(a));
+  return roundingly(e, { value, isRight: always, isExact: () => fits(a, "f64", size) }, "cvtsi2sdq", a);
 };
-const intToSingle: Convert = (e, a, size) =>
-  size === 32
-    ? roundingly(e, floatBits(i32.toF32s(i64.toI32(a))), always, "cvtsi2ssd", a)
-    : roundingly(e, floatBits(i64.toF32s(a)), always, "cvtsi2ssq", a);
-const always = (): Expr => i32.const(1);
-const intsToSingles: Convert = (e, a) => roundingly(e, f32x4.convert32s(a), always, "cvtdq2ps", a);
+const intToSingle: Convert = (e, a, size) => {
+  const value = floatBits(size === 32 ? i32.toF32s(i64.toI32(a)) : i64.toF32s(a));
+  const name = size === 32 ? "cvtsi2ssd" : "cvtsi2ssq";
+  return roundingly(e, { value, isRight: always, isExact: () => fits(a, "f32", size) }, name, a);
+};
+const intsToSingles: Convert = (e, a) => {
+  const all = (value: number): Expr => i32x4.splat(i32.const(value));
+  const isExact = (): Expr => PS.all(i32x4.ltu(i32x4.add(a, all(FITS.f32)), all(2 * FITS.f32)));
+  return roundingly(e, { value: f32x4.convert32s(a), isRight: always, isExact }, "cvtdq2ps", a);
+};
 const intsToDoubles: Convert = (_e, a) => f64x2.convert32s(a);
 
 // --- to integers
@@ -115,24 +143,23 @@ const toInt =
   (from: "ss" | "sd", { prefix, fast }: Way): Convert =>
   (e, a, size) => {
     const ops = from === "ss" ? f32 : f64;
-    const value = from === "ss" ? float(a) : i64.asF64(a);
-    const whole = prefix === "cvt" ? ops.nearest(value) : value;
-    const integer = size === 32 ? i32.toI64u(ops.toI32s(whole)) : ops.toI64s(whole);
-    const isRight = (): Expr => ops.lt(ops.abs(value), ops.const(size === 32 ? LIMIT_32 : LIMIT_64));
-    return fast(e, integer, isRight, `${prefix}${from}2si${size === 32 ? "d" : "q"}`, a);
+    const number = from === "ss" ? float(a) : i64.asF64(a);
+    const whole = e.let(prefix === "cvt" ? ops.nearest(number) : ops.trunc(number));
+    const value = size === 32 ? i32.toI64u(ops.toI32s(whole)) : ops.toI64s(whole);
+    const isRight = (): Expr => ops.lt(ops.abs(number), ops.const(size === 32 ? LIMIT_32 : LIMIT_64));
+    const isExact = (): Expr => ops.eq(whole, number);
+    return fast(e, { value, isRight, isExact }, `${prefix}${from}2si${size === 32 ? "d" : "q"}`, a);
   };
 
-const singlesToInts =
-  ({ prefix, fast }: Way): Convert =>
+const toInts =
+  (from: "ps" | "pd", { prefix, fast }: Way): Convert =>
   (e, a) => {
-    const isRight = (): Expr => PS.all(f32x4.lt(f32x4.abs(a), f32x4.splat(f32.const(LIMIT_32))));
-    return fast(e, i32x4.truncSats(prefix === "cvt" ? f32x4.nearest(a) : a), isRight, `${prefix}ps2dq`, a);
-  };
-const doublesToInts =
-  ({ prefix, fast }: Way): Convert =>
-  (e, a) => {
-    const isRight = (): Expr => PD.all(f64x2.lt(f64x2.abs(a), f64x2.splat(f64.const(LIMIT_32))));
-    return fast(e, i32x4.truncSatF64s(prefix === "cvt" ? f64x2.nearest(a) : a), isRight, `${prefix}pd2dq`, a);
+    const [ops, shape, constant] = from === "ps" ? ([f32x4, PS, f32] as const) : ([f64x2, PD, f64] as const);
+    const whole = e.let(prefix === "cvt" ? ops.nearest(a) : ops.trunc(a));
+    const value = (from === "ps" ? i32x4.truncSats : i32x4.truncSatF64s)(whole);
+    const isRight = (): Expr => shape.all(ops.lt(ops.abs(a), ops.splat(constant.const(LIMIT_32))));
+    const isExact = (): Expr => shape.all(ops.eq(whole, a));
+    return fast(e, { value, isRight, isExact }, `${prefix}${from}2dq`, a);
   };
 
 function toIntegers(way: Way): Insn[] {
@@ -143,10 +170,10 @@ function toIntegers(way: Way): Insn[] {
   return [
     single(`${prefix}ss2si`, `F3 0F ${code} /r Gy,Wss`, "sse", toInt("ss", way)),
     single(`${prefix}sd2si`, `F2 0F ${code} /r Gy,Wsd`, "sse2", toInt("sd", way)),
-    withMmx(`${prefix}ps2pi`, `NP 0F ${code} /r Pq,Wq`, "sse", low64, singlesToInts(way), all),
-    withMmx(`${prefix}pd2pi`, `66 0F ${code} /r Pq,Wpd`, "sse2", (e, src) => e.readV(src), doublesToInts(way), all),
-    vector(`${prefix}ps2dq`, `${prefix === "cvt" ? "66" : "F3"} 0F 5B /r Vx,Wps`, singlesToInts(way)),
-    vector(`${prefix}pd2dq`, `${prefix === "cvt" ? "F2" : "66"} 0F E6 /r Vx,Wpd`, doublesToInts(way)),
+    withMmx(`${prefix}ps2pi`, `NP 0F ${code} /r Pq,Wq`, "sse", low64, toInts("ps", way), all),
+    withMmx(`${prefix}pd2pi`, `66 0F ${code} /r Pq,Wpd`, "sse2", (e, src) => e.readV(src), toInts("pd", way), all),
+    vector(`${prefix}ps2dq`, `${prefix === "cvt" ? "66" : "F3"} 0F 5B /r Vx,Wps`, toInts("ps", way)),
+    vector(`${prefix}pd2dq`, `${prefix === "cvt" ? "F2" : "66"} 0F E6 /r Vx,Wpd`, toInts("pd", way)),
   ];
 }
 

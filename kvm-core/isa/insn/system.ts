@@ -21,7 +21,7 @@ const withAnyRm = (modrm: number): string[] =>
 /** A random number; CF says that there is one, and the other flags are clear. */
 const random = (mnemonic: "rdrand" | "rdseed", digit: number): Insn =>
   insn(mnemonic, {
-    forms: [`0F C7 /${digit} Rv`],
+    forms: [`NFx 0F C7 /${digit} Rv`],
     cpuid: mnemonic,
     exec(e, dst) {
       e.helper("random");
@@ -70,7 +70,7 @@ export const SYSTEM: readonly Insn[] = [
   }),
   insn("hlt", { forms: ["F4"], ends: true, exec: (e) => e.helper("hlt") }),
   insn("monitor", {
-    forms: ["0F 01 C8"],
+    forms: ["NP 0F 01 C8"],
     cpuid: "monitor",
     string: true,
     exec(e) {
@@ -80,7 +80,7 @@ export const SYSTEM: readonly Insn[] = [
     },
   }),
   insn("mwait", {
-    forms: ["0F 01 C9"],
+    forms: ["NP 0F 01 C9"],
     cpuid: "monitor",
     exec(e) {
       e.if(e.privilege(), () => e.raise(UD));

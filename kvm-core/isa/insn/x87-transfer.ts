@@ -7,10 +7,10 @@
 import { FPU } from "../../cpu/fpu-state.ts";
 import type { Emitter, Operand, Size } from "../../emit/emitter.ts";
 import { condition, select, signed } from "../../emit/flags.ts";
-import { type Expr, i32, i64 } from "../../wasm/expr.ts";
+import { type Expr, i32 } from "../../wasm/expr.ts";
 import { FORMAT, NOT_STORED } from "../../x87/functions.ts";
 import type { Insn } from "../insn.ts";
-import { betweenRegisters, fromMemory, modrmOf, pointAt, popsIfOdd, x87 } from "../x87.ts";
+import { behind, betweenRegisters, fromMemory, modrmOf, pointAt, popsIfOdd, x87 } from "../x87.ts";
 
 type Exec = Insn["exec"];
 
@@ -28,7 +28,7 @@ const loadTen = (opcode: number, name: "x87LoadExtended" | "x87LoadBcd"): Exec =
   fromMemory(
     opcode,
     10,
-    (e, linear) => [e.load(linear, 64), e.load(i64.add(linear, i64.const(8)), 16)] as const,
+    (e, linear) => [e.load(linear, 64), e.load(behind(e, linear, 8), 16)] as const,
     (e, [low, high]) => e.call(name, "none", low, high),
   );
 
@@ -66,7 +66,7 @@ const storeTen =
   (opcode: number, name: "x87StoreExtended" | "x87StoreBcd"): Exec =>
   (e: Emitter, memory?: Operand): void => {
     const linear = e.let(e.linear(memory!, "write", 10));
-    const second = e.let(i64.add(linear, i64.const(8)));
+    const second = e.let(behind(e, linear, 8));
     e.prepare(linear, 64);
     e.prepare(second, 16);
     e.call(name, "none");

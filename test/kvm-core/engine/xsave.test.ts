@@ -1,122 +1,35 @@
 /**
- * FXSAVE and FXRSTOR, the XSAVE feature set, XGETBV and XSETBV, and lazy switching of the state by CR0.TS.
- * Document: SDM volume 1, 10.5 and chapter 13; volume 2, the instructions; volume 3, 13.4 (lazy switching).
- * Left out: what the host's processor makes of images: test/host.
+ * FXSAVE and FXRSTOR, the XSAVE feature set, XGETBV and XSETBV.
+ * Document: SDM volume 1, 10.5 and chapter 13; volume 2, the instructions.
+ * Left out: what the host's processor makes of images: test/host; what is done with them: fpu-switch.test.ts.
  */
 
 import { describe, expect, it } from "vitest";
-import { CR0, CR4, updateFpuTraps } from "../../../kvm-core/cpu/control.ts";
+import { CR0, CR4 } from "../../../kvm-core/cpu/control.ts";
+import { SUPPORTED_CPUID, setCpuid } from "../../../kvm-core/cpu/cpuid.ts";
 import { VECTOR } from "../../../kvm-core/cpu/fault.ts";
-import { getXsave, setXsave } from "../../../kvm-core/cpu/fpu-regs.ts";
 import { FPU, FSW_ES } from "../../../kvm-core/cpu/fpu-state.ts";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { GUEST_RAM } from "../../../kvm-core/cpu/zones.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
-import { Machine } from "../../../kvm-core/engine/machine.ts";
-import type { KvmSregs } from "../../../shared/ioctls.ts";
-import { random } from "../../fuzz/generator.ts";
-import { assemble } from "../support/asm.ts";
-import { ENGINES, type Mode, TABLES, type TestEngine, TestMachine } from "../support/machine.ts";
+import {
+  AREA,
+  dump,
+  FILLED,
+  fill,
+  header,
+  MASK,
+  type Made,
+  make,
+  PAGE,
+  SSE,
+  untouched,
+  word,
+  X87,
+} from "../support/image.ts";
+import { ENGINES, TABLES } from "../support/machine.ts";
 
-const AREA = 0x30_0000;
 const SIZE = 1024;
-const FILLED = 0xa5;
-const MASK = 0x1f80;
-const PAGE = 4096;
-const IDT = 0x9000;
-const HANDLER = 0x18_0000;
-const X87 = 1;
-const SSE = 2;
-
-/** A machine takes longer to make than a test takes: they are used again, for what sregs and registers they had at first. */
-const MACHINES = new Map<string, { readonly machine: TestMachine; readonly sregs: KvmSregs }>();
-
-function machineOf(engine: TestEngine, mode: Mode, which: number): TestMachine {
-  const key = `${engine} ${mode} ${which}`;
-  const made = MACHINES.get(key);
-  if (made) {
-    made.machine.setSregs(made.sregs);
-    made.machine.set({ rax: 0n, rcx: 0n, rdx: 0n, rsp: 0x20_0000n, rflags: 2n });
-    return made.machine;
-  }
-  const machine = new TestMachine(engine, mode);
-  MACHINES.set(key, { machine, sregs: machine.sregs });
-  return machine;
-}
-
-/** A machine with everything enabled that notes exceptions in place of delivering them. */
-function make(
-  engine: TestEngine,
-  mode: Mode,
-  {
-    cr0 = 0,
-    cr4 = CR4.OSFXSR | CR4.OSXSAVE,
-    notes = true,
-    which = 0,
-  }: { cr0?: number; cr4?: number; notes?: boolean; which?: number } = {},
-) {
-  const machine = machineOf(engine, mode, which);
-  const raised: [vector: number, code: number][] = [];
-  if (!(machine.engine instanceof Machine)) throw new Error("no machine");
-  const { state } = machine.engine;
-  const note: Machine["deliver"] = (vector, code) => {
-    raised.push([vector, code]);
-    state.set(CPU.exit, EngineExit.SHUTDOWN);
-  };
-  machine.engine.deliver = notes ? note : Machine.prototype.deliver;
-  const { sregs } = machine;
-  machine.setSregs({ cr0: sregs.cr0 | BigInt(cr0), cr4: sregs.cr4 | BigInt(cr4) });
-  new Uint8Array(machine.memory.buffer, machine.zone + FPU.mxcsr, FPU.scratch - FPU.mxcsr).fill(0);
-  state.set(FPU.mxcsr, MASK);
-  state.set(FPU.fcw, 0x37f);
-  state.set(FPU.xcr0, X87 | SSE);
-  updateFpuTraps(state.u32, state.zone);
-  machine.write(AREA - PAGE, new Uint8Array(3 * PAGE).fill(FILLED));
-  const run = (code: string): number => machine.run(assemble(code, mode), 0x10_0000);
-  const get = (field: number): number => state.get(field);
-  return { machine, state, raised, run, get };
-}
-type Made = ReturnType<typeof make>;
-
-/** Noise in all that an image has. */
-function fill({ state }: Made, seed: number): void {
-  const next = random(seed);
-  for (let i = 0; i < 8; i++) {
-    state.set64(FPU.st + i * 16, next(2 ** 32), next(2 ** 32));
-    state.set64(FPU.st + i * 16 + 8, next(0x1_0000), 0);
-  }
-  for (let i = 0; i < 64; i++) state.set(FPU.xmm + i * 4, next(2 ** 32));
-  state.set(FPU.fcw, 0x37f);
-  state.set(FPU.fsw, 0x4700 | next(0x40));
-  state.set(FPU.top, next(8));
-  state.set(FPU.tags, next(256));
-  state.set(FPU.fop, next(0x800));
-  state.set64(FPU.fip, next(2 ** 32), 0);
-  state.set64(FPU.fdp, next(2 ** 32), 0);
-  state.set(FPU.fcs, 0x1b);
-  state.set(FPU.fds, 0x2b);
-  state.set(FPU.mxcsr, MASK | next(0x40));
-}
-
-/** All of the state, without what is not architectural. */
-function dump({ state }: Made): string {
-  const skip = new Set([FPU.traps, FPU.raised]);
-  const fields: string[] = [];
-  for (let field: number = FPU.traps; field < FPU.ymmHigh; field += 4) {
-    if (!skip.has(field)) fields.push(state.get(field).toString(16));
-  }
-  return fields.join(" ");
-}
-
-const word = ({ machine }: Made, offset: number): number => machine.u32(AREA + offset);
-const header = (made: Made, words: readonly number[]): void => {
-  const all = Array.from({ length: 16 }, (_, i) => words[i] ?? 0);
-  all.forEach((value, i) => {
-    made.machine.setU32(AREA + 512 + i * 4, value >>> 0);
-  });
-};
-const untouched = ({ machine }: Made, from: number, to: number): boolean =>
-  machine.read(AREA + from, to - from).every((byte) => byte === FILLED);
 
 describe.each(ENGINES)("%s", (engine) => {
   describe.each([32, 64] as const)("%i-bit", (mode) => {
@@ -376,6 +289,35 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(leaf(1, 0)[2]! & (3n << 26n)).toBe(1n << 26n);
     });
 
+    it("what CPUID does not name is not there", () => {
+      const made = make(engine, mode);
+      const { memory, zone } = made.machine;
+      const without = (leaf: number, index: number, mask: number): void => {
+        const entries = SUPPORTED_CPUID.map((entry) =>
+          entry.function === leaf && entry.index === index ? { ...entry, eax: entry.eax & ~mask } : entry,
+        );
+        expect(setCpuid(memory, zone, entries)).toBe(true);
+        made.raised.length = 0;
+      };
+      without(0xd, 0, SSE);
+      made.run("mov eax, 3; xsetbv");
+      expect(made.raised).toEqual([[VECTOR.GP, 0]]);
+      expect(made.run("mov eax, 1; xsetbv")).toBe(EngineExit.HLT);
+      // XSAVEC, and with it the compacted format; XGETBV of register 1.
+      without(0xd, 1, 2);
+      made.run(`xsavec [${AREA}]`);
+      expect(made.raised).toEqual([[VECTOR.UD, 0]]);
+      header(made, [0, 0, 0, 0x8000_0000]);
+      without(0xd, 1, 2);
+      made.run(`xor eax, eax; xrstor [${AREA}]`);
+      expect(made.raised).toEqual([[VECTOR.GP, 0]]);
+      without(0xd, 1, 4);
+      expect(made.run("xor ecx, ecx; xgetbv")).toBe(EngineExit.HLT);
+      made.run("mov ecx, 1; xgetbv");
+      expect(made.raised).toEqual([[VECTOR.GP, 0]]);
+      setCpuid(memory, zone, SUPPORTED_CPUID);
+    });
+
     it("an image in two pages: at once or not at all", () => {
       const made = make(engine, mode);
       fill(made, 12);
@@ -392,54 +334,6 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(asked.length).toBe((end - 256) / 8);
       made.machine.mapPage(AREA + PAGE, GUEST_RAM + AREA + PAGE);
       made.machine.engine.flushTlb();
-    });
-
-    it("is noticed where it overwrites code", () => {
-      const made = make(engine, mode);
-      const code = AREA + PAGE;
-      made.state.set(FPU.fcw, 0xf4f4);
-      made.machine.write(code, assemble("nop; nop; nop; nop; hlt", mode));
-      made.machine.set({ rip: BigInt(code) });
-      expect(made.machine.engine.run()).toBe(EngineExit.HLT);
-      expect(made.run(`fxsave [${code}]`)).toBe(EngineExit.HLT);
-      made.machine.set({ rip: BigInt(code) });
-      expect(made.machine.engine.run()).toBe(EngineExit.HLT);
-      expect(made.machine.regs.rip).toBe(BigInt(code + 1));
-    });
-
-    it("KVM_GET_XSAVE and KVM_SET_XSAVE carry the state to another vCPU", () => {
-      for (let seed = 20; seed < 30; seed++) {
-        const [from, to] = [make(engine, mode), make(engine, mode, { which: 1 })];
-        for (const made of [from, to]) fill(made, seed + (made === to ? 50 : 0));
-        for (const made of [from, to]) for (const field of [FPU.fcs, FPU.fds]) made.state.set(field, 0);
-        const region = getXsave(from.machine.memory, from.machine.zone);
-        expect(setXsave(to.machine.memory, to.machine.zone, region)).toBe(true);
-        expect(dump(to)).toBe(dump(from));
-        for (const { run } of [from, to]) expect(run(`fxsave [${AREA}]`)).toBe(EngineExit.HLT);
-        expect(to.machine.read(AREA, SIZE)).toEqual(from.machine.read(AREA, SIZE));
-      }
-    });
-
-    it("switches lazily: #NM saves one task's state and restores another's, once", () => {
-      const made = make(engine, mode, { notes: false });
-      const { machine, state } = made;
-      const [mine, other] = [AREA, AREA + PAGE];
-      fill(made, 13);
-      state.set(FPU.fsw, 0);
-      expect(made.run(`fxsave [${other}]`)).toBe(EngineExit.HLT);
-      const xmm3 = state.get(FPU.xmm + 48);
-      fill(made, 14);
-      state.set(FPU.fsw, 0);
-      const cx = mode === 64 ? "rcx" : "ecx";
-      const handler = `inc ${cx}; clts; fxsave [${mine}]; fxrstor [${other}]; ${mode === 64 ? "iretq" : "iretd"}`;
-      machine.write(HANDLER, assemble(handler, mode));
-      machine.setGate(IDT, VECTOR.NM, HANDLER);
-      machine.setSregs({ idt: { base: BigInt(IDT), limit: 0xfff }, cr0: machine.sregs.cr0 | BigInt(CR0.TS) });
-      machine.set({ rcx: 0n });
-      expect(made.run("movaps xmm1, xmm3; pxor mm0, mm0; movups [0x310000], xmm1")).toBe(EngineExit.HLT);
-      expect(machine.regs.rcx).toBe(1n);
-      expect(machine.u32(0x31_0000)).toBe(xmm3);
-      expect(machine.sregs.cr0 & BigInt(CR0.TS)).toBe(0n);
     });
   });
 

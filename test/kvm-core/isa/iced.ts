@@ -5,6 +5,7 @@
  */
 
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Instruction, MemorySizeOptions } from "iced-x86";
+import { featureNames } from "./model-features.ts";
 
 /** What Intel's syntax says and objdump's does not, or says otherwise. In this order. */
 const REWRITES: readonly (readonly [RegExp, string])[] = [
@@ -30,6 +31,7 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   // Of a register LAR and LSL take the selector.
   [/^(l(?:ar|sl) \w+),[er]([abcds][xpi])$/, "$1,$2"],
   [/^(l(?:ar|sl) \w+),(r\d+)d?$/, "$1,$2w"],
+  [/^(invpcid \w+,)xmmword /, "$1"],
   [/^xlat .*$/, "xlat"],
   [/^j[er]cxz/, "jcxz"],
   [/^(push|pop)(f|a)[wdq]?\b/, "$1$2"],
@@ -38,6 +40,8 @@ const REWRITES: readonly (readonly [RegExp, string])[] = [
   [/^int1 /, "int "],
   // x87: ST(0) beside an operand in memory, and the sizes of what has no type.
   [/^fwait$/, "wait"],
+  [/^[c-gs]s monitor$/, "monitor"],
+  [/^(pcmpestr[im])64 /, "$1 "],
   [/^(f\w+) st,(.*\])$/, "$1 $2"],
   [/^(f\w+ .*\]),st$/, "$1"],
   [/^(f\w+) (?:tbyte|fpu(?:env|state)\d+) /, "$1 "],
@@ -107,8 +111,15 @@ export class Iced {
     f.addLeadingZeroToHexNumbers = false;
     f.memorySizeOptions = MemorySizeOptions.Always;
     f.ripRelativeAddresses = true;
+    f.usePseudoOps = false;
     f.showBranchSize = false;
+    f.usePseudoOps = false;
     f.alwaysShowSegmentRegister = bits !== 64;
+  }
+
+  /** Features that the instruction needs which was decoded last. */
+  get features(): string[] {
+    return featureNames(this.#instruction);
   }
 
   decode(bytes: Uint8Array, rip: bigint): IcedResult {

@@ -37,6 +37,12 @@ export function assembleAll(snippets: readonly string[], mode: Mode): Uint8Array
   }
 }
 
+/** What was assembled already: the same for every engine. */
+const KNOWN = new Map<string, Uint8Array>();
+
 export function assemble(text: string, mode: Mode): Uint8Array {
-  return assembleAll([text], mode)[0]!;
+  const key = `${mode} ${text}`;
+  const code = KNOWN.get(key) ?? assembleAll([text], mode)[0]!;
+  KNOWN.set(key, code);
+  return code.slice();
 }
