@@ -25,8 +25,9 @@ const ascii = (...words: readonly number[]): string => {
 };
 
 describe("models", () => {
-  test("max is what kvm-core supports", () => {
-    expect(entries("max")).toEqual(SUPPORTED_CPUID);
+  test("max is what kvm-core supports, MONITOR apart, which can be added", () => {
+    expect(entries("max,+monitor")).toEqual(SUPPORTED_CPUID);
+    expect(features("max")).toEqual(new Set([...BUILT_FEATURES].filter((feature) => feature !== "monitor")));
   });
 
   test.each(Object.keys(CPU_MODELS))("%s has nothing that kvm-core has not", (name) => {
