@@ -31,7 +31,7 @@ it(native32.refused === "" ? "32-bit code prints the same" : `not run: ${native3
 });
 
 describe.each([64, 32] as const)("program%i.elf", (bits) => {
-  it.each(["interp", "patch", "wasm"])("prints that on %s", { timeout: 120_000 }, async (accel) => {
+  it.each(["interp", "patch", "wasm"])("prints that on %s", { timeout: 300_000 }, async (accel) => {
     const kernel = guest(`program${bits}`);
     const { stdout, stderr, status } = await qemuUser("run", "-kernel", kernel, "-accel", accel, "-nographic");
     expect(stderr).toBe("");
