@@ -35,12 +35,6 @@ export class HelperContext {
     return RESUME;
   }
 
-  unbuilt(ip: number, what: string): number {
-    this.machine.sync(ip);
-    this.machine.internalError(`not implemented: ${what}`);
-    return RESUME;
-  }
-
   /** What the machine's Fault says. */
   failed(ip: number): number {
     const { fault } = this.machine;

@@ -108,13 +108,6 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(machine.run(assemble("ud2", mode), CODE)).toBe(EngineExit.SHUTDOWN);
       expect(machine.regs.rip).toBe(BigInt(CODE));
     });
-
-    it("names an instruction that is not built", () => {
-      const machine = machineWithIdt(engine, mode);
-      expect(machine.run(assemble("nop; fninit", mode), CODE)).toBe(EngineExit.INTERNAL_ERROR);
-      expect(machine.engine.errorDetail).toMatch(/^not implemented: db x87 at 0x100001$/);
-      expect(machine.regs.rip).toBe(BigInt(CODE + 1));
-    });
   });
 
   it("pushes SS:RSP on an aligned stack in 64-bit mode", () => {
