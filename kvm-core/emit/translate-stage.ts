@@ -7,6 +7,7 @@
  * address: it is CPU.ripBase plus a page offset. Records are at constant addresses; where a branch leads stands in its record and is read there, so links are made and undone as ever.
  */
 
+import type { UnitName } from "../cpu/fpu-state.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Code, Label } from "../wasm/code.ts";
 import { type Expr, i32, i64 } from "../wasm/expr.ts";
@@ -29,6 +30,8 @@ export interface BlockFrame {
   readonly changed: Expr;
   /** The block's first record, whose case is MICRO.translated while the translation is right. */
   readonly entry: number;
+  /** Units that an earlier instruction of the block found to be on, with no helper since that may have changed it. */
+  readonly units: Set<UnitName>;
   readonly ordered: boolean;
   readonly imports: AccessImports & {
     readonly raise: number;
@@ -140,6 +143,14 @@ export class TranslateStage extends Stage {
 
   if(condition: Expr, then: () => void, otherwise?: () => void): void {
     this.#nested(() => this.code.if(condition, then, otherwise));
+  }
+
+  /** What x87 and MMX look at changes with each of their instructions: an exception may be pending. */
+  override unit(name: UnitName): void {
+    const { units } = this.#frame;
+    if (units.has(name)) return;
+    if (name === "sse") units.add(name);
+    super.unit(name);
   }
 
   // --- where values are
@@ -278,6 +289,7 @@ export class TranslateStage extends Stage {
     code.call(imports.helper(name), [this.#ip, a, b], status);
     code.if(status, () => code.return(i32.const(0)));
     this.#words.clobbered();
+    this.#frame.units.clear();
     this.#lookForChange();
   }
 

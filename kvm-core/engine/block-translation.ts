@@ -97,7 +97,16 @@ export class BlockReader {
   translate(entry: number, code: Code, imports: ModuleImports, ordered: boolean): void {
     const cpu = code.param(0);
     const words = new StateWords(code, cpu);
-    const frame: BlockFrame = { code, cpu, words, changed: code.fixed("i32"), entry, ordered, imports };
+    const frame: BlockFrame = {
+      code,
+      cpu,
+      words,
+      changed: code.fixed("i32"),
+      entry,
+      units: new Set(),
+      ordered,
+      imports,
+    };
     let at = entry + RECORD.size;
     let offset = this.#u32[(entry - RECORD.size) >>> 2]! >>> (8 * HEAD.pageOffset);
     for (;;) {

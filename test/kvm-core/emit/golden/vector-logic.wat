@@ -10,7 +10,7 @@
   (import "e" "hlt" (func (;3;) (type 1)))
   (import "e" "memory" (memory (;0;) 65536 65536 shared))
   (func (;4;) (type 0) (param i32) (result i32)
-    (local i32 i32 v128 v128 i64 i64 i64 i32 i32)
+    (local i32 i32 v128 v128 i64 i64 i64 i32)
     (local.set 5
       (i64.load offset=48 align=1
         (local.get 0)))
@@ -40,19 +40,6 @@
       (v128.xor
         (local.get 3)
         (local.get 4)))
-    (if  ;; label = @1
-      (i32.and
-        (i32.load offset=24576 align=1
-          (local.get 0))
-        (i32.const 4))
-      (then
-        (local.set 2
-          (call 0
-            (i32.const 25165872)
-            (i32.const 2)
-            (i32.const 0)))
-        (return
-          (i32.const 0))))
     (local.set 3
       (v128.load offset=24768 align=1
         (i32.add
@@ -73,7 +60,7 @@
           (i32.const 0))))
     (local.set 7
       (local.get 6))
-    (local.set 8
+    (local.set 2
       (i32.add
         (i32.load offset=288 align=1
           (local.get 0))
@@ -86,36 +73,36 @@
     (if  ;; label = @1
       (i64.eq
         (i64.load align=1
-          (local.get 8))
+          (local.get 2))
         (i64.and
           (i64.add
             (local.get 7)
             (i64.const 15))
           (i64.const -4096)))
       (then
-        (local.set 9
+        (local.set 8
           (i32.add
             (i32.wrap_i64
               (local.get 7))
             (i32.atomic.load offset=8
-              (local.get 8)))))
+              (local.get 2)))))
       (else
         (i64.store offset=320 align=1
           (local.get 0)
           (local.get 7))
-        (local.set 9
+        (local.set 8
           (call 2
             (i32.const 25165872)
             (i32.const 16)))
         (if  ;; label = @2
           (i32.eqz
-            (local.get 9))
+            (local.get 8))
           (then
             (return
               (i32.const 0))))))
     (local.set 4
       (v128.load align=1
-        (local.get 9)))
+        (local.get 8)))
     (v128.store offset=24768 align=1
       (i32.add
         (local.get 0)

@@ -78,19 +78,6 @@
     (v128.store offset=24768 align=1
       (local.get 0)
       (local.get 8))
-    (if  ;; label = @1
-      (i32.and
-        (i32.load offset=24576 align=1
-          (local.get 0))
-        (i32.const 4))
-      (then
-        (local.set 2
-          (call 0
-            (i32.const 25165872)
-            (i32.const 2)
-            (i32.const 0)))
-        (return
-          (i32.const 0))))
     (local.set 8
       (v128.load offset=24768 align=1
         (local.get 0)))
@@ -113,7 +100,7 @@
       (local.get 4))
     (local.set 9
       (local.get 8))
-    (local.set 6
+    (local.set 2
       (i32.add
         (i32.load offset=288 align=1
           (local.get 0))
@@ -126,7 +113,7 @@
     (if  ;; label = @1
       (i64.eq
         (i64.load offset=16384 align=1
-          (local.get 6))
+          (local.get 2))
         (i64.and
           (i64.add
             (local.get 5)
@@ -138,7 +125,7 @@
             (i32.wrap_i64
               (local.get 5))
             (i32.atomic.load offset=16392
-              (local.get 6)))
+              (local.get 2)))
           (local.get 9)))
       (else
         (i64.store offset=320 align=1
@@ -147,12 +134,12 @@
         (v128.store offset=344 align=1
           (local.get 0)
           (local.get 9))
-        (local.set 7
+        (local.set 6
           (call 3
             (i32.const 25165872)
             (i32.const 16)))
         (if  ;; label = @2
-          (local.get 7)
+          (local.get 6)
           (then
             (return
               (i32.const 0))))
