@@ -61,6 +61,13 @@ const BLOCKS: Readonly<Record<string, readonly [Mode, string]>> = {
   flags: [64, "lahf; sahf; cmc; cld"],
   cpuid: [64, "cpuid; mov eax, ebx"],
   "vector-logic": [64, "pxor xmm0, xmm1; pand xmm2, [rsi]"],
+  "vector-shuffle": [64, "pshufd xmm0, xmm1, 0x1b; punpcklbw mm0, mm1"],
+  "float-add": [64, "addsd xmm0, xmm1"],
+  "float-compare": [64, "ucomisd xmm0, xmm1; ja .+16"],
+  "float-packed": [64, "mulps xmm0, [rsi]"],
+  "x87-load": [64, "fld1; fadd qword ptr [rsi]"],
+  "x87-32": [32, "fld dword ptr [esi]; fstp dword ptr [esi]"],
+  andn: [64, "andn rax, rbx, rcx"],
   "vector-move": [64, "movdqu xmm0, [rsi]; movaps [rsi+16], xmm0"],
 };
 
