@@ -72,7 +72,7 @@ export const MICRO = {
   /** CPU.ea = linear address of base + index << scale + disp in the segment, which is checked; then the next record. */
   ea16: 5,
   ea32: 6,
-  /** In 64-bit mode, where the segment base has 64 bits and there is nothing to check. */
+  /** In 64-bit mode, where the segment base has 64 bits and there is nothing to check; and in flat 32-bit code. */
   ea32long: 7,
   ea64: 8,
   /** CPU.ea = `wide` + segment base, or + CPU.ripBase: displacements of more than 32 bits. */

@@ -327,7 +327,13 @@ export class Decoder extends CodeReader {
     }
     const used = this.#usedSegment;
     const needsNone = addressSize === 32 && (this.#mode & MODE.flat) !== 0 && isPlain(used);
-    if (needsNone && this.row.insn.unit === undefined) return;
+    if (needsNone) {
+      if (this.row.insn.unit === undefined) return;
+      // Vectors have cases for an address record only (opcode-map.ts): one that checks nothing.
+      this.eaSegment = ZERO;
+      this.eaCase = MICRO.ea32long;
+      return;
+    }
     this.#addressRecord(slotOfSegment(used));
   }
 

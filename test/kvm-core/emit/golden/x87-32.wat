@@ -1,24 +1,23 @@
 ;; 32-bit: fld dword ptr [esi]; fstp dword ptr [esi]
 (module
   (type (;0;) (func (param i32) (result i32)))
-  (type (;1;) (func (param i32 i32)))
-  (type (;2;) (func (param i32 i32 i32) (result i32)))
-  (type (;3;) (func (param i32 i32) (result i32)))
-  (type (;4;) (func (param i32 i32 i64 i32 i64)))
-  (type (;5;) (func (param i32 i32 i64)))
-  (type (;6;) (func (param i32 i32) (result i64)))
-  (import "e" "raise" (func (;0;) (type 1)))
-  (import "e" "fpuTrap" (func (;1;) (type 2)))
-  (import "e" "miss" (func (;2;) (type 3)))
-  (import "e" "x87Operand" (func (;3;) (type 4)))
-  (import "e" "x87Load" (func (;4;) (type 5)))
-  (import "e" "x87Store" (func (;5;) (type 6)))
-  (import "e" "storeMiss" (func (;6;) (type 3)))
-  (import "e" "x87Stored" (func (;7;) (type 1)))
-  (import "e" "hlt" (func (;8;) (type 2)))
+  (type (;1;) (func (param i32 i32 i32) (result i32)))
+  (type (;2;) (func (param i32 i32) (result i32)))
+  (type (;3;) (func (param i32 i32 i64 i32 i64)))
+  (type (;4;) (func (param i32 i32 i64)))
+  (type (;5;) (func (param i32 i32) (result i64)))
+  (type (;6;) (func (param i32 i32)))
+  (import "e" "fpuTrap" (func (;0;) (type 1)))
+  (import "e" "miss" (func (;1;) (type 2)))
+  (import "e" "x87Operand" (func (;2;) (type 3)))
+  (import "e" "x87Load" (func (;3;) (type 4)))
+  (import "e" "x87Store" (func (;4;) (type 5)))
+  (import "e" "storeMiss" (func (;5;) (type 2)))
+  (import "e" "x87Stored" (func (;6;) (type 6)))
+  (import "e" "hlt" (func (;7;) (type 1)))
   (import "e" "memory" (memory (;0;) 65536 65536 shared))
-  (func (;9;) (type 0) (param i32) (result i32)
-    (local i32 i64 i32 i64 i64 i64 i32 i32 i64 i64 i64 i64 i32 i32)
+  (func (;8;) (type 0) (param i32) (result i32)
+    (local i32 i64 i64 i32 i64 i64 i32 i32 i64 i64 i64 i64 i32 i32)
     (local.set 2
       (i64.load offset=48 align=1
         (local.get 0)))
@@ -26,57 +25,9 @@
       (i64.load offset=136 align=1
         (local.get 0)))
     (local.set 3
-      (i32.load8_u offset=2
-        (i32.const 25165856)))
-    (local.set 4
       (i64.and
         (local.get 2)
         (i64.const 4294967295)))
-    (if  ;; label = @1
-      (i32.or
-        (i64.lt_u
-          (local.get 4)
-          (i64.load offset=648 align=1
-            (i32.add
-              (local.get 0)
-              (i32.shl
-                (i32.load8_u offset=3
-                  (i32.const 25165856))
-                (i32.const 4)))))
-        (i64.gt_u
-          (i64.add
-            (local.get 4)
-            (i64.load32_u offset=12 align=1
-              (i32.const 25165856)))
-          (i64.load offset=656 align=1
-            (i32.add
-              (local.get 0)
-              (i32.shl
-                (i32.load8_u offset=3
-                  (i32.const 25165856))
-                (i32.const 4))))))
-      (then
-        (call 0
-          (i32.const 25165856)
-          (select
-            (i32.const 12)
-            (i32.const 13)
-            (i32.eq
-              (local.get 3)
-              (i32.const 168))))
-        (return
-          (i32.const 0))))
-    (local.set 5
-      (i64.and
-        (i64.add
-          (local.get 4)
-          (i64.load align=1
-            (i32.add
-              (local.get 0)
-              (local.get 3))))
-        (i64.const 4294967295)))
-    (local.set 6
-      (local.get 5))
     (if  ;; label = @1
       (i32.and
         (i32.load offset=24576 align=1
@@ -85,18 +36,18 @@
       (then
         (i64.store offset=144 align=1
           (local.get 0)
-          (local.get 6))
-        (local.set 3
-          (call 1
+          (local.get 3))
+        (local.set 4
+          (call 0
             (i32.const 25165872)
             (i32.const 0)
             (i32.const 0)))
         (return
           (i32.const 0))))
-    (local.set 4
-      (local.get 6))
     (local.set 5
-      (local.get 4))
+      (local.get 3))
+    (local.set 6
+      (local.get 5))
     (local.set 7
       (i32.add
         (i32.load offset=288 align=1
@@ -104,7 +55,7 @@
         (i32.and
           (i32.wrap_i64
             (i64.shr_u
-              (local.get 5)
+              (local.get 6)
               (i64.const 8)))
           (i32.const 16368))))
     (if  ;; label = @1
@@ -113,25 +64,25 @@
           (local.get 7))
         (i64.and
           (i64.add
-            (local.get 5)
+            (local.get 6)
             (i64.const 3))
           (i64.const -4096)))
       (then
         (local.set 8
           (i32.add
             (i32.wrap_i64
-              (local.get 5))
+              (local.get 6))
             (i32.atomic.load offset=8
               (local.get 7)))))
       (else
         (i64.store offset=320 align=1
           (local.get 0)
-          (local.get 5))
+          (local.get 6))
         (i64.store offset=144 align=1
           (local.get 0)
-          (local.get 6))
+          (local.get 3))
         (local.set 8
-          (call 2
+          (call 1
             (i32.const 25165872)
             (i32.const 4)))
         (if  ;; label = @2
@@ -143,7 +94,7 @@
     (local.set 9
       (i64.load32_u align=1
         (local.get 8)))
-    (call 3
+    (call 2
       (local.get 0)
       (i32.or
         (i32.const 256)
@@ -152,66 +103,15 @@
       (local.get 10)
       (i32.wrap_i64
         (i64.const 3))
-      (local.get 4))
-    (call 4
+      (local.get 5))
+    (call 3
       (local.get 0)
       (i32.const 0)
       (local.get 9))
     (local.set 3
-      (i32.load8_u offset=2
-        (i32.const 25165888)))
-    (local.set 4
       (i64.and
         (local.get 2)
         (i64.const 4294967295)))
-    (if  ;; label = @1
-      (i32.or
-        (i64.lt_u
-          (local.get 4)
-          (i64.load offset=648 align=1
-            (i32.add
-              (local.get 0)
-              (i32.shl
-                (i32.load8_u offset=3
-                  (i32.const 25165888))
-                (i32.const 4)))))
-        (i64.gt_u
-          (i64.add
-            (local.get 4)
-            (i64.load32_u offset=12 align=1
-              (i32.const 25165888)))
-          (i64.load offset=656 align=1
-            (i32.add
-              (local.get 0)
-              (i32.shl
-                (i32.load8_u offset=3
-                  (i32.const 25165888))
-                (i32.const 4))))))
-      (then
-        (i64.store offset=144 align=1
-          (local.get 0)
-          (local.get 6))
-        (call 0
-          (i32.const 25165888)
-          (select
-            (i32.const 12)
-            (i32.const 13)
-            (i32.eq
-              (local.get 3)
-              (i32.const 168))))
-        (return
-          (i32.const 0))))
-    (local.set 5
-      (i64.and
-        (i64.add
-          (local.get 4)
-          (i64.load align=1
-            (i32.add
-              (local.get 0)
-              (local.get 3))))
-        (i64.const 4294967295)))
-    (local.set 6
-      (local.get 5))
     (if  ;; label = @1
       (i32.and
         (i32.load offset=24576 align=1
@@ -220,18 +120,18 @@
       (then
         (i64.store offset=144 align=1
           (local.get 0)
-          (local.get 6))
-        (local.set 3
-          (call 1
+          (local.get 3))
+        (local.set 4
+          (call 0
             (i32.const 25165904)
             (i32.const 0)
             (i32.const 0)))
         (return
           (i32.const 0))))
-    (local.set 4
-      (local.get 6))
     (local.set 5
-      (call 5
+      (local.get 3))
+    (local.set 6
+      (call 4
         (local.get 0)
         (i32.const 0)))
     (if  ;; label = @1
@@ -247,9 +147,9 @@
           (i32.const 31)))
       (then
         (local.set 9
-          (local.get 4))
-        (local.set 11
           (local.get 5))
+        (local.set 11
+          (local.get 6))
         (local.set 7
           (i32.add
             (i32.load offset=288 align=1
@@ -286,9 +186,9 @@
               (local.get 11))
             (i64.store offset=144 align=1
               (local.get 0)
-              (local.get 6))
+              (local.get 3))
             (local.set 8
-              (call 6
+              (call 5
                 (i32.const 25165904)
                 (i32.const 4)))
             (if  ;; label = @3
@@ -303,7 +203,7 @@
                 (i32.const 12))))))
       (else
         (local.set 12
-          (local.get 4))
+          (local.get 5))
         (local.set 13
           (i32.add
             (i32.load offset=288 align=1
@@ -336,9 +236,9 @@
               (local.get 12))
             (i64.store offset=144 align=1
               (local.get 0)
-              (local.get 6))
+              (local.get 3))
             (local.set 14
-              (call 2
+              (call 1
                 (i32.const 25165904)
                 (i32.const 772)))
             (if  ;; label = @3
@@ -347,7 +247,7 @@
               (then
                 (return
                   (i32.const 0))))))))
-    (call 3
+    (call 2
       (local.get 0)
       (i32.or
         (i32.const 256)
@@ -358,8 +258,8 @@
         (i64.const 2))
       (i32.wrap_i64
         (i64.const 3))
-      (local.get 4))
-    (call 7
+      (local.get 5))
+    (call 6
       (local.get 0)
       (i32.and
         (i32.shr_u
@@ -372,19 +272,19 @@
       (then
         (i64.store offset=144 align=1
           (local.get 0)
-          (local.get 6))
+          (local.get 3))
         (return
           (i32.const 25165920))))
     (i64.store offset=144 align=1
       (local.get 0)
-      (local.get 6))
-    (local.set 3
-      (call 8
+      (local.get 3))
+    (local.set 4
+      (call 7
         (i32.const 25165920)
         (i32.const 0)
         (i32.const 0)))
     (if  ;; label = @1
-      (local.get 3)
+      (local.get 4)
       (then
         (return
           (i32.const 0))))
@@ -395,4 +295,4 @@
         (i32.const 12)))
     (return
       (i32.const 25165936)))
-  (export "block" (func 9)))
+  (export "block" (func 8)))
