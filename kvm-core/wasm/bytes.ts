@@ -5,7 +5,7 @@
  */
 
 export class Bytes {
-  #buffer = new Uint8Array(1024);
+  #buffer = new Uint8Array(128);
   length = 0;
 
   #room(more: number): void {
