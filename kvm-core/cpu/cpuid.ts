@@ -23,6 +23,9 @@ const leaf = (func: number, eax: number, ebx = 0, ecx = 0, edx = 0): CpuidEntry 
   return { function: func, index: 0, flags: func === 7 ? SIGNIFICANT_INDEX : 0, ...registers };
 };
 
+/** EBX of leaf 0 of those whose system calls are AMD's: AuthenticAMD, HygonGenuine. */
+const OTHER_VENDORS = [text("Auth"), text("Hygo")];
+
 const BRAND = "splitvm virtual CPU".padEnd(48, "\0");
 const brand = (at: number): CpuidEntry => {
   const part = (i: number): number => text(BRAND.slice(at * 16 + i * 4, at * 16 + i * 4 + 4));
@@ -96,6 +99,15 @@ export function findCpuid(u32: Uint32Array, zone: number, func: number, index: n
   if (range !== 0 && func <= u32[range >>> 2]!) return 0;
   const basic = find(0);
   return basic === 0 ? 0 : find(u32[basic >>> 2]!);
+}
+
+/**
+ * The vendor is not Intel: then SYSCALL and SYSRET work outside 64-bit mode too, and SYSENTER and SYSEXIT not in IA-32e mode
+ * (AMD's manual, volume 3; system software chooses by the vendor).
+ */
+export function hasAmdSystemCalls(u32: Uint32Array, zone: number): boolean {
+  const at = findCpuid(u32, zone, 0, 0);
+  return at !== 0 && OTHER_VENDORS.includes(u32[(at >>> 2) + 1]!);
 }
 
 /** What XCR0 may have on a processor with the entries that the vCPU was given. */

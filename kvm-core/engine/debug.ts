@@ -22,7 +22,14 @@ import { WATCH, type WatchUnit } from "./watch.ts";
 export const SHADOW = { sti: 1, movSs: 2 } as const;
 
 /** Bits of DR6, and which software may write. */
-export const DR6 = { BD: 1 << 13, BS: 1 << 14, BT: 1 << 15, writable: 0xe00f, ones: 0xffff_0ff0 } as const;
+export const DR6 = {
+  breakpoints: 0xf,
+  BD: 1 << 13,
+  BS: 1 << 14,
+  BT: 1 << 15,
+  writable: 0xe00f,
+  ones: 0xffff_0ff0,
+} as const;
 /** Bits of DR7; the enable bits are pairs (local, global) from bit 0, the kinds four bits each from bit 16. */
 export const DR7 = { enables: 0xff, GD: 1 << 13, writable: 0xffff_23ff, ones: 0x400 } as const;
 
@@ -58,14 +65,18 @@ export class DebugUnit {
     this.#deliver = deliver;
   }
 
-  /** #DB at CPU.rip: to whoever debugs from outside, or through the IDT. `bits`: of DR6. */
-  raise(bits: number, source: "fault" | "trap", length = 0): void {
+  /**
+   * #DB at CPU.rip: to whoever debugs from outside, or through the IDT. `cause`: bits of DR6. What MOV SS still holds off comes
+   * with it. B0 to B3 tell of this exception alone; the other bits stay until software clears them.
+   */
+  raise(cause: number, source: "fault" | "trap", length = 0): void {
     const state = this.#state;
+    const bits = cause | this.takeMet();
     if (this.outside) {
       this.leave(VECTOR.DB, bits);
       return;
     }
-    state.set(CPU.dr + 6 * 8, state.get(CPU.dr + 6 * 8) | bits);
+    state.set(CPU.dr + 6 * 8, (state.get(CPU.dr + 6 * 8) & ~DR6.breakpoints) | bits);
     this.#deliver(0, source, length);
     // #DB ends stepping by branches.
     state.set(DEBUGCTL.field, state.get(DEBUGCTL.field) & ~DEBUGCTL.BTF);

@@ -73,6 +73,9 @@ const TSS: Segment = { ...NO_SEGMENT, limit: 0x67, type: 0xb, present: 1, unusab
 const CR0_PE = 0x01n;
 const CR0_ET = 0x10n;
 
+/** What a PC's firmware leaves in IDTR: a kernel that goes back to real mode finds the 256 vectors at 0 without LIDT. */
+const REAL_MODE_VECTORS = { base: 0n, limit: 256 * 4 - 1 } as const;
+
 /** The descriptor tables are the guest's to load: it must not reload a segment register before it has done so. */
 export const FLAT_PROTECTED_MODE: InitialSregs = {
   cs: CODE,
@@ -84,7 +87,7 @@ export const FLAT_PROTECTED_MODE: InitialSregs = {
   tr: TSS,
   ldt: NO_SEGMENT,
   gdt: { base: 0n, limit: 0 },
-  idt: { base: 0n, limit: 0 },
+  idt: REAL_MODE_VECTORS,
   cr0: CR0_PE | CR0_ET,
   cr3: 0n,
   cr4: 0n,

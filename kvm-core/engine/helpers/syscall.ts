@@ -1,11 +1,13 @@
 /**
  * Helpers of fast system calls, and of the bases of FS and GS.
- * Document: SDM volume 2, SYSCALL SYSRET SYSENTER SYSEXIT RDFSBASE WRFSBASE; volume 3, 5.8.7 and 5.8.8.
+ * Document: SDM volume 2, SYSCALL SYSRET SYSENTER SYSEXIT RDFSBASE WRFSBASE; volume 3, 5.8.7 and 5.8.8. For a processor whose
+ * vendor is AMD: AMD64 manual, volume 3, SYSCALL SYSRET SYSENTER, as to the modes in which they work.
  * Left out: nothing. The segments that they load come from no descriptor: only their selectors are the kernel's.
  */
 
 import { canonicalHigh } from "../../cpu/address.ts";
 import { CR0, CR4, EFER, MODE, updateMode } from "../../cpu/control.ts";
+import { hasAmdSystemCalls } from "../../cpu/cpuid.ts";
 import { VECTOR } from "../../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../../cpu/flags.ts";
 import { msrField } from "../../cpu/msr.ts";
@@ -21,6 +23,7 @@ const SYSENTER_ESP = field(0x175);
 const SYSENTER_EIP = field(0x176);
 const STAR = field(0xc000_0081);
 const LSTAR = field(0xc000_0082);
+const CSTAR = field(0xc000_0083);
 const FMASK = field(0xc000_0084);
 const RCX = CPU.gpr + GPR.rcx * 8;
 const RDX = CPU.gpr + GPR.rdx * 8;
@@ -39,6 +42,14 @@ export function syscallHelpers(c: HelperContext): Record<Name, Helper> {
   const isLong = (): boolean => (state.get(CPU.efer) & EFER.LMA) !== 0;
   const isCode64 = (): boolean => (state.get(CPU.mode) & MODE.codeSize) === MODE.code64;
   const canonical = (at: number): boolean => canonicalHigh(state.high(at));
+  const amd = (): boolean => hasAmdSystemCalls(state.u32, zone);
+  /** SYSCALL and SYSRET: Intel's work in 64-bit mode alone, AMD's in all of protected mode. */
+  const isUndefined = (): boolean => {
+    if (!(state.get(CPU.efer) & EFER.SCE)) return true;
+    if (isCode64()) return false;
+    const isProtected = (state.get(CPU.cr0) & CR0.PE) !== 0 && !(state.get(CPU.eflags) & RFLAGS.VM);
+    return !isProtected || !amd();
+  };
   /** Flat CS and SS of a privilege level. */
   const load = (code: number, stack: number, level: number, wide: boolean): void => {
     setFlatSegment(state, SEG.cs, code & 0xffff, level, wide ? "code64" : "code32");
@@ -52,26 +63,30 @@ export function syscallHelpers(c: HelperContext): Record<Name, Helper> {
 
   return {
     syscall(ip) {
-      if (!isCode64() || !(state.get(CPU.efer) & EFER.SCE)) return c.fault(ip, VECTOR.UD);
+      if (isUndefined()) return c.fault(ip, VECTOR.UD);
       m.current = ip;
       m.syncNext(ip);
+      const long = isLong();
+      const target = isCode64() ? LSTAR : long ? CSTAR : STAR;
       const flags = readFlags(state.u32, zone) & ~RFLAGS.RF;
       state.copy64(RCX, CPU.rip);
-      state.set64(R11, flags, 0);
-      writeFlags(state.u32, zone, flags & ~state.get(FMASK));
+      if (long) state.set64(R11, flags, 0);
+      writeFlags(state.u32, zone, flags & ~(long ? state.get(FMASK) : RFLAGS.IF));
       const selector = state.high(STAR) & 0xfffc;
-      load(selector, selector + NEXT_SELECTOR, 0, true);
-      jump(LSTAR, true);
+      load(selector, selector + NEXT_SELECTOR, 0, long);
+      jump(target, long);
       m.step.flagsReplaced();
       return RESUME;
     },
 
     sysret(ip, size) {
-      if (!isCode64() || !(state.get(CPU.efer) & EFER.SCE)) return c.fault(ip, VECTOR.UD);
+      if (isUndefined()) return c.fault(ip, VECTOR.UD);
+      const long = isLong();
       const wide = size === 64;
       if (c.cpl !== 0 || (wide && !canonical(RCX))) return c.fault(ip, VECTOR.GP);
       m.current = ip;
-      writeFlags(state.u32, zone, state.get(R11) & SYSRET_FLAGS);
+      const flags = long ? state.get(R11) & SYSRET_FLAGS : readFlags(state.u32, zone) | RFLAGS.IF;
+      writeFlags(state.u32, zone, flags);
       const selector = state.high(STAR) >>> 16;
       load((wide ? selector + 2 * NEXT_SELECTOR : selector) | 3, (selector + NEXT_SELECTOR) | 3, 3, wide);
       jump(RCX, wide);
@@ -80,6 +95,7 @@ export function syscallHelpers(c: HelperContext): Record<Name, Helper> {
     },
 
     sysenter(ip) {
+      if (isLong() && amd()) return c.fault(ip, VECTOR.UD);
       const selector = state.get(SYSENTER_CS) & 0xfffc;
       if (!(state.get(CPU.cr0) & CR0.PE) || selector === 0) return c.fault(ip, VECTOR.GP);
       m.current = ip;
@@ -92,6 +108,7 @@ export function syscallHelpers(c: HelperContext): Record<Name, Helper> {
     },
 
     sysexit(ip, size) {
+      if (isLong() && amd()) return c.fault(ip, VECTOR.UD);
       const selector = state.get(SYSENTER_CS) & 0xfffc;
       const wide = size === 64;
       if (selector === 0 || !(state.get(CPU.cr0) & CR0.PE) || c.cpl !== 0) return c.fault(ip, VECTOR.GP);

@@ -1,6 +1,7 @@
 /**
  * Flag operations.
- * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC.
+ * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC. SALC (D6), which all processors have outside 64-bit
+ * mode, is in none of its tables.
  * Left out: nothing.
  */
 
@@ -45,6 +46,10 @@ export const FLAGOPS: readonly Insn[] = [
   insn("lahf", { forms: ["9F o64"], cpuid: "lahf-lm", exec: loadFlags }),
   insn("sahf", { forms: ["9E i64"], exec: storeFlags }),
   insn("sahf", { forms: ["9E o64"], cpuid: "lahf-lm", exec: storeFlags }),
+  insn("salc", {
+    forms: ["D6 i64"],
+    exec: (e) => e.setGpr(GPR.rax, i64.sub(i64.const(0), carry(e)), 8),
+  }),
   alignmentCheck("clac", "CA", false),
   alignmentCheck("stac", "CB", true),
   insn("cli", { forms: ["FA"], exec: (e) => e.helper("cli") }),

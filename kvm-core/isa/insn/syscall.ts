@@ -1,7 +1,7 @@
 /**
  * Fast system calls, and the bases of FS and GS as instructions.
  * Document: SDM volume 2, SYSCALL SYSRET SYSENTER SYSEXIT RDFSBASE RDGSBASE WRFSBASE WRGSBASE.
- * Left out: SYSCALL and SYSRET outside 64-bit mode, which are AMD's: #UD, as on Intel's processors. SWAPGS: system.ts.
+ * Left out: which of them a vendor has in which mode: engine/helpers/syscall.ts. SWAPGS: system.ts.
  */
 
 import { SEG } from "../../cpu/state.ts";
@@ -29,9 +29,9 @@ const writeBase = (mnemonic: string, digit: number, segment: number): Insn =>
   });
 
 export const SYSCALL: readonly Insn[] = [
-  insn("syscall", { forms: ["0F 05 o64"], cpuid: "syscall", ends: true, exec: (e) => e.helper("syscall") }),
+  insn("syscall", { forms: ["0F 05"], cpuid: "syscall", ends: true, exec: (e) => e.helper("syscall") }),
   insn("sysret", {
-    forms: ["0F 07 o64 sized"],
+    forms: ["0F 07 sized"],
     names: ["sysret", "sysret", "sysretq"],
     cpuid: "syscall",
     ends: true,

@@ -6,6 +6,7 @@
 
 import { describe, expect, it } from "vitest";
 import { CR4, EFER } from "../../../kvm-core/cpu/control.ts";
+import { SUPPORTED_CPUID, setCpuid } from "../../../kvm-core/cpu/cpuid.ts";
 import { setMsr } from "../../../kvm-core/cpu/msr.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { ENGINES, type Mode, type TestEngine } from "../support/machine.ts";
@@ -22,7 +23,7 @@ const CODES = {
 type Name = keyof typeof CODES;
 
 const [UD, GP, DB] = [6, 13, 1];
-const [STAR, LSTAR, FMASK] = [0xc000_0081, 0xc000_0082, 0xc000_0084];
+const [STAR, LSTAR, CSTAR, FMASK] = [0xc000_0081, 0xc000_0082, 0xc000_0083, 0xc000_0084];
 const [SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP] = [0x174, 0x175, 0x176];
 const TF = 0x100;
 /** IF, DF, NT, AC and arithmetic flags. */
@@ -49,6 +50,11 @@ function machineAt(engine: TestEngine, mode: Mode, cpl: number, cs?: number): Ri
   set(SYSENTER_EIP, BigInt(ENTRY));
   machine.set({ rflags: BigInt(FLAGS) });
   return machine;
+}
+function amd(machine: RingMachine): void {
+  const [vendor, ...rest] = SUPPORTED_CPUID;
+  const name = (at: number): number => Buffer.from("AuthcAMDenti").readUInt32LE(at);
+  setCpuid(machine.memory, machine.zone, [{ ...vendor!, ebx: name(0), ecx: name(4), edx: name(8) }, ...rest]);
 }
 const run = (machine: RingMachine, name: Name): number => machine.step(Uint8Array.from(CODES[name]));
 const flags = (machine: RingMachine): number => Number(machine.regs.rflags);
@@ -87,6 +93,52 @@ describe.each(ENGINES)("%s", (engine) => {
           run(machine, name);
           expect(vectorOf(machine)).toBe(UD);
         }
+      }
+    });
+
+    it("of a processor of AMD's works in compatibility mode, from CSTAR, and SYSRET comes back", () => {
+      const machine = machineAt(engine, 64, 3, SEL.compat);
+      amd(machine);
+      setMsr(machine.memory, machine.zone, CSTAR, HIGH + 0x1234n);
+      machine.set({ rbx: 1n });
+      expect(run(machine, "syscall"), machine.engine.errorDetail).toBe(EngineExit.DEBUG);
+      expect(machine.regs).toMatchObject({ rip: HIGH + 0x1234n, rcx: BigInt(CODE + 2), r11: BigInt(FLAGS) });
+      expect(flags(machine)).toBe(FLAGS & ~0x4_0700);
+      expect(machine.sregs.cs).toMatchObject({ ...flat, selector: 0x28, dpl: 0, l: 1, db: 0 });
+      machine.runAt(0);
+      machine.set({ rcx: BigInt(RETURN), r11: BigInt(FLAGS) });
+      run(machine, "sysret");
+      expect(machine.regs.rip).toBe(BigInt(RETURN));
+      expect(machine.sregs.cs).toMatchObject({ ...flat, selector: 0x3b, dpl: 3, l: 0, db: 1 });
+    });
+
+    it("of a processor of AMD's works in legacy mode, from STAR, and neither in real nor in virtual-8086 mode", () => {
+      const machine = machineAt(engine, 32, 3);
+      amd(machine);
+      machine.setSregs({ efer: BigInt(EFER.SCE) });
+      setMsr(machine.memory, machine.zone, STAR, (0x3bn << 48n) | (0x28n << 32n) | BigInt(ENTRY));
+      expect(run(machine, "syscall"), machine.engine.errorDetail).toBe(EngineExit.DEBUG);
+      expect(machine.regs).toMatchObject({ rip: BigInt(ENTRY), rcx: BigInt(CODE + 2) });
+      expect(flags(machine)).toBe(FLAGS & ~0x200);
+      expect(machine.sregs.cs).toMatchObject({ ...flat, selector: 0x28, dpl: 0, l: 0, db: 1 });
+      expect(machine.sregs.ss).toMatchObject({ ...flat, selector: 0x30, dpl: 0 });
+      machine.write(ENTRY, CODES.sysret);
+      machine.set({ rcx: BigInt(RETURN) });
+      machine.step();
+      expect(machine.regs.rip).toBe(BigInt(RETURN));
+      expect(flags(machine)).toBe(FLAGS);
+      expect(machine.sregs.cs).toMatchObject({ ...flat, selector: 0x3b, dpl: 3, l: 0, db: 1 });
+      machine.set({ rip: BigInt(CODE), rflags: 0x2_0002n });
+      run(machine, "syscall");
+      expect(vectorOf(machine)).toBe(UD);
+    });
+
+    it("is what AMD's processors have in IA-32e mode instead of SYSENTER", () => {
+      for (const name of ["sysenter", "sysexit"] as const) {
+        const machine = machineAt(engine, 64, 0);
+        amd(machine);
+        run(machine, name);
+        expect(vectorOf(machine)).toBe(UD);
       }
     });
 

@@ -217,6 +217,25 @@ describe.each(ENGINES)("%s", (engine) => {
       expect(machine.regs.rdx).toBe(2n);
     });
 
+    it("that MOV SS held off comes with the #DB of INT1, and not once more", () => {
+      const machine = machineFor(engine, mode);
+      machine.setU32(DATA, SEL.data[0]!);
+      watch(machine, DATA, ACCESS, 2);
+      const { at } = run(machine, ["nop", `mov ss, [${si}]`, "int1", "inc edx"]);
+      expect(noted(machine)).toEqual([at[3]]);
+      expect(dr6(machine)).toBe(1);
+    });
+
+    it("leaves in DR6 the bits of breakpoints that the last #DB met, and the others that software has not cleared", () => {
+      const machine = machineFor(engine, mode);
+      watch(machine, DATA, WRITE, 4, 2);
+      setDr(machine, 6, 0xffff_4ff2);
+      run(machine, [`mov [${si}], ebx`, "nop"]);
+      expect(dr6(machine)).toBe(0x4004);
+      run(machine, ["int1", "nop"]);
+      expect(dr6(machine)).toBe(0x4000);
+    });
+
     it("meets what helpers access: descriptor tables, far frames", () => {
       const table = machineFor(engine, mode);
       watch(table, GDT + SEL.readOnly, ACCESS, 8);

@@ -23,4 +23,8 @@ export const VECTORS: Vectors = {
     [{ flags: "IF" }, "cli", { flags: "" }, "IF"],
     [{ flags: "" }, "sti", { flags: "IF" }, "IF"],
   ],
+  only32: [
+    [{ rax: 0x1234_5678, flags: "ZF OF" }, ".byte 0xd6", { rax: 0x1234_5600, flags: "ZF OF" }],
+    [{ rax: 0x1234_5678, flags: "CF" }, ".byte 0xd6", { rax: 0x1234_56ff, flags: "CF" }],
+  ],
 };

@@ -227,6 +227,8 @@ test("the boot CPU is in 32-bit flat protected mode, paging off", () => {
     });
   }
   expect(sregs.tr).toMatchObject({ base: 0n, limit: 0x67, type: 0xb, present: 1, s: 0 });
+  // A kernel that goes back to real mode finds the vectors where firmware has them.
+  expect(sregs.idt).toEqual({ base: 0n, limit: 0x3ff });
 });
 
 describe("no kernel, in one line that names file and reason", () => {
