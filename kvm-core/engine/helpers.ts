@@ -2,7 +2,7 @@
  * Helpers: what instructions ask of TypeScript, one function each, the same in all engines. Those of control registers,
  * MSRs and the processor as a whole are here, the other families in helpers/.
  * Document: SDM volume 2, the instructions of the names; volume 3, 2.5 (control registers), 4.10.4 (what flushes TLBs).
- * Left out: what ends in internalError() by name.
+ * Left out: nothing.
  */
 
 import { canonicalHigh } from "../cpu/address.ts";

@@ -117,13 +117,6 @@ describe.each(["interp", "patch"])("%s", (engine) => {
     expect(exit).toMatchObject({ reason: EXIT.KVM_EXIT_IRQ_WINDOW_OPEN, if_flag: 1, ready_for_interrupt_injection: 1 });
   });
 
-  it("an instruction that is not built is KVM_EXIT_INTERNAL_ERROR and named", async () => {
-    await make([0x0f, 0x77, 0xf4], engine); // emms
-    const exit = await tiny.vcpu.run();
-    expect(exit).toMatchObject({ reason: EXIT.KVM_EXIT_INTERNAL_ERROR, suberror: 1 });
-    expect(exit.detail).toMatch(/0f 77/i);
-  });
-
   it("a triple fault is KVM_EXIT_SHUTDOWN", async () => {
     await make([0x0f, 0x0b], engine); // ud2 with an empty IDT
     expect(await tiny.vcpu.run()).toMatchObject({ reason: EXIT.KVM_EXIT_SHUTDOWN });
