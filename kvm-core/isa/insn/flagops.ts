@@ -1,6 +1,7 @@
 /**
  * Flag operations.
- * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC.
+ * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC. SALC is in no manual, and in every processor since
+ * the 8086: AL is FF if CF is set, else 0.
  * Left out: nothing.
  */
 
@@ -39,6 +40,7 @@ export const FLAGOPS: readonly Insn[] = [
   insn("clc", { forms: ["F8"], exec: (e) => setCarry(e, i64.const(0)) }),
   insn("stc", { forms: ["F9"], exec: (e) => setCarry(e, i64.const(1)) }),
   insn("cmc", { forms: ["F5"], exec: (e) => setCarry(e, i64.xor(carry(e), i64.const(1))) }),
+  insn("salc", { forms: ["D6 i64"], exec: (e) => e.setGpr(GPR.rax, i64.sub(i64.const(0), carry(e)), 8) }),
   insn("cld", { forms: ["FC"], exec: (e) => e.setDirection(false) }),
   insn("std", { forms: ["FD"], exec: (e) => e.setDirection(true) }),
   insn("lahf", { forms: ["9F i64"], exec: loadFlags }),

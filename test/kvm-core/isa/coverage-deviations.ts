@@ -15,7 +15,6 @@ interface Deviation {
 }
 
 export const DEVIATIONS: readonly Deviation[] = [
-  { line: /^D6 \| SALC/, reason: "not in the manual: #UD" },
   { line: /^o\d\d 90 \| NOP/, reason: "90 is NOP whatever its operand size; the disassembly says so" },
   { feature: "PREFETCHW", line: /^0F 0D \/[034567] /, reason: "reserved hints of PREFETCHW: a NOP" },
   { feature: "SYSCALL", line: /^0F 0[57] /, reason: "outside 64-bit mode SYSCALL and SYSRET are AMD's alone" },

@@ -39,7 +39,6 @@ export const DIFFERENCES: readonly { readonly line: RegExp; readonly reason: str
     reason: "F3 90 with REX.B exchanges, as processors do: there is no PAUSE with a register",
   },
   { line: /^(syscall|sysret) \| - \((16|32)-bit/, reason: "outside 64-bit mode they are AMD's" },
-  { line: /^salc \| - /, reason: "not in the manual" },
 ];
 
 /** A random instruction, as likely as not of the map 0F, and sometimes behind VEX. */

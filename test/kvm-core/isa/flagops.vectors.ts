@@ -1,6 +1,6 @@
 /**
  * Vectors of kvm-core/isa/insn/flagops.ts.
- * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC.
+ * Document: SDM volume 2, CLC STC CMC CLD STD LAHF SAHF CLI STI CLAC STAC; and SALC.
  * Left out: the interrupt shadow of STI: interrupts.test.ts. What AC means with SMAP: tlb.test.ts.
  */
 
@@ -22,5 +22,10 @@ export const VECTORS: Vectors = {
     [{ flags: "AC CF" }, "clac", { flags: "CF" }, "AC CF"],
     [{ flags: "IF" }, "cli", { flags: "" }, "IF"],
     [{ flags: "" }, "sti", { flags: "IF" }, "IF"],
+  ],
+  // SALC, which the assembler does not know.
+  only32: [
+    [{ rax: 0x1234, flags: "CF ZF" }, ".byte 0xd6", { rax: 0x12ff, flags: "CF ZF" }],
+    [{ rax: 0x1234, flags: "SF" }, ".byte 0xd6", { rax: 0x1200, flags: "SF" }],
   ],
 };
