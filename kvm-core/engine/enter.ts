@@ -41,7 +41,8 @@ export class EnterUnit {
     let bp: Word = { lo: state.gpr(GPR.rbp), hi: state.high(CPU.gpr + GPR.rbp * 8) };
     let sp = this.#below({ lo: state.gpr(GPR.rsp), hi: state.high(CPU.gpr + GPR.rsp * 8) }, size);
     if (!this.#put(sp, bp, size)) return false;
-    const top = sp;
+    // Of a 16-bit stack too the frame pointer of 32-bit code is the whole of ESP.
+    const top = this.#stackBytes() === 2 ? { lo: ((state.gpr(GPR.rsp) & 0xffff_0000) | sp.lo) >>> 0, hi: 0 } : sp;
     for (let i = 1; i < level; i++) {
       bp = this.#below(bp, size);
       sp = this.#below(sp, size);

@@ -1,11 +1,13 @@
 /**
- * What is raised before an instruction of x87, MMX or SSE, and that it comes before what its memory operand is checked for.
+ * What is raised before an instruction of x87, MMX or SSE, or of the system, and that it comes before what its memory operand
+ * is checked for.
  * Document: SDM volume 3, 2.5 (EM, MP, TS, NE), tables 2-2 and 9-3, table 6-2 (priorities).
  * Left out: when: FPU.traps (cpu/control.ts).
  */
 
 import { CR0, CR4 } from "../cpu/control.ts";
 import { VECTOR } from "../cpu/fault.ts";
+import { RFLAGS } from "../cpu/flags.ts";
 import { FPU, UNITS } from "../cpu/fpu-state.ts";
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
@@ -30,7 +32,11 @@ export function firstVector(state: VcpuState, map: OpcodeMap, ip: number, vector
   const caseAt = (record: number): number => state.u32[record >>> 2]! & 0xffff;
   const micro = caseAt(ip);
   if (micro < MICRO.ea16 || micro > MICRO.eaWide) return vector;
-  const unit = map.cases[caseAt(ip + RECORD.size)]?.insn.unit;
+  const { unit, wants = [] } = map.cases[caseAt(ip + RECORD.size)]?.insn ?? {};
+  const cr0 = state.get(CPU.cr0);
+  const isVirtual = (state.get(CPU.eflags) & RFLAGS.VM) !== 0;
+  if (wants.includes("protectedMode") && (!(cr0 & CR0.PE) || isVirtual)) return VECTOR.UD;
+  if (wants.includes("level0") && state.get(CPU.cpl) !== 0) return VECTOR.GP;
   if (unit === undefined || !(state.get(FPU.traps) & UNITS[unit].traps)) return vector;
   return unitVector(state, UNITS[unit].number);
 }

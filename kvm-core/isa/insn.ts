@@ -43,6 +43,8 @@ export interface Description {
   readonly unit?: UnitName;
   /** Memory of 128 bits may be misaligned. */
   readonly unaligned?: true;
+  /** What `exec` asks for first (else #UD, #GP): if a memory operand is beyond its segment's limit, that comes before it too. */
+  readonly wants?: readonly ("protectedMode" | "level0")[];
 }
 
 export interface Insn extends Description {
@@ -64,6 +66,7 @@ const ABSENT = {
   popsAddress: undefined,
   unit: undefined,
   unaligned: undefined,
+  wants: undefined,
 } satisfies Record<Exclude<keyof Description, "forms" | "exec">, undefined>;
 
 export function insn(mnemonic: string, description: Description): Insn {

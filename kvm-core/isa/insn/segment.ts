@@ -26,6 +26,7 @@ const store = (mnemonic: string, digit: number, table: number): Insn =>
 const load = (mnemonic: string, digit: number, table: number): Insn =>
   insn(mnemonic, {
     forms: [`0F 01 /${digit} Mt f64`],
+    wants: ["level0"],
     exec(e, memory) {
       e.setData(e.linear(memory!, "read", PSEUDO_DESCRIPTOR));
       e.helper("loadTable", i32.const(table), i32.const(e.size));
@@ -51,6 +52,7 @@ const pointer = (mnemonic: string, form: string, segment: number): Insn =>
 const storeSystem = (mnemonic: string, digit: number, segment: number): Insn =>
   insn(mnemonic, {
     forms: [`0F 00 /${digit} Rv`, `0F 00 /${digit} Mw`],
+    wants: ["protectedMode"],
     exec(e, dst) {
       e.helper("protectedMode");
       e.helper("readSreg", i32.const(segment));
@@ -61,6 +63,7 @@ const storeSystem = (mnemonic: string, digit: number, segment: number): Insn =>
 const loadSystem = (mnemonic: "lldt" | "ltr", digit: number): Insn =>
   insn(mnemonic, {
     forms: [`0F 00 /${digit} Ew`],
+    wants: ["protectedMode", "level0"],
     exec(e, src) {
       e.helper("protectedMode");
       e.if(e.privilege(), () => e.raise(GP));
@@ -71,6 +74,7 @@ const loadSystem = (mnemonic: "lldt" | "ltr", digit: number): Insn =>
 const verify = (mnemonic: string, digit: number, write: number): Insn =>
   insn(mnemonic, {
     forms: [`0F 00 /${digit} Ew`],
+    wants: ["protectedMode"],
     exec(e, src) {
       e.helper("protectedMode");
       e.helper("verify", i64.toI32(e.read(src!)), i32.const(write));
@@ -81,6 +85,7 @@ const verify = (mnemonic: string, digit: number, write: number): Insn =>
 const look = (mnemonic: "lar" | "lsl", opcode: string): Insn =>
   insn(mnemonic, {
     forms: [`0F ${opcode} /r Gv,Ew`],
+    wants: ["protectedMode"],
     exec(e, dst, src) {
       e.helper("protectedMode");
       e.helper(mnemonic, i64.toI32(e.read(src!)));
@@ -124,6 +129,7 @@ export const SEGMENT: readonly Insn[] = [
   look("lsl", "03"),
   insn("arpl", {
     forms: ["63 /r Ew,Gw i64"],
+    wants: ["protectedMode"],
     exec(e, dst, src) {
       e.helper("protectedMode");
       const rpl = e.let(i64.and(e.read(src!), i64.const(3)));

@@ -154,6 +154,7 @@ export const SYSTEM: readonly Insn[] = [
   }),
   insn("lmsw", {
     forms: ["0F 01 /6 Ew"],
+    wants: ["level0"],
     ends: true,
     exec(e, src) {
       e.if(e.privilege(), () => e.raise(GP));

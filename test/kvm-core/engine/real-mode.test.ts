@@ -33,6 +33,12 @@ const ROWS: readonly (readonly [Values, string, Values])[] = [
   [{ rbp: 0x1_0800, rsp: 0x9_1000 }, "mov word ptr [bp], 7; leave", { rbp: 0x1_0007, rsp: 0x9_0802 }],
   [{ rbp: 0x55, rsp: 0x9_1000 }, "enter 0x10, 0", { rbp: 0xffe, rsp: 0x9_0fee }],
   [{ rbp: 0x2_0800, rsp: 0x9_1000 }, "enter 8, 2", { rbp: 0x2_0ffe, rsp: 0x9_0ff2 }],
+  // With a 32-bit operand the frame pointer is ESP, in the register and on the stack, though SP is what counts.
+  [
+    { rbp: 0x55, rsp: 0x9_1000 },
+    "enterd 0x10, 1; mov eax, ss:[0xff8]",
+    { rax: 0x9_0ffc, rbp: 0x9_0ffc, rsp: 0x9_0fe8 },
+  ],
   [{ rsp: 0x9_1000 }, "pushf; pop ax; and ax, 2", { rax: 2, rsp: 0x9_1000 }],
   // Branches: IP is truncated to 16 bits.
   [{ rcx: 3 }, "1: inc ax; loop 1b", { rax: 3, rcx: 0 }],

@@ -109,6 +109,20 @@ describe.each(ENGINES)("%s", (engine) => {
     expect(machine.regs.rbp).toBe(0xff8n);
   });
 
+  it.each([
+    ["lgdt [ebp]", 13],
+    ["lidt [ebp]", 13],
+    ["lmsw [ebp]", 13],
+    ["lldt [ebp]", 13],
+    ["sgdt [ebp]", 12],
+    ["verr [ebp]", 12],
+  ] as const)("%s beyond the limit at level 3 is vector %i: the level is looked at first", (text, vector) => {
+    setSegments(machine, { ss: up(0xfff, 1) });
+    machine.write(USER_CODE + 0x4000, assemble(`${text}; ud2`, 32));
+    machine.set({ rbp: 0x9_8000n });
+    expect(runToFault(machine, USER_CODE + 0x4000)).toMatchObject({ vector, code: 0 });
+  });
+
   describe("64-bit mode", () => {
     const IDT = 0x9000;
     const HANDLERS = 0xa000;

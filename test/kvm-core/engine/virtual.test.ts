@@ -257,6 +257,19 @@ describe.each(ENGINES)("%s", (engine) => {
       return machine.sregs.cs.selector === 0x1100 ? (Number(machine.regs.rip) - 1) / 16 : -1;
     };
 
+    it("has no instructions on selectors, wherever their operand lies", () => {
+      for (const code of [
+        [0x67, 0x0f, 0x02, 0x03], // lar ax, [ebx]
+        [0x67, 0x0f, 0x00, 0x13], // lldt [ebx]
+        [0x67, 0x0f, 0x00, 0x23], // verr [ebx]
+        [0x67, 0x63, 0x03], // arpl [ebx], ax
+      ]) {
+        const machine = real();
+        machine.set({ rbx: 0x1_0000n });
+        expect(run(machine, code)).toBe(6);
+      }
+    });
+
     it("interrupts go through the vector table, without error codes", () => {
       for (const [code, vector, ip] of [
         [I.int, 0x21, 2],
