@@ -75,10 +75,10 @@ $(eval $(call c_objects,32,S))
 $(GUEST_OUT)/64/c/bare.o: C_CFLAGS += -mgeneral-regs-only
 $(GUEST_OUT)/32/c/bare.o: C_CFLAGS += -mgeneral-regs-only
 
-C_GUEST := $(patsubst %,%.o,$(filter-out lib,$(GUEST_RUNTIME)) $(C_LIBRARY:%=c/%) c/bare)
+C_GUEST := $(patsubst %,%.o,$(GUEST_RUNTIME) $(C_LIBRARY:%=c/%) c/bare)
 $(GUEST_OUT)/program64.elf: $(addprefix $(GUEST_OUT)/64/,$(C_GUEST) c/program.o)
 $(GUEST_OUT)/program32.elf: $(addprefix $(GUEST_OUT)/32/,$(C_GUEST) c/program.o)
-$(GUEST_OUT)/program%-native: $(addprefix $(GUEST_OUT)/%/c/,$(C_LIBRARY:%=%.o) linux.o program.o)
+$(GUEST_OUT)/program%-native: $(addprefix $(GUEST_OUT)/%/,lib.o $(C_LIBRARY:%=c/%.o) c/linux.o c/program.o)
 	@echo "  LD  $@"
 	@$(GUEST_CC) $(C_FLAGS_$*) -nostdlib -static -no-pie $^ -o $@
 $(GUEST_OUT)/program64-hosted: $(GUEST_DIR)/c/program.c $(GUEST_DIR)/c/libc.h

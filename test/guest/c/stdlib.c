@@ -1,7 +1,7 @@
 /*
  * Memory, sorting and strings for program.c: a first-fit heap with blocks that join, heap sort, and what gcc calls by itself.
  * Document: ISO C17, 7.22.3, 7.22.5, 7.24.
- * Left out: giving memory back to anyone; the heap has a fixed size.
+ * Left out: giving memory back to anyone; the heap has a fixed size. memset, memcpy, strcmp and unsigned division are ../lib.c's.
  */
 #include "libc.h"
 
@@ -97,20 +97,6 @@ void qsort(void *base, size_t count, size_t size, int (*compare)(const void *, c
   }
 }
 
-void *memset(void *to, int value, size_t n)
-{
-  void *at = to;
-  __asm__ volatile("rep stosb" : "+D"(at), "+c"(n) : "a"(value) : "memory");
-  return to;
-}
-
-void *memcpy(void *to, const void *from, size_t n)
-{
-  void *at = to;
-  __asm__ volatile("rep movsb" : "+D"(at), "+S"(from), "+c"(n) : : "memory");
-  return to;
-}
-
 void *memmove(void *to, const void *from, size_t n)
 {
   if ((uintptr_t)to - (uintptr_t)from >= n)
@@ -138,49 +124,15 @@ size_t strlen(const char *s)
   return (size_t)(end - s);
 }
 
-int strcmp(const char *a, const char *b)
-{
-  while (*a != 0 && *a == *b)
-    a++, b++;
-  return (unsigned char)*a - (unsigned char)*b;
-}
-
 #ifndef __x86_64__
-/* libgcc's, by name: 64-bit division, a bit at a time. */
-uint64_t __udivmoddi4(uint64_t dividend, uint64_t divisor, uint64_t *remainder)
-{
-  uint64_t rest = 0;
-  for (unsigned bit = 0; bit < 64; bit++) {
-    int carry = rest >> 63;
-    rest = rest << 1 | dividend >> 63;
-    dividend <<= 1;
-    if (carry || rest >= divisor) {
-      rest -= divisor;
-      dividend |= 1;
-    }
-  }
-  if (remainder != NULL)
-    *remainder = rest;
-  return dividend; /* the quotient has moved in */
-}
-
-uint64_t __udivdi3(uint64_t dividend, uint64_t divisor)
-{
-  return __udivmoddi4(dividend, divisor, NULL);
-}
-
-uint64_t __umoddi3(uint64_t dividend, uint64_t divisor)
-{
-  uint64_t rest;
-  __udivmoddi4(dividend, divisor, &rest);
-  return rest;
-}
+/* libgcc's, by name, on top of lib.c's. */
+uint64_t __udivdi3(uint64_t dividend, uint64_t divisor);
 
 int64_t __divdi3(int64_t dividend, int64_t divisor)
 {
   uint64_t a = dividend < 0 ? -(uint64_t)dividend : (uint64_t)dividend;
   uint64_t b = divisor < 0 ? -(uint64_t)divisor : (uint64_t)divisor;
-  uint64_t quotient = __udivmoddi4(a, b, NULL);
+  uint64_t quotient = __udivdi3(a, b);
   return (int64_t)((dividend ^ divisor) < 0 ? -quotient : quotient);
 }
 

@@ -9,8 +9,8 @@ import { CR4 } from "../../../kvm-core/cpu/control.ts";
 import { getMsr, MSR_DEBUGCTL, setMsr } from "../../../kvm-core/cpu/msr.ts";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
-import { assembleAll } from "../support/asm.ts";
 import { ENGINES, type Mode } from "../support/machine.ts";
+import { type Program, program } from "../support/program.ts";
 import { CODE, gate, HANDLER, RingMachine, SEL } from "../support/rings.ts";
 
 const [BD, BS] = [1 << 13, 1 << 14];
@@ -36,26 +36,6 @@ const HANDLERS: Readonly<Record<Mode, Readonly<Record<"noting" | "resuming" | "h
   },
 };
 type Handler = keyof (typeof HANDLERS)[32];
-
-/** Instructions, each assembled by itself so that its place is known. */
-interface Program {
-  readonly bytes: Uint8Array;
-  /** Offset of each instruction, and of what follows the last. */
-  readonly at: readonly number[];
-}
-const programs = new Map<string, Program>();
-function program(mode: Mode, instructions: readonly string[]): Program {
-  const key = `${mode} ${instructions.join("; ")}`;
-  let made = programs.get(key);
-  if (made === undefined) {
-    const parts = assembleAll(instructions, mode);
-    const at = [0];
-    for (const part of parts) at.push(at.at(-1)! + part.length);
-    made = { bytes: Buffer.concat(parts), at };
-    programs.set(key, made);
-  }
-  return made;
-}
 
 function machineFor(engine: (typeof ENGINES)[number], mode: Mode, handler: Handler = "noting"): RingMachine {
   const machine = new RingMachine(engine, mode);

@@ -8,31 +8,17 @@ import { describe, expect, it } from "vitest";
 import { CR0, CR4 } from "../../../kvm-core/cpu/control.ts";
 import { VECTOR } from "../../../kvm-core/cpu/fault.ts";
 import { FPU, FSW_ES } from "../../../kvm-core/cpu/fpu-state.ts";
-import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
-import { Machine } from "../../../kvm-core/engine/machine.ts";
 import { assemble } from "../support/asm.ts";
-import { ENGINES, TestMachine } from "../support/machine.ts";
+import { ENGINES, type TestMachine } from "../support/machine.ts";
+import { type Noting, notingMachine } from "../support/noting.ts";
 
 const DEVICE = 0xd000_0000;
 const DATA = 0x30_0000;
 const HALVES = [0x1122_3344_5566_7788n, 0x99aa_bbcc_ddee_ff00n] as const;
 
 describe.each(ENGINES)("%s", (engine) => {
-  /** A machine that notes exceptions in place of delivering them. */
-  const make = (mode: 32 | 64, cr0 = 0, cr4: number = CR4.OSFXSR): { machine: TestMachine; vectors: number[] } => {
-    const machine = new TestMachine(engine, mode);
-    const vectors: number[] = [];
-    if (!(machine.engine instanceof Machine)) throw new Error("no machine");
-    const { state } = machine.engine;
-    machine.engine.deliver = (vector) => {
-      vectors.push(vector);
-      state.set(CPU.exit, EngineExit.SHUTDOWN);
-    };
-    const { sregs } = machine;
-    machine.setSregs({ cr0: sregs.cr0 | BigInt(cr0), cr4: sregs.cr4 | BigInt(cr4) });
-    return { machine, vectors };
-  };
+  const make = (mode: 32 | 64, cr0?: number, cr4?: number): Noting => notingMachine(engine, mode, cr0, cr4);
   const run = (machine: TestMachine, code: string): number => machine.run(assemble(code, machine.mode));
   const fpu = (machine: TestMachine, field: number): number => machine.view.getUint32(machine.zone + field, true);
   const half = (machine: TestMachine, field: number): bigint => machine.view.getBigUint64(machine.zone + field, true);

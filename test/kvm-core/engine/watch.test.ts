@@ -8,8 +8,8 @@ import { describe, expect, it } from "vitest";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { KVM_GUESTDBG } from "../../../shared/ioctls.ts";
-import { assembleAll } from "../support/asm.ts";
 import { ENGINES, GDT, type Mode, type TestEngine } from "../support/machine.ts";
+import { type Program, program } from "../support/program.ts";
 import { CODE, gate, HANDLER, RingMachine, SEL, STACKS } from "../support/rings.ts";
 
 /** Where the handler of #DB notes RIP; rBP is the next place. */
@@ -22,24 +22,6 @@ const HANDLERS: Readonly<Record<Mode, string>> = {
   32: "mov eax, [esp]; mov [ebp], eax; add ebp, 4; iretd",
   64: "mov rax, [rsp]; mov [rbp], eax; add rbp, 4; iretq",
 };
-
-interface Program {
-  readonly bytes: Uint8Array;
-  readonly at: readonly number[];
-}
-const programs = new Map<string, Program>();
-function program(mode: Mode, instructions: readonly string[]): Program {
-  const key = `${mode} ${instructions.join("; ")}`;
-  let made = programs.get(key);
-  if (made === undefined) {
-    const parts = assembleAll(instructions, mode);
-    const at = [0];
-    for (const part of parts) at.push(at.at(-1)! + part.length);
-    made = { bytes: Buffer.concat(parts), at };
-    programs.set(key, made);
-  }
-  return made;
-}
 
 const setDr = (machine: RingMachine, register: number, value: number | bigint): void =>
   machine.view.setBigUint64(machine.zone + CPU.dr + register * 8, BigInt(value), true);

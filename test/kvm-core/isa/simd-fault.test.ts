@@ -8,12 +8,11 @@
 import { describe, expect, it } from "vitest";
 import { CR0, CR4 } from "../../../kvm-core/cpu/control.ts";
 import { VECTOR } from "../../../kvm-core/cpu/fault.ts";
-import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
-import { Machine } from "../../../kvm-core/engine/machine.ts";
 import { assemble } from "../support/asm.ts";
 import { freshFpu, getFpu, setFpu } from "../support/fpu.ts";
-import { DATA_SELECTOR, ENGINES, TABLES, TestMachine } from "../support/machine.ts";
+import { DATA_SELECTOR, ENGINES, TABLES, type TestMachine } from "../support/machine.ts";
+import { type Noting, notingMachine } from "../support/noting.ts";
 
 /** In 64-bit mode the page behind it is not present. */
 const LAST_PAGE = 0x1f_f000;
@@ -75,20 +74,7 @@ const SIZES: readonly (readonly [bytes: number, code: string])[] = [
 ];
 
 describe.each(ENGINES)("%s", (engine) => {
-  /** A machine that notes exceptions in place of delivering them. */
-  const make = (mode: 32 | 64, cr0 = 0, cr4: number = CR4.OSFXSR): { machine: TestMachine; vectors: number[] } => {
-    const machine = new TestMachine(engine, mode);
-    const vectors: number[] = [];
-    if (!(machine.engine instanceof Machine)) throw new Error("no machine");
-    const { state } = machine.engine;
-    machine.engine.deliver = (vector) => {
-      vectors.push(vector);
-      state.set(CPU.exit, EngineExit.SHUTDOWN);
-    };
-    const { sregs } = machine;
-    machine.setSregs({ cr0: sregs.cr0 | BigInt(cr0), cr4: sregs.cr4 | BigInt(cr4) });
-    return { machine, vectors };
-  };
+  const make = (mode: 32 | 64, cr0?: number, cr4?: number): Noting => notingMachine(engine, mode, cr0, cr4);
   let at = 0x10_0000;
   const run = (machine: TestMachine, code: string, registers: Parameters<TestMachine["set"]>[0] = {}): number => {
     machine.set(registers);
