@@ -53,6 +53,13 @@ export interface Native {
   /** Both for one word of a SharedArrayBuffer or shared WebAssembly.Memory, which stays alive as long as they do. */
   bindWord(words: Int32Array, index: number): FutexWord;
 
+  /**
+   * A deadline on words[index], bound as by bindWord: `set(ns)`, a clockMonotonic() time, replaces the one before; Infinity
+   * is none. Then a thread of the addon's sets `bits` in the word and wakes one who sleeps on it. It lives as long as the
+   * thread that made it; while one is set the memory behind the word must stay mapped. futex(2)
+   */
+  bindDeadline(words: Int32Array, index: number, bits: number): (ns: number) => void;
+
   // Events and timers as descriptors.
 
   /** `flags` is EFD_* bits. eventfd(2) */
@@ -156,6 +163,7 @@ export const {
   futexWait,
   futexWake,
   bindWord,
+  bindDeadline,
   eventfd,
   timerfdCreate,
   timerfdSettime,

@@ -63,6 +63,8 @@ export const ZONE = {
   fpu: 0x6000,
   /** u32: JUMP.user and a multiple of JUMP.generation: entries of the jump cache with another one do not count. It survives a reset. */
   jumpGeneration: 0x8000,
+  /** The local APIC's registers, and what other threads post to it (irqchip/lapic.ts). */
+  lapic: 0x9000,
   /** Software TLBs: TLB_SETS of three classes, each a read table and a write table. */
   tlb: 0x0001_0000,
   /** A class of TLB whose tables are always empty: in force while misaligned accesses of CPL 3 have to be found. */

@@ -45,7 +45,7 @@ import { EngineExit } from "./host.ts";
 import type { Machine } from "./machine.ts";
 
 export function helperImports(m: Machine): Record<HelperName, Helper> {
-  const { state } = m;
+  const { state, host } = m;
   const c = new HelperContext(m);
   const fault = (ip: number, vector: number, code = 0): number => c.fault(ip, vector, code);
   const privileged = (): boolean => c.cpl === 0;
@@ -80,7 +80,15 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
     },
 
     rdmsr(ip) {
-      const value = privileged() ? getMsr(memory, zone, state.gpr(GPR.rcx)) : undefined;
+      const index = state.gpr(GPR.rcx);
+      if (privileged() && host.msrs?.owns(index)) {
+        m.current = ip;
+        if (!host.msrs.read(index)) return fault(ip, VECTOR.GP);
+        state.setGpr(GPR.rax, state.get(CPU.data));
+        state.setGpr(GPR.rdx, state.high(CPU.data));
+        return NEXT;
+      }
+      const value = privileged() ? getMsr(memory, zone, index) : undefined;
       if (value === undefined) return fault(ip, VECTOR.GP);
       state.setGpr(GPR.rax, Number(value & 0xffff_ffffn));
       state.setGpr(GPR.rdx, Number(value >> 32n));
@@ -92,6 +100,11 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       const index = state.gpr(GPR.rcx);
       let lo = state.gpr(GPR.rax);
       const hi = state.gpr(GPR.rdx);
+      if (host.msrs?.owns(index)) {
+        m.current = ip;
+        state.set64(CPU.data, lo, hi);
+        return host.msrs.write(index) ? NEXT : fault(ip, VECTOR.GP);
+      }
       if (index === MSR_EFER) {
         const old = state.get(CPU.efer);
         // LME cannot change while paging is on; LMA is the processor's.

@@ -12,6 +12,13 @@ export interface PortHelpers {
   out(record: number, port: number, size: number): number;
 }
 
+/** RDMSR and WRMSR of what the engine has no row for. False is #GP. The data is at CPU.data, low word first. */
+export interface HostMsrs {
+  owns(index: number): boolean;
+  read(index: number): boolean;
+  write(index: number): boolean;
+}
+
 /** What the vCPU thread gives the engine. All are synchronous: they return when the exit is complete.
  *  Any of them may throw (LeaveGuest, a stop request): RIP is then still at the instruction. */
 export interface EngineHost {
@@ -24,6 +31,8 @@ export interface EngineHost {
   mmioWrite(gpa: number, size: 1 | 2 | 4 | 8): void;
   /** Stand in the place of Engine.ports, which they call for the accesses that they do not do themselves. */
   readonly ports?: PortHelpers;
+  /** MSRs that are kept outside the engine: the local APIC's, the paravirtual clock's. */
+  readonly msrs?: HostMsrs;
   /** in_asm text, only when CPU.traceMask bit 0 is set. */
   trace(line: string): void;
 }

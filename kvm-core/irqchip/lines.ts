@@ -16,12 +16,12 @@ const GSI_WORDS = MAILBOX_GSIS / 32;
 
 export class Lines {
   readonly #words: Int32Array;
-  readonly #bytes: Uint8Array;
+  readonly #irqfds: Uint16Array;
   readonly #pic: Pic;
 
   constructor(memory: WebAssembly.Memory, pic: Pic) {
     this.#words = new Int32Array(memory.buffer);
-    this.#bytes = new Uint8Array(memory.buffer);
+    this.#irqfds = new Uint16Array(memory.buffer, VM_STATE.irqfds, MAX_SERVERS * MAILBOX_EVENTS);
     this.#pic = pic;
   }
 
@@ -62,7 +62,7 @@ export class Lines {
       while (bits !== 0) {
         const bit = 31 - Math.clz32(bits);
         bits &= ~(1 << bit);
-        const gsi = this.#bytes[VM_STATE.irqfds + server * MAILBOX_EVENTS + word * 32 + bit]!;
+        const gsi = this.#irqfds[server * MAILBOX_EVENTS + word * 32 + bit]!;
         if (gsi !== NO_GSI && gsi < PIC_GSIS) gsis |= 1 << gsi;
       }
     }

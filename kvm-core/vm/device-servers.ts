@@ -48,12 +48,15 @@ type Server = {
 export class DeviceServers {
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
+  /** Per place and event: the GSI that it is tied to. */
+  readonly #irqfds: Uint16Array;
   readonly #servers: (Server | undefined)[] = [];
 
   constructor(memory: WebAssembly.Memory) {
     this.#bytes = new Uint8Array(memory.buffer);
     this.#words = new Int32Array(memory.buffer);
-    this.#bytes.fill(NO_GSI, VM_STATE.irqfds, VM_STATE.irqfds + MAX_SERVERS * MAILBOX_EVENTS);
+    this.#irqfds = new Uint16Array(memory.buffer, VM_STATE.irqfds, MAX_SERVERS * MAILBOX_EVENTS);
+    this.#irqfds.fill(NO_GSI);
   }
 
   /** The place of a session: 0 for the owner, else its own, made when first asked for. ENOSPC: all are taken. */
@@ -114,11 +117,11 @@ export class DeviceServers {
 
   /** KVM_IRQFD: ties an event of a server to a GSI, or with NO_GSI unties it. */
   tie(place: number, event: number, gsi: number): void {
-    this.#bytes[VM_STATE.irqfds + place * MAILBOX_EVENTS + event] = gsi;
+    this.#irqfds[place * MAILBOX_EVENTS + event] = gsi;
   }
 
   tied(place: number, event: number): number {
-    return this.#bytes[VM_STATE.irqfds + place * MAILBOX_EVENTS + event]!;
+    return this.#irqfds[place * MAILBOX_EVENTS + event]!;
   }
 
   /** A session ended: its place, which is kept for a successor, or -1 if it had none. */
@@ -158,7 +161,7 @@ export class DeviceServers {
     const server = this.#servers[place]!;
     this.#setPaged(place, 0);
     mapAnonymous(this.#bytes, serverAreaAt(place), AREA_BYTES);
-    this.#bytes.fill(NO_GSI, VM_STATE.irqfds + place * MAILBOX_EVENTS, VM_STATE.irqfds + (place + 1) * MAILBOX_EVENTS);
+    this.#irqfds.fill(NO_GSI, place * MAILBOX_EVENTS, (place + 1) * MAILBOX_EVENTS);
     server.area?.release();
     server.journal?.release();
     this.#servers[place] = undefined;

@@ -15,8 +15,23 @@ export { PENDING_EXIT, PENDING_OURS, PENDING_STOP, PENDING_TLB } from "../cpu/re
 export const MAX_SERVERS = SERVER_AREA_COUNT;
 /** Rows of the region table: registered regions, ioeventfds and coalesced zones together. */
 export const MAX_REGIONS = 256;
+/** GSIs of a VM: the first MAILBOX_GSIS have levels, the others are for messages. */
+export const MAX_GSIS = 1024;
 /** An irqfd tie that is none. */
-export const NO_GSI = 0xff;
+export const NO_GSI = 0xffff;
+
+/** Where a GSI leads (KVM_SET_GSI_ROUTING): pins of the chips, NO_PIN for none, or a message. */
+export const ROUTE_ROW = layout({
+  pic: "u8",
+  ioapic: "u8",
+  /** 1: the message below; the pins are then NO_PIN. */
+  msi: "u8",
+  unused: "u8",
+  addressLow: "u32",
+  addressHigh: "u32",
+  data: "u32",
+});
+export const NO_PIN = 0xff;
 
 export const REGION_ROW = layout({
   base: "f64",
@@ -77,10 +92,19 @@ export const VM_STATE = layout({
   granted: ["u32", (MAX_SERVERS * MAILBOX_GSIS) / 32],
   /** The two 8259s (irqchip/pic.ts). */
   pic: { at: 0x1_0400, of: ["u8", 64] },
+  /** Taken by the thread that drives the 8259s, the IOAPIC or the PIT. */
+  irqchipLock: { at: 0x1_0440, of: "u32" },
+  /** The IOAPIC (irqchip/ioapic.ts). */
+  ioapic: { at: 0x1_0480, of: ["u8", 512] },
+  /** The 8254 (irqchip/pit.ts). */
+  pit: { at: 0x1_0700, of: ["u8", 256] },
   control: { at: 0x1_1000, of: ["u8", MAX_VCPUS * 128] },
   /** Per server and event: the GSI, or NO_GSI. */
-  irqfds: { at: 0x1_2000, of: ["u8", MAX_SERVERS * MAILBOX_EVENTS] },
-  regions: { at: 0x1_8000, of: ["u8", MAX_REGIONS * REGION_ROW.size] },
+  irqfds: { at: 0x1_2000, of: ["u16", MAX_SERVERS * MAILBOX_EVENTS] },
+  regions: { at: 0x1_a000, of: ["u8", MAX_REGIONS * REGION_ROW.size] },
+  /** GSI routing (irqchip/routing.ts); even and odd as regionVersion. */
+  routeVersion: { at: 0x1_f000, of: "u32" },
+  routes: { at: 0x2_0000, of: ["u8", MAX_GSIS * ROUTE_ROW.size] },
 });
 if (VM_STATE.size > VM_STATE_END) throw new Error("the VM state overflows its place in linear memory");
 

@@ -37,11 +37,26 @@ export interface Clock {
   now(): number;
 }
 
+/** One alarm of a device. */
+export interface Timer {
+  /** Calls back once when the board's clock reaches `atNs`, or soon after; replaces the time before. */
+  arm(atNs: number): void;
+  disarm(): void;
+}
+
+/** Where a device gets its timers. They are called on the device's thread, between two accesses. */
+export interface Timers {
+  create(callback: () => void): Timer;
+}
+
 /** One finished line of text for the operator, without its newline. */
 export type Log = (line: string) => void;
 
 /** Ends the run with this process status, as QEMU's isa-debug-exit does. */
 export type ExitRequest = (status: number) => void;
+
+/** What a guest may ask of its power supply. The machine does it once the access is complete. */
+export type PowerRequest = (what: "shutdown" | "reset") => void;
 
 /** What a back end tells the device in front of it; both are called on the device's thread, from the back end's `poll`. */
 export interface CharFrontend {
@@ -118,11 +133,28 @@ export interface PciIdentity {
   readonly status?: number;
 }
 
-/** A function on the PCI bus. Its header is kept by the PCI host. */
+/**
+ * A capability of a function, as it lies in its configuration space: `id`, then the pointer to the next one, which the PCI
+ * host writes, then `bytes`. They are read-only, unless the capability answers itself.
+ */
+export interface PciCapability {
+  readonly id: number;
+  /** What follows the first two bytes. */
+  readonly bytes: Uint8Array;
+  /** Absent: reads give `bytes`. Offsets count from the capability's first byte. */
+  read?(offset: number, width: Width): number;
+  /** Absent: writes are ignored. */
+  write?(offset: number, width: Width, value: number): void;
+}
+
+/** A function on the PCI bus. Its header is kept by the PCI host, and so are MSI-X capability, table and pending bits. */
 export interface PciDevice extends Device {
   readonly identity: PciIdentity;
   /** At most six, in BAR order. */
   readonly bars: readonly PciBar[];
+  readonly capabilities?: readonly PciCapability[];
+  /** MSI-X vectors; the host makes the table, in BAR `bar`, which the device leaves out of `bars`. */
+  readonly msix?: { readonly vectors: number; readonly bar: number };
 }
 
 /** What the PCI host gives a function. */
@@ -131,4 +163,14 @@ export interface PciSlot {
   readonly intx: IrqLine;
   /** Bus Master Enable of the command register. */
   busMaster(): boolean;
+  /** MSI-X as the driver has set it up. */
+  readonly msix: PciMsix;
+}
+
+/** Message-signalled interrupts of a function (PCI 3.0 section 6.8.2). */
+export interface PciMsix {
+  /** MSI-X Enable: INTx is not to be used then. */
+  readonly enabled: boolean;
+  /** Sends the vector's message; a masked one becomes pending. A vector that the table does not have is ignored. */
+  notify(vector: number): void;
 }

@@ -21,6 +21,7 @@ import { codeMapOf, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import { type AccessLog, Dispatcher } from "./dispatch.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
 import { RingServer, restoreJournal } from "./ring-server.ts";
+import { TimerQueue } from "./timer-queue.ts";
 
 const start = workerData as DeviceThreadStart;
 const { plan } = start;
@@ -29,6 +30,9 @@ const words = new Int32Array(buffer);
 const port = parentPort!;
 const post = (message: FromDevice) => port.postMessage(message);
 
+/** setTimeout() takes no longer ones; the queue is looked at again then. */
+const MAX_TIMEOUT_MS = 0x7fff_ffff;
+
 /** Status that the guest asked to end with, or -1. */
 let endStatus = -1;
 
@@ -36,6 +40,8 @@ function channel(which: "serial" | "debugcon"): ChannelBackend | null {
   const memory = start[which];
   return memory === null ? null : new ChannelBackend(memory, () => post({ kind: "chars", channel: which }));
 }
+
+const timers = new TimerQueue();
 
 /** Page mode raises lines through the mailbox, message mode by ioctl. */
 function irqLines(): (gsi: number) => IrqLine {
@@ -82,6 +88,7 @@ function build(): Pc | undefined {
         endStatus = status;
       },
       clock: { now: clockMonotonic },
+      timers,
       devices: start.devices,
       log: (line) => post({ kind: "log", line }),
     });
@@ -103,9 +110,24 @@ function announce(pc: Pc): void {
   post({ kind: "ready", regions, levelGsis: LEVEL_GSIS });
 }
 
-function pollBackends(): void {
+/** Back ends and timers; true if a timer was due. */
+function pollBackends(): boolean {
   serial?.poll();
   debugcon?.poll();
+  return timers.next !== Number.POSITIVE_INFINITY && timers.run(clockMonotonic());
+}
+
+/** Message mode: the event loop wakes the thread when the next timer is due. */
+function awaitTimers(): void {
+  let waiting: NodeJS.Timeout | undefined;
+  timers.onChange = () => {
+    clearTimeout(waiting);
+    if (timers.next === Number.POSITIVE_INFINITY) return;
+    const ms = Math.max(timers.next - clockMonotonic(), 0) / 1e6;
+    waiting = setTimeout(pollBackends, Math.min(Math.ceil(ms), MAX_TIMEOUT_MS));
+    waiting.unref();
+  };
+  timers.onChange();
 }
 
 function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
@@ -123,8 +145,8 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
 function servePages(pc: Pc, dispatcher: Dispatcher): void {
   const mail = (plan.local >>> 2) + LOCAL_MAIL;
   const poll = () => {
-    pollBackends();
-    if (Atomics.exchange(words, mail, 0) === 0) return false;
+    const due = pollBackends();
+    if (Atomics.exchange(words, mail, 0) === 0) return due;
     for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port))
       handle(pc, dispatcher, next.message as ToDevice);
     return true;
@@ -139,6 +161,7 @@ function servePages(pc: Pc, dispatcher: Dispatcher): void {
     dispatcher,
     stopIndex: (plan.local >>> 2) + LOCAL_STOP,
     poll,
+    nextDeadline: () => timers.next,
     finished: () => endStatus >= 0,
     ...(devices.length > 0 ? { journal: { journal, devices } } : {}),
   }).run();
@@ -150,10 +173,12 @@ if (pc) {
   const dispatcher = new Dispatcher(pc, exitLog(start.exitLogFd));
   announce(pc);
   if (start.mode === "page") servePages(pc, dispatcher);
-  else
+  else {
+    awaitTimers();
     port.on("message", (message: ToDevice | "stop" | "poll") => {
       if (message === "stop") port.close();
       else if (message === "poll") pollBackends();
       else handle(pc, dispatcher, message);
     });
+  }
 }

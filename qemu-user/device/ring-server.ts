@@ -6,7 +6,7 @@
 import { EXIT, IO_IN, IO_OUT } from "../../shared/exits.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
 import type { Journal } from "../../shared/journal.ts";
-import { bindWord, type FutexWord, futexWake } from "../../shared/native.ts";
+import { bindWord, clockMonotonic, type FutexWord, futexWake } from "../../shared/native.ts";
 import { PostedRing } from "../../shared/posted-ring.ts";
 import {
   kindDirection,
@@ -46,6 +46,8 @@ export type RingServerOptions = {
   readonly stopIndex: number;
   /** Back ends and timers: true when something was done. Must not wait. */
   readonly poll: () => boolean;
+  /** When `poll` has to be called at the latest, in clockMonotonic() nanoseconds; absent: whenever the doorbell rings. */
+  readonly nextDeadline?: () => number;
   /** True when the guest asked for the end: what it does after that is not served. */
   readonly finished: () => boolean;
   readonly journal?: Keeper;
@@ -97,7 +99,7 @@ export class RingServer {
     const shared = this.#shared;
     const waiter = this.#waiter;
     const doorbell = this.#doorbell;
-    const { stopIndex, poll, finished } = this.#o;
+    const { stopIndex, poll, finished, nextDeadline = never } = this.#o;
     // A server that takes another's place may find it asleep for ever.
     Atomics.and(this.#words, doorbell >>> 2, ~1);
     while (shared.load(stopIndex << 2) === 0) {
@@ -112,7 +114,7 @@ export class RingServer {
       // All sources were looked at after `seen` was read, so the doorbell tells whether any of them has news.
       if (shared.compareExchange(doorbell, seen, seen | 1) !== seen) continue;
       waiter.asleep();
-      if (shared.load(stopIndex << 2) === 0) this.#doorbellWord.wait(seen | 1, RECHECK_NS);
+      if (shared.load(stopIndex << 2) === 0) this.#doorbellWord.wait(seen | 1, sleepUntil(nextDeadline()));
       Atomics.and(this.#words, doorbell >>> 2, ~1);
       waiter.awake();
     }
@@ -259,6 +261,14 @@ export class RingServer {
     journal.commit(vcpu, seq, this.#low, this.#high);
     this.#checkpoint?.("journalled");
   }
+}
+
+const never = (): number => Number.POSITIVE_INFINITY;
+
+/** Nanoseconds to sleep: to the deadline, and never long. */
+function sleepUntil(deadline: number): number {
+  if (deadline === Number.POSITIVE_INFINITY) return RECHECK_NS;
+  return Math.min(Math.max(deadline - clockMonotonic(), 0), RECHECK_NS);
 }
 
 /** Gives devices the state that the journal holds; nothing to do for a journal without a commit. */

@@ -4,7 +4,7 @@
  * Left out: devices that every board has; those are in pc.ts.
  */
 import type { GuestMemory } from "../../shared/guest-memory.ts";
-import type { BusDevice, Clock, Device, ExitRequest, Log, PciDevice, PciSlot } from "../bus/interfaces.ts";
+import type { BusDevice, Clock, Device, ExitRequest, Log, PciDevice, PciSlot, Timers } from "../bus/interfaces.ts";
 import type { PropertyTable, PropertyValue, PropertyValues } from "../bus/property.ts";
 import { ISA_DEBUG_EXIT_PROPERTIES, IsaDebugExit } from "../hw/isa-debug-exit.ts";
 import { PVPANIC_PROPERTIES, Pvpanic } from "../hw/pvpanic.ts";
@@ -24,6 +24,7 @@ export interface DeviceEnv {
   readonly memory: GuestMemory;
   readonly exit: ExitRequest;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly log: Log;
   /** Exits served for this VM so far. */
   readonly exits: () => number;

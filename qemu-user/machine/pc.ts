@@ -17,6 +17,7 @@ import type {
   Journalled,
   Log,
   StateValue,
+  Timers,
 } from "../bus/interfaces.ts";
 import { SharedIrq } from "../bus/irq.ts";
 import { expectUnsigned, expectVersion } from "../bus/state.ts";
@@ -64,6 +65,7 @@ export interface PcEnv {
   readonly debugcon: CharBackend | null;
   readonly exit: ExitRequest;
   readonly clock: Clock;
+  readonly timers: Timers;
   /** `-device`, in order. */
   readonly devices: readonly DeviceOption[];
   readonly log: Log;
@@ -124,8 +126,16 @@ export function createPc(env: PcEnv): Pc {
     const { properties } = option;
     const row = DEVICE_CATALOG[option.name];
     if (row === undefined) throw new Error(`-device: no device ${option.name}`);
-    const { memory, exit, clock, log } = env;
-    const deviceEnv: DeviceEnv = { name, memory, exit, clock, log, exits: () => ports.accesses + mmio.accesses };
+    const { memory, exit, clock, timers, log } = env;
+    const deviceEnv: DeviceEnv = {
+      name,
+      memory,
+      exit,
+      clock,
+      timers,
+      log,
+      exits: () => ports.accesses + mmio.accesses,
+    };
     if (row.bus === "ISA") {
       const { base, size } = row.ports(properties);
       ports.map(base, size, add(name, row.create(deviceEnv, properties)));

@@ -4,7 +4,7 @@
  * Left out: capabilities, expansion ROM, bridges (header type 1), error reporting.
  */
 import type { Bus } from "../bus/bus.ts";
-import type { IrqLine, PciBar, PciIdentity, PciSlot, StateValue, Width } from "../bus/interfaces.ts";
+import type { IrqLine, PciBar, PciIdentity, PciMsix, PciSlot, StateValue, Width } from "../bus/interfaces.ts";
 import { type RegisterDevice, regmap } from "../bus/regmap.ts";
 import { BarDecoder } from "./bar.ts";
 
@@ -73,6 +73,7 @@ export class ConfigSpace implements RegisterDevice, PciSlot {
   trace?: ((line: string) => void) | undefined;
   /** INTA as the device drives it; Interrupt Disable cuts it off from the board's line. */
   readonly intx: IrqLine = { set: (level) => this.#setInterrupt(level) };
+  readonly msix: PciMsix = { enabled: false, notify: () => {} };
 
   readonly #line: IrqLine;
   #interrupt = false;

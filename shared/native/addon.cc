@@ -54,6 +54,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterSocket(exports);
   RegisterThread(exports);
   RegisterLocked(exports);
+  RegisterTimer(exports);
   return exports;
 }
 

@@ -1,6 +1,6 @@
 // What the files of the native addon share: argument checks, errors, and one registration function for each noun.
 // Node-API only (node-addon-api; no uv.h, no v8.h), so one binary serves every Node version.  There is no static
-// state: an instance is loaded into each worker thread.  Policy is not here; it is in the TypeScript that calls this.
+// state but timer.cc's thread: an instance is loaded into each worker thread.  Policy is not here; it is in the TypeScript that calls this.
 #pragma once
 #include <napi.h>
 
@@ -63,5 +63,6 @@ void RegisterFutex(Napi::Object exports);
 void RegisterSocket(Napi::Object exports);
 void RegisterThread(Napi::Object exports);
 void RegisterLocked(Napi::Object exports);
+void RegisterTimer(Napi::Object exports);
 
 }  // namespace splitvm

@@ -13,6 +13,7 @@ import { DeviceMemory, LOCAL_STOP, type MemoryPlan, sealedMemfd } from "../../qe
 import { type Buses, Dispatcher } from "../../qemu-user/device/dispatch.ts";
 import { createOwnedVm, VCPUS } from "../../qemu-user/device/owned-vm.ts";
 import { RingServer } from "../../qemu-user/device/ring-server.ts";
+import { TimerQueue } from "../../qemu-user/device/timer-queue.ts";
 import { SplitvmTest } from "../../qemu-user/hw/splitvm-test.ts";
 import { Kvm } from "../../qemu-user/kvm/kvm.ts";
 import { loadKernel } from "../../qemu-user/loader/loader.ts";
@@ -69,6 +70,7 @@ function serve({ memory, plan, port }: WorkerStart): WorkerEnd {
         status = value;
       },
       clock: { now: clockMonotonic },
+      timers: new TimerQueue(),
       devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: false } }],
       log,
     });
@@ -76,7 +78,7 @@ function serve({ memory, plan, port }: WorkerStart): WorkerEnd {
     buses = pc;
   } else {
     buses = { ports: new Bus("port", 0x1_0000, log), mmio: new Bus("memory", 2 ** 32, log) };
-    const slot = { intx: { set() {} }, busMaster: () => false };
+    const slot = { intx: { set() {} }, busMaster: () => false, msix: { enabled: false, notify() {} } };
     const device = new SplitvmTest({ name: "soak", slot, memory: guest, exits: () => 0, journal: false });
     buses.ports.map(port, PORTS, device.bars[0]!.region);
   }

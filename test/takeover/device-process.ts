@@ -8,6 +8,7 @@ import { codeMapOf, LOCAL_STOP } from "../../qemu-user/device/device-memory.ts";
 import { Dispatcher } from "../../qemu-user/device/dispatch.ts";
 import { createOwnedVm, takeOverVm, VCPUS } from "../../qemu-user/device/owned-vm.ts";
 import { type Checkpoint, RingServer, restoreJournal } from "../../qemu-user/device/ring-server.ts";
+import { TimerQueue } from "../../qemu-user/device/timer-queue.ts";
 import { Kvm } from "../../qemu-user/kvm/kvm.ts";
 import { loadKernel } from "../../qemu-user/loader/loader.ts";
 import { memoryMap } from "../../qemu-user/machine/memory-map.ts";
@@ -45,6 +46,7 @@ const pc = createPc({
     status = value;
   },
   clock: { now: clockMonotonic },
+  timers: new TimerQueue(),
   devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: journalled === "on" } }],
   log: (line) => process.stderr.write(`${line}\n`),
 });

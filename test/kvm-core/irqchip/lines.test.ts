@@ -13,6 +13,7 @@ const KICK = VCPU_ZONES;
 const memory = new WebAssembly.Memory({ initial: 300, maximum: 300, shared: true });
 const words = new Int32Array(memory.buffer);
 const bytes = new Uint8Array(memory.buffer);
+const irqfds = new Uint16Array(memory.buffer, VM_STATE.irqfds, MAX_SERVERS * MAILBOX_EVENTS);
 
 let pic: Pic;
 let lines: Lines;
@@ -25,7 +26,7 @@ function server(place: number, granted: number): Mailbox {
 }
 
 function tie(place: number, event: number, gsi: number): void {
-  bytes[VM_STATE.irqfds + place * MAILBOX_EVENTS + event] = gsi;
+  irqfds[place * MAILBOX_EVENTS + event] = gsi;
 }
 
 /** What the vCPU's thread sees: the requests of both chips as GSI bits. */
@@ -36,7 +37,7 @@ function requests(): number {
 
 beforeEach(() => {
   bytes.fill(0);
-  bytes.fill(NO_GSI, VM_STATE.irqfds, VM_STATE.irqfds + MAX_SERVERS * MAILBOX_EVENTS);
+  irqfds.fill(NO_GSI);
   pic = new Pic(memory);
   pic.reset();
   lines = new Lines(memory, pic);

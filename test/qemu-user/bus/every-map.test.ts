@@ -16,7 +16,7 @@ function uart(dlab: boolean): Uart16550 {
 const { memory } = testBoard();
 
 function testDevice(): SplitvmTest {
-  const slot = { intx: new FakeLine(), busMaster: () => true };
+  const slot = { intx: new FakeLine(), busMaster: () => true, msix: { enabled: false, notify() {} } };
   return new SplitvmTest({ name: "test", slot, memory, exits: () => 0, journal: true });
 }
 

@@ -5,6 +5,7 @@
  */
 
 import type { CharBackend, CharFrontend, IrqLine } from "../../../qemu-user/bus/interfaces.ts";
+import { TimerQueue } from "../../../qemu-user/device/timer-queue.ts";
 import { type DeviceOption, defaultProperties } from "../../../qemu-user/machine/device-catalog.ts";
 import { createPc, type Pc } from "../../../qemu-user/machine/pc.ts";
 import { GuestMemory } from "../../../shared/guest-memory.ts";
@@ -67,8 +68,29 @@ export class FakeBackend implements CharBackend {
   }
 }
 
+/** A clock that stands still until it is moved; timers that are due are then called, in the order of their times. */
+export class FakeClock {
+  readonly timers = new TimerQueue();
+  #now = 0;
+
+  now(): number {
+    return this.#now;
+  }
+
+  /** Lets `ns` nanoseconds pass. */
+  advance(ns: number): void {
+    const end = this.#now + ns;
+    while (this.timers.next <= end) {
+      this.#now = Math.max(this.#now, this.timers.next);
+      this.timers.run(this.#now);
+    }
+    this.#now = end;
+  }
+}
+
 export interface TestBoard {
   readonly pc: Pc;
+  readonly clock: FakeClock;
   readonly memory: GuestMemory;
   readonly serial: FakeBackend;
   readonly debugcon: FakeBackend;
@@ -91,6 +113,7 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
   const lines = new Map<number, FakeLine>();
   const log: string[] = [];
   const exits: number[] = [];
+  const clock = new FakeClock();
   const pc = createPc({
     memory,
     irq: (gsi) => {
@@ -101,11 +124,12 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
     serial,
     debugcon,
     exit: (status) => exits.push(status),
-    clock: { now: () => 0 },
+    clock,
+    timers: clock.timers,
     devices,
     log: (line) => log.push(line),
   });
-  return { pc, memory, serial, debugcon, lines, log, exits };
+  return { pc, clock, memory, serial, debugcon, lines, log, exits };
 }
 
 /** A driver's view of PCI configuration space: mechanism 1, bus 0, function 0. */
