@@ -76,6 +76,11 @@ const ROWS: readonly MsrRow[] = [
   },
   // No supervisor state component is built.
   { name: "IA32_XSS", index: 0xda0, writable: 0n, field: FPU.xss },
+  // Their effect is engine/kvm-clock.ts's.
+  { name: "MSR_KVM_WALL_CLOCK", index: 0x11 },
+  { name: "MSR_KVM_SYSTEM_TIME", index: 0x12 },
+  { name: "MSR_KVM_WALL_CLOCK_NEW", index: 0x4b56_4d00 },
+  { name: "MSR_KVM_SYSTEM_TIME_NEW", index: 0x4b56_4d01 },
   { name: "IA32_EFER", index: 0xc000_0080, writable: BigInt(EFER_WRITABLE | EFER.LMA), field: CPU.efer },
   { name: "IA32_STAR", index: 0xc000_0081 },
   { name: "IA32_LSTAR", index: 0xc000_0082, canonical: true },
@@ -87,6 +92,15 @@ const ROWS: readonly MsrRow[] = [
   { name: "IA32_TSC_AUX", index: 0xc000_0103, writable: LOW32 },
 ];
 
+/** Linux Documentation/virt/kvm/x86/msr.rst */
+export const MSR_KVM = {
+  WALL_CLOCK: 0x11,
+  SYSTEM_TIME: 0x12,
+  WALL_CLOCK_NEW: 0x4b56_4d00,
+  SYSTEM_TIME_NEW: 0x4b56_4d01,
+} as const;
+/** MSRs after whose writing the paravirtual clock has something to do. */
+export const CLOCK_MSRS: readonly number[] = [...Object.values(MSR_KVM), 0x10, 0x3b];
 export const MSR_EFER = 0xc000_0080;
 export const MSR_TSC = 0x10;
 export const MSR_TSC_ADJUST = 0x3b;
