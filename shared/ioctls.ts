@@ -187,6 +187,8 @@ export const IOCTLS = {
    */
   KVM_GET_DIRTY_LOG: { nr: 0x42, on: "vm", needs: "owner", arg: { slot: "u32" }, ret: { dirty_bitmap: "bytes" } },
   KVM_CREATE_IRQCHIP: { nr: 0x60, on: "vm", needs: "owner", arg: {}, ret: {} },
+  /** struct kvm_pit_config. The 8254 with the speaker's port 0x61; its output is GSI 0. */
+  KVM_CREATE_PIT2: { nr: 0x77, on: "vm", needs: "owner", arg: { flags: "u32" }, ret: {} },
   KVM_GET_IRQCHIP: { nr: 0x62, on: "vm", needs: "owner", arg: { chip_id: "u32" }, ret: PIC_STATE },
   KVM_SET_IRQCHIP: { nr: 0x63, on: "vm", needs: "owner", arg: PIC_STATE, ret: {} },
   KVM_IRQ_LINE: { nr: 0x61, on: "vm", needs: "owner", arg: { irq: "u32", level: "u32" }, ret: {} },
@@ -429,6 +431,7 @@ export const CAPABILITIES = {
   KVM_CAP_COALESCED_MMIO: { nr: 15, value: 1 },
   KVM_CAP_SET_GUEST_DEBUG: { nr: 23, value: 1 },
   KVM_CAP_IRQFD: { nr: 32, value: 1 },
+  KVM_CAP_PIT2: { nr: 33, value: 1 },
   KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
   KVM_CAP_XSAVE: { nr: 55, value: 1 },
   KVM_CAP_XCRS: { nr: 56, value: 1 },

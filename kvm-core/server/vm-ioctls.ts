@@ -71,6 +71,12 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
     return {};
   },
 
+  KVM_CREATE_PIT2: ({ handle: { vm } }, { flags }) => {
+    if (flags !== 0) throw new KvmError("EINVAL", `flags ${flags}: the speaker's port is always part of the PIT`);
+    vm.createPit();
+    return {};
+  },
+
   KVM_GET_IRQCHIP: ({ handle: { vm } }, { chip_id }) => vm.withPic(chip_id, (pic) => pic.save(chip_id)),
 
   KVM_SET_IRQCHIP: ({ handle: { vm } }, state) =>

@@ -14,7 +14,9 @@ import { AREA } from "../../shared/server-area.ts";
 import { sharedWords, type Words } from "../../shared/words.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Engine, EngineHost, PortHelpers } from "../engine/engine.ts";
+import type { Irqchip } from "../irqchip/irqchip.ts";
 import { Pic } from "../irqchip/pic.ts";
+import { Pit } from "../irqchip/pit.ts";
 import { cutOut, Router } from "../vm/regions.ts";
 import {
   COMMAND_RUN,
@@ -47,15 +49,21 @@ export class ExitPath implements EngineHost {
   readonly #fast: FastExit;
   readonly #pages: PageExchange;
   readonly #router: Router;
-  readonly #pic: Pic;
+  readonly #irqchip: Irqchip;
   readonly #post: (message: FromThread) => void;
   readonly #posted: (PostedRing | undefined)[] = [];
   /** The engine that calls. */
   engine!: Pick<Engine, "current" | "ports" | "coherence">;
-  /** Called after an access to the 8259s: INTR may have changed. */
+  /** Called after an access to the interrupt controllers or the timer: INTR may have changed, or when it next will. */
   onIrqchip: () => void = () => {};
 
-  constructor(memory: WebAssembly.Memory, zone: number, vcpu: number, pic: Pic, post: (message: FromThread) => void) {
+  constructor(
+    memory: WebAssembly.Memory,
+    zone: number,
+    vcpu: number,
+    irqchip: Irqchip,
+    post: (message: FromThread) => void,
+  ) {
     this.#shared = sharedWords(memory);
     this.#words = new Int32Array(memory.buffer);
     this.#zone = zone;
@@ -68,7 +76,7 @@ export class ExitPath implements EngineHost {
     });
     this.#pages = new PageExchange(memory, this.#shared, vcpu, this.stats, this.#cells, this.#fast);
     this.#router = new Router(memory);
-    this.#pic = pic;
+    this.#irqchip = irqchip;
     this.#pages.leave = () => this.engine.coherence.leave();
     this.#pages.enter = () => this.engine.coherence.enter();
     this.#post = post;
@@ -80,13 +88,13 @@ export class ExitPath implements EngineHost {
   }
 
   portIn(port: number, size: 1 | 2 | 4): number {
-    if (Pic.owns(port) && this.#hasIrqchip()) return this.#picAccess(port, size, 0, IO_IN);
+    if (this.#irqchip.owns(port)) return this.#chipAccess(port, size, 0, IO_IN);
     this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_IN, port, size, 0, 0);
     return (this.#pages.low & MASK[size]!) >>> 0;
   }
 
   portOut(port: number, size: 1 | 2 | 4, value: number): void {
-    if (Pic.owns(port) && this.#hasIrqchip()) this.#picAccess(port, size, value, IO_OUT);
+    if (this.#irqchip.owns(port)) this.#chipAccess(port, size, value, IO_OUT);
     else this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_OUT, port, size, value & MASK[size]!, 0);
   }
 
@@ -173,7 +181,7 @@ export class ExitPath implements EngineHost {
   #remember(space: number, address: number): void {
     const { server, region } = this.#router;
     const span = this.#router.unposted(space, address);
-    if (space === SPACE_PIO) for (const port of Pic.PORTS) cutOut(span, address, port, 1);
+    if (space === SPACE_PIO) for (const port of [...Pic.PORTS, ...Pit.PORTS]) cutOut(span, address, port, 1);
     if (address >= span.from) this.#cells.remember(space, address, span, server, region);
   }
 
@@ -246,19 +254,15 @@ export class ExitPath implements EngineHost {
     coherence.enter();
   }
 
-  #hasIrqchip(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
-  }
-
-  /** The 8259s are byte-wide: a wider access is one access a byte, as the ISA bus makes it. */
-  #picAccess(port: number, size: number, value: number, direction: number): number {
+  /** The chips are byte-wide: a wider access is one access a byte, as the ISA bus makes it. */
+  #chipAccess(port: number, size: number, value: number, direction: number): number {
     let result = 0;
     for (let i = 0; i < size; i++) {
-      const own = Pic.owns(port + i);
+      const own = this.#irqchip.owns(port + i);
       if (direction === IO_OUT) {
-        if (own) this.#pic.write(port + i, (value >>> (8 * i)) & 0xff);
+        if (own) this.#irqchip.write(port + i, (value >>> (8 * i)) & 0xff);
       } else {
-        result |= (own ? this.#pic.read(port + i) : 0xff) << (8 * i);
+        result |= (own ? this.#irqchip.read(port + i) : 0xff) << (8 * i);
       }
     }
     this.onIrqchip();

@@ -6,14 +6,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { EXIT, type ExitReason, type RunResult, runResult } from "../../shared/exits.ts";
 import { KVM_MP_STATE } from "../../shared/ioctls.ts";
-import { KICK_SLEEPING } from "../../shared/mailbox.ts";
-import { futexWait, setThreadName } from "../../shared/native.ts";
+import { KICK_SLEEPING, KICKED } from "../../shared/mailbox.ts";
+import { bindDeadline, clockMonotonic, futexWait, setThreadName } from "../../shared/native.ts";
 import { CPU } from "../cpu/state.ts";
 import { vcpuZone, ZONE } from "../cpu/zones.ts";
 import { createEngine, type Engine, EngineExit, type EngineName } from "../engine/engine.ts";
-import { Lines } from "../irqchip/lines.ts";
-import { Pic } from "../irqchip/pic.ts";
-import { controlAt, PENDING_EXIT, PENDING_OURS, VM_STATE } from "../vm/vm-state.ts";
+import { Irqchip } from "../irqchip/irqchip.ts";
+import { controlAt, PENDING_EXIT, PENDING_OURS } from "../vm/vm-state.ts";
 import { ExitPath } from "./exit-path.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
@@ -29,8 +28,10 @@ class VcpuThread {
   readonly #zone: number;
   readonly #kick: number;
   readonly #pending: number;
-  readonly #pic: Pic;
-  readonly #lines: Lines;
+  readonly #irqchip: Irqchip;
+  /** When the timers want this thread, as a native deadline that sets KICKED. */
+  readonly #setDeadline: (ns: number) => void;
+  #deadline = Number.POSITIVE_INFINITY;
   readonly #stats: ExitStats;
   readonly #exits: ExitPath;
   /** The engine that KVM_RUN began with. Engines share the vCPU's zone, so there is only one at a time. */
@@ -43,11 +44,14 @@ class VcpuThread {
     this.#zone = vcpuZone(start.vcpu);
     this.#kick = (this.#zone + ZONE.kick) >> 2;
     this.#pending = (this.#zone + CPU.pending) >> 2;
-    this.#pic = new Pic(start.memory);
-    this.#lines = new Lines(start.memory, this.#pic);
-    this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#pic, post);
+    this.#irqchip = new Irqchip(start.memory);
+    this.#setDeadline = bindDeadline(this.#words, this.#kick, KICKED);
+    this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#irqchip, post);
     this.#stats = this.#exits.stats;
-    this.#exits.onIrqchip = () => this.#askForWindow();
+    this.#exits.onIrqchip = () => {
+      this.#askForWindow();
+      this.#updateDeadline();
+    };
   }
 
   /** Serves KVM_RUN after KVM_RUN until the stop word is set. */
@@ -114,11 +118,14 @@ class VcpuThread {
     if (this.#control("stop") !== 0) throw new LeaveGuest();
     engine.serve();
     if (this.#hasIrqchip() && this.#start.vcpu === 0) {
-      this.#lines.gather();
-      if (this.#pic.intr && engine.interruptible()) {
+      const irqchip = this.#irqchip;
+      irqchip.service();
+      if (irqchip.intr && engine.interruptible()) {
         this.#mpState = KVM_MP_STATE.RUNNABLE;
-        engine.interrupt(this.#pic.acknowledge());
+        engine.interrupt(irqchip.acknowledge());
+        irqchip.service(); // a timer's next tick may have waited for this one to be taken
       }
+      this.#updateDeadline();
     } else {
       const injected = this.#control("injected");
       if (injected !== 0 && engine.interruptible()) {
@@ -130,10 +137,18 @@ class VcpuThread {
     this.#askForWindow();
   }
 
+  /** The timer thread kicks this vCPU when the irqchip has something to do. */
+  #updateDeadline(): void {
+    const deadline = this.#irqchip.nextDeadline();
+    if (deadline === this.#deadline && deadline > clockMonotonic()) return;
+    this.#deadline = deadline;
+    this.#setDeadline(deadline);
+  }
+
   /** The engine comes back when IF allows the interrupt that waits now. */
   #askForWindow(): void {
     const waits = this.#hasIrqchip()
-      ? this.#start.vcpu === 0 && this.#pic.intr
+      ? this.#start.vcpu === 0 && this.#irqchip.intr
       : this.#control("injected") !== 0 || this.#control("requestWindow") !== 0;
     this.#engine?.interruptWindow(waits);
   }
@@ -177,7 +192,7 @@ class VcpuThread {
   }
 
   #hasIrqchip(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+    return this.#irqchip.exists;
   }
 
   #control(field: Parameters<typeof controlAt>[1]): number {

@@ -13,6 +13,7 @@ import { initRow, STATS_REASONS } from "../../shared/stats-page.ts";
 import { PENDING_PROTECT } from "../cpu/requests.ts";
 import { CLOCK_BASE, CODE_MAP } from "../cpu/zones.ts";
 import { Pic } from "../irqchip/pic.ts";
+import { Pit } from "../irqchip/pit.ts";
 import { Vcpu } from "../vcpu/vcpu.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DeviceServers, isGone, type Peer } from "./device-servers.ts";
@@ -99,6 +100,14 @@ export class Vm {
     if (this.vcpus.size > 0) throw new KvmError("EINVAL", "KVM_CREATE_IRQCHIP comes before the first KVM_CREATE_VCPU");
     new Pic(this.memory).reset();
     Atomics.store(this.#words, VM_STATE.irqchip >> 2, 1);
+  }
+
+  /** KVM_CREATE_PIT2. ENOENT without an irqchip, EEXIST if there is one. */
+  createPit(): void {
+    if (!this.hasIrqchip) throw new KvmError("ENOENT", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+    if (Atomics.load(this.#words, VM_STATE.pitExists >> 2) !== 0) throw new KvmError("EEXIST", "the PIT exists");
+    new Pit(this.memory, () => {}).reset();
+    Atomics.store(this.#words, VM_STATE.pitExists >> 2, 1);
   }
 
   /**

@@ -33,6 +33,7 @@ export async function createOwnedVm(
   await vm.setMemory(RAM_SLOT, 0, ramSize, ram);
   closeSync(ram);
   await vm.request("KVM_CREATE_IRQCHIP", {});
+  await vm.request("KVM_CREATE_PIT2", { flags: 0 });
   const vcpu = await vm.createVcpu(0);
   const { entries } = await kvm.request("KVM_GET_SUPPORTED_CPUID", {});
   await vcpu.request("KVM_SET_CPUID2", { entries: cpuidEntries(cpu, entries) });
