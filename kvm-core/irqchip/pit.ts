@@ -3,7 +3,7 @@
  * Document: Intel 8254 data sheet ("Mode Definitions", "Read-Back Command"); port 61h as in the 82371SB.
  * Output and count are computed from the time at which the counter was loaded, so nothing runs while nobody looks and no
  * error adds up. Counter 0's output is GSI 0: a rise for each tick.
- * Ticks that were lost while the vCPU did not run follow a policy (struct PIT_POLICY): KVM's are catchUp (reinject) and discard.
+ * Ticks that were lost while the vCPU did not run follow a policy (PIT_POLICY): KVM's are catchUp (reinject) and discard.
  * Not modelled: gates of counters 0 and 1, which a PC ties high; a sound.
  */
 import { layout } from "../../shared/layout.ts";
@@ -18,6 +18,8 @@ const COUNTER = layout({
   start: "f64",
   /** Ticks of the output that were raised since then. */
   raised: "f64",
+  /** While the gate is low: the input clocks that were counted before it fell. */
+  held: "f64",
   /** 1 to 0x10000. */
   count: "u32",
   latched: "u16",
@@ -64,7 +66,7 @@ const SPEAKER_PORT = 0x61;
 const READ_BACK = 3;
 
 type Field = Exclude<keyof typeof COUNTER, "size">;
-const WIDE: ReadonlySet<Field> = new Set<Field>(["start", "raised"]);
+const WIDE: ReadonlySet<Field> = new Set<Field>(["start", "raised", "held"]);
 
 export class Pit {
   readonly #view: DataView;
@@ -184,13 +186,14 @@ export class Pit {
 
   /** Input clocks since the counter was loaded. */
   #elapsed(n: number, now: number): number {
+    if (this.#get(n, "gate") === 0) return this.#get(n, "held");
     return Math.floor(((now - this.#get(n, "start")) * HZ) / NS);
   }
 
   /** The counting element, as two bytes. */
   #current(n: number, now: number): number {
     const count = this.#get(n, "count");
-    if (this.#get(n, "nullCount") !== 0 || this.#get(n, "gate") === 0) return this.#encoded(n, count);
+    if (this.#get(n, "nullCount") !== 0) return this.#encoded(n, count);
     const elapsed = this.#elapsed(n, now);
     const modulus = this.#get(n, "bcd") !== 0 ? 10_000 : 0x1_0000;
     switch (this.#mode(n)) {
@@ -261,6 +264,7 @@ export class Pit {
     const word = access === 1 ? byte : access === 2 ? byte << 8 : this.#get(n, "writeLow") | (byte << 8);
     this.#set(n, "count", this.#decoded(n, word));
     this.#set(n, "start", now);
+    this.#set(n, "held", 0);
     this.#set(n, "raised", 0);
     this.#set(n, "nullCount", 0);
   }
@@ -302,7 +306,15 @@ export class Pit {
   #writeSpeaker(value: number, now: number): void {
     this.#view.setUint8(SPEAKER, value & (GATE2 | SPEAKER_DATA));
     const gate = value & GATE2;
-    if (gate !== 0 && this.#get(2, "gate") === 0) this.#set(2, "start", now); // a rise of the gate starts the counter anew
+    if (gate === this.#get(2, "gate")) return;
+    if (gate === 0) {
+      this.#set(2, "held", this.#elapsed(2, now));
+    } else {
+      // A rise goes on counting in modes 0 and 4, and starts the others anew.
+      const mode = this.#mode(2);
+      const counted = mode === 0 || mode === 4 ? this.#get(2, "held") : 0;
+      this.#set(2, "start", now - (counted * NS) / HZ);
+    }
     this.#set(2, "gate", gate);
   }
 
