@@ -6,9 +6,11 @@ DEBIAN_APPEND := console=ttyS0 quiet acpi=off noapic nolapic
 DEBIAN_SOURCES := $(wildcard test/guest/debian/*.ts test/guest/debian/*.sh)
 
 .PHONY: debian
-debian: $(DEBIAN)/amd64/packages
+debian: $(DEBIAN)/amd64/initrd.img
 
-# The initramfs is packed anew when /init or its packer changes; what was downloaded stays in the cache of apt.
-$(DEBIAN)/amd64/packages: $(DEBIAN_SOURCES) $(INSTALL)
-	@rm -f $(DEBIAN)/*/packages
+# Downloaded once: packages are those of the day. `make clean` forgets them.
+$(DEBIAN)/amd64/packages: | $(INSTALL)
 	@$(NODE) test/guest/debian/fetch.ts $(DEBIAN)
+
+$(DEBIAN)/amd64/initrd.img: $(DEBIAN)/amd64/packages $(DEBIAN_SOURCES)
+	@$(NODE) test/guest/debian/pack.ts $(DEBIAN)

@@ -4,12 +4,11 @@
  * Document: apt-get(8), apt.conf(5), dpkg-deb(1). apt gets a state of its own below FOLDER, so that neither root, nor filled lists,
  * nor the i386 architecture of the host are needed; where to get packages from is the host's /etc/apt.
  * Versions move: what was fetched is noted in ARCH/packages, and nothing is fetched again while that is there.
- * Left out: checking signatures, which apt does.
+ * Left out: the initramfs (pack.ts); checking signatures, which apt does.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { initramfs } from "./initramfs.ts";
 
 interface Guest {
   readonly arch: string;
@@ -108,14 +107,7 @@ function make(guest: Guest): void {
   const root = join(fresh, "root");
   const packages = [unpack(kernelOf(guest), guest.arch, root), unpack(BUSYBOX, guest.arch, root)];
   const image = readdirSync(join(root, "boot")).find((file) => file.startsWith("vmlinuz-"))!;
-  const version = image.slice("vmlinuz-".length);
   copyFileSync(join(root, "boot", image), join(fresh, "vmlinuz"));
-  say(`packing the initramfs of ${version}`);
-  const busybox = ["bin", "usr/bin"].map((bin) => join(root, bin, "busybox")).find((path) => existsSync(path))!;
-  const modules = ["lib", "usr/lib"]
-    .map((lib) => join(root, lib, "modules", version))
-    .find((path) => existsSync(path))!;
-  writeFileSync(join(fresh, "initrd.img"), initramfs(busybox, modules));
   writeFileSync(join(fresh, "packages"), `${packages.join("\n")}\n`);
   rmSync(place, { recursive: true, force: true });
   renameSync(fresh, place);
