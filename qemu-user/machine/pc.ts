@@ -16,12 +16,14 @@ import type {
   IrqLine,
   Journalled,
   Log,
+  PowerRequest,
   StateValue,
   Timers,
 } from "../bus/interfaces.ts";
 import { SharedIrq } from "../bus/irq.ts";
 import { expectUnsigned, expectVersion } from "../bus/state.ts";
 import { DebugConsole } from "../hw/debugcon.ts";
+import { cmosMemorySize, Rtc, type WallClock } from "../hw/rtc.ts";
 import { Uart16550 } from "../hw/serial.ts";
 import { PCI_COMMAND } from "../pci/config-space.ts";
 import { PciHost, type SlotWiring } from "../pci/host.ts";
@@ -32,6 +34,7 @@ import { PCI_HOLE, PCI_HOLE_END } from "./memory-map.ts";
 const BOARD = {
   DEBUGCON: { port: 0xe9, size: 1 },
   COM1: { port: 0x3f8, size: 8, gsi: 4 },
+  RTC: { port: 0x70, size: 2, gsi: 8 },
   PCI_ADDRESS: { port: 0xcf8, size: 4 },
   PCI_DATA: { port: 0xcfc, size: 4 },
 } as const;
@@ -64,6 +67,9 @@ export interface PcEnv {
   /** Port 0xe9; null: writes vanish. */
   readonly debugcon: CharBackend | null;
   readonly exit: ExitRequest;
+  readonly power: PowerRequest;
+  /** What the RTC is to show: ms since 1970, in the guest's time zone. */
+  readonly wallClock: WallClock;
   readonly clock: Clock;
   readonly timers: Timers;
   /** `-device`, in order. */
@@ -110,6 +116,9 @@ export function createPc(env: PcEnv): Pc {
 
   atPort(BOARD.DEBUGCON, add("debugcon", new DebugConsole(env.debugcon)));
   atPort(BOARD.COM1, add("serial", new Uart16550(gsi(BOARD.COM1.gsi), env.serial)));
+  const { wallClock, clock, timers } = env;
+  const contents = cmosMemorySize(env.memory.slots.reduce((end, { gpa, size }) => Math.max(end, gpa + size), 0));
+  atPort(BOARD.RTC, add("rtc", new Rtc({ irq: gsi(BOARD.RTC.gsi), wallClock, clock, timers, contents })));
   const pci = add("pci", new PciHost({ ports, mmio }));
   atPort(BOARD.PCI_ADDRESS, pci.address);
   atPort(BOARD.PCI_DATA, pci.data);

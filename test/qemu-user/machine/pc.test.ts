@@ -12,6 +12,7 @@ describe("the board", () => {
       .pc.ports.regions()
       .map(({ base, size, device }) => [base, size, device.name]);
     expect(map).toEqual([
+      [0x70, 2, "rtc"],
       [0xe9, 1, "debugcon"],
       [0xf4, 4, "isa-debug-exit"],
       [0x3f8, 8, "serial"],
@@ -54,6 +55,7 @@ describe("the board", () => {
     expect([...pc.devices.keys()]).toEqual([
       "debugcon",
       "serial",
+      "rtc",
       "pci",
       "isa-debug-exit.0",
       "splitvm-test.0",
