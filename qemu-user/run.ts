@@ -225,9 +225,9 @@ class Machine {
       } catch (error) {
         if (this.#ending) return;
         if ((error as KvmError).code === "EINTR") {
-          // Whatever access was under way is complete now.
-          if (this.#resetAsked) await this.#reset();
-          data = new Uint8Array(0);
+          if (!this.#resetAsked) continue;
+          await this.#reset();
+          data = new Uint8Array(0); // an access that was under way is the old machine's
           continue;
         }
         throw error;
