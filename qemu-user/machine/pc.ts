@@ -166,6 +166,11 @@ export function createPc(env: PcEnv): Pc {
     if (row.bus === "ISA") {
       const { base, size } = row.ports(properties);
       ports.map(base, size, add(name, row.create(deviceEnv, properties)));
+    } else if (row.bus === "board") {
+      const parts = row.create(deviceEnv, gsi);
+      add(name, parts.device);
+      for (const [base, size, device] of parts.ports) ports.map(base, size, device);
+      for (const [base, size, device] of parts.memory) mmio.map(base, size, device);
     } else {
       const slot = Number(properties["addr"]) || pci.freeSlot();
       add(
