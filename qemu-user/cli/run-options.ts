@@ -30,7 +30,7 @@ export interface RunOptions {
   readonly serial: CharSpec;
   readonly debugcon: CharSpec;
   readonly nographic: boolean;
-  /** -no-reboot: a triple fault ends the run with a register dump. */
+  /** -no-reboot: a reset ends the run with status 0, a triple fault with a register dump. */
   readonly noReboot: boolean;
   /** -S: do not start the CPU. */
   readonly stopped: boolean;
@@ -238,7 +238,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "no-reboot",
         dashes: "-",
-        help: ["end with a register dump where the PC would reset"],
+        help: ["end where the PC would reset; at a triple fault with a register dump"],
         again: "last",
         set: (d) => {
           d.noReboot = true;
