@@ -49,6 +49,8 @@ class Machine {
   #claims: Claims | undefined;
   #logFd = -1;
   #ending = false;
+  /** The guest asked for a reset, which happens when its vCPU has stopped. */
+  #resetAsked = false;
   /** While the vCPU is stopped (-S, monitor): resolves at `cont`. */
   #resume: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
@@ -142,7 +144,7 @@ class Machine {
   }
 
   async #startDevices(): Promise<void> {
-    const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, logFile } = this.#o;
+    const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, rtc, logFile } = this.#o;
     if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
     const owned = this.#o.takeOver
       ? await takeOverVm(this.#kvm!, name)
@@ -164,6 +166,7 @@ class Machine {
         mode,
         vcpus: VCPUS,
         devices,
+        rtc,
         serial: this.#console.channel("serial"),
         debugcon: this.#console.channel("debugcon"),
         exitLogFd: trace.has("exits") ? this.#logFd : -1,
@@ -173,6 +176,7 @@ class Machine {
       {
         onChars: (channel) => this.#console!.notified(channel),
         onExit: (status) => this.#finish(status),
+        onPower: (what) => this.#power(what),
         onIrq: (gsi, level) => void vm.request("KVM_IRQ_LINE", { irq: gsi, level: level ? 1 : 0 }).catch(() => {}),
         onRegion: (kind, region) =>
           void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
@@ -219,8 +223,13 @@ class Machine {
       try {
         exit = await vcpu.run(data);
       } catch (error) {
-        if ((error as KvmError).code === "EINTR") continue;
         if (this.#ending) return;
+        if ((error as KvmError).code === "EINTR") {
+          if (!this.#resetAsked) continue;
+          await this.#reset();
+          data = new Uint8Array(0); // an access that was under way is the old machine's
+          continue;
+        }
         throw error;
       }
       data = new Uint8Array(0);
@@ -276,9 +285,24 @@ class Machine {
       this.#fail(`the guest shut down by a triple fault\n${await this.registers()}`);
       return false;
     }
-    await this.#devices!.reset();
-    await this.#load();
+    await this.#reset();
     return true;
+  }
+
+  /** What a device was asked for: the vCPU stops at the next instruction boundary, and #loop does the rest. */
+  #power(what: "shutdown" | "reset"): void {
+    if (what === "shutdown" || this.#o.noReboot) {
+      this.#finish(0);
+      return;
+    }
+    this.#resetAsked = true;
+    void this.#owned?.vcpu.kick().catch(() => {});
+  }
+
+  async #reset(): Promise<void> {
+    await this.#devices!.reset();
+    this.#resetAsked = false; // after the devices' answer: what the guest asked for until then is done
+    await this.#load();
   }
 
   #signalled(signal: NodeJS.Signals): void {

@@ -1,7 +1,7 @@
 /**
  * The board: a PC with an i440FX host bridge. Every port, address, GSI and PCI slot is in this file, and only here.
  * Follows: the IBM PC/AT's port assignments; QEMU's `pc` machine for the rest.
- * Left out: PIIX3, PIT, RTC, keyboard controller, VGA, firmware. The interrupt controllers are kvm-core's.
+ * Left out: the rest of the PIIX3, DMA controllers, VGA, firmware. The interrupt controllers and the PIT are kvm-core's.
  */
 import { alignUp } from "../../shared/bits.ts";
 import type { GuestMemory } from "../../shared/guest-memory.ts";
@@ -16,12 +16,18 @@ import type {
   IrqLine,
   Journalled,
   Log,
+  PowerRequest,
   StateValue,
   Timers,
 } from "../bus/interfaces.ts";
 import { SharedIrq } from "../bus/irq.ts";
 import { expectUnsigned, expectVersion } from "../bus/state.ts";
 import { DebugConsole } from "../hw/debugcon.ts";
+import { DmaPage } from "../hw/dma-page.ts";
+import { I8042 } from "../hw/i8042.ts";
+import { Port92 } from "../hw/port92.ts";
+import { ResetControl } from "../hw/reset-control.ts";
+import { cmosMemorySize, Rtc, type WallClock } from "../hw/rtc.ts";
 import { Uart16550 } from "../hw/serial.ts";
 import { PCI_COMMAND } from "../pci/config-space.ts";
 import { PciHost, type SlotWiring } from "../pci/host.ts";
@@ -32,7 +38,14 @@ import { PCI_HOLE, PCI_HOLE_END } from "./memory-map.ts";
 const BOARD = {
   DEBUGCON: { port: 0xe9, size: 1 },
   COM1: { port: 0x3f8, size: 8, gsi: 4 },
+  RTC: { port: 0x70, size: 2, gsi: 8 },
+  DMA_PAGE: { port: 0x80, size: 16 },
+  I8042_DATA: { port: 0x60, size: 1, gsi: 1 },
+  I8042_COMMAND: { port: 0x64, size: 1, gsi: 12 },
+  PORT92: { port: 0x92, size: 1 },
   PCI_ADDRESS: { port: 0xcf8, size: 4 },
+  /** The reset control register's byte of PCI_ADDRESS. */
+  RESET_CONTROL: { port: 0xcf9 },
   PCI_DATA: { port: 0xcfc, size: 4 },
 } as const;
 
@@ -64,6 +77,9 @@ export interface PcEnv {
   /** Port 0xe9; null: writes vanish. */
   readonly debugcon: CharBackend | null;
   readonly exit: ExitRequest;
+  readonly power: PowerRequest;
+  /** What the RTC is to show: ms since 1970, in the guest's time zone. */
+  readonly wallClock: WallClock;
   readonly clock: Clock;
   readonly timers: Timers;
   /** `-device`, in order. */
@@ -110,8 +126,19 @@ export function createPc(env: PcEnv): Pc {
 
   atPort(BOARD.DEBUGCON, add("debugcon", new DebugConsole(env.debugcon)));
   atPort(BOARD.COM1, add("serial", new Uart16550(gsi(BOARD.COM1.gsi), env.serial)));
+  const { wallClock, clock, timers, power } = env;
+  const contents = cmosMemorySize(env.memory.slots.reduce((end, { gpa, size }) => Math.max(end, gpa + size), 0));
+  atPort(BOARD.RTC, add("rtc", new Rtc({ irq: gsi(BOARD.RTC.gsi), wallClock, clock, timers, contents })));
+  atPort(BOARD.DMA_PAGE, add("dma-page", new DmaPage()));
+  const a20 = { enabled: true };
+  const keyboardIrq = gsi(BOARD.I8042_DATA.gsi);
+  const i8042 = add("i8042", new I8042({ keyboardIrq, auxIrq: gsi(BOARD.I8042_COMMAND.gsi), a20, power }));
+  atPort(BOARD.I8042_DATA, i8042.data);
+  atPort(BOARD.I8042_COMMAND, i8042.command);
+  atPort(BOARD.PORT92, add("port92", new Port92(a20, power)));
   const pci = add("pci", new PciHost({ ports, mmio }));
-  atPort(BOARD.PCI_ADDRESS, pci.address);
+  const resetControl = add("reset-control", new ResetControl(power));
+  atPort(BOARD.PCI_ADDRESS, resetControl.inside(pci.address, BOARD.RESET_CONTROL.port - BOARD.PCI_ADDRESS.port));
   atPort(BOARD.PCI_DATA, pci.data);
 
   const placeBar = barPlacer();
@@ -139,6 +166,11 @@ export function createPc(env: PcEnv): Pc {
     if (row.bus === "ISA") {
       const { base, size } = row.ports(properties);
       ports.map(base, size, add(name, row.create(deviceEnv, properties)));
+    } else if (row.bus === "board") {
+      const parts = row.create(deviceEnv, gsi);
+      add(name, parts.device);
+      for (const [base, size, device] of parts.ports) ports.map(base, size, device);
+      for (const [base, size, device] of parts.memory) mmio.map(base, size, device);
     } else {
       const slot = Number(properties["addr"]) || pci.freeSlot();
       add(

@@ -12,6 +12,11 @@ describe("the board", () => {
       .pc.ports.regions()
       .map(({ base, size, device }) => [base, size, device.name]);
     expect(map).toEqual([
+      [0x60, 1, "i8042-data"],
+      [0x64, 1, "i8042-command"],
+      [0x70, 2, "rtc"],
+      [0x80, 16, "dma-page"],
+      [0x92, 1, "port92"],
       [0xe9, 1, "debugcon"],
       [0xf4, 4, "isa-debug-exit"],
       [0x3f8, 8, "serial"],
@@ -54,7 +59,12 @@ describe("the board", () => {
     expect([...pc.devices.keys()]).toEqual([
       "debugcon",
       "serial",
+      "rtc",
+      "dma-page",
+      "i8042",
+      "port92",
       "pci",
+      "reset-control",
       "isa-debug-exit.0",
       "splitvm-test.0",
       "mine",

@@ -23,7 +23,7 @@ describe("mechanism 1", () => {
     const { ports } = board.pc;
     ports.write(0xcfb, 1, 0x01); // how Linux asks for mechanism 1
     ports.write(0xcf8, 4, 0x8000_0000);
-    expect([ports.read(0xcf8, 4), ports.read(0xcf8, 1), ports.read(0xcfa, 2), ports.read(0xcf9, 1)]).toEqual([
+    expect([ports.read(0xcf8, 4), ports.read(0xcf8, 1), ports.read(0xcfa, 2), ports.read(0xcfb, 1)]).toEqual([
       0x8000_0000, 0xff, 0xffff, 0xff,
     ]);
     ports.write(0xcf8, 2, 0x1234);
