@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { VCPU_ZONES } from "../../../kvm-core/cpu/zones.ts";
 import { Lines } from "../../../kvm-core/irqchip/lines.ts";
 import { Pic } from "../../../kvm-core/irqchip/pic.ts";
+import { Routes } from "../../../kvm-core/irqchip/routing.ts";
 import { MAX_SERVERS, NO_GSI, serverAreaAt, VM_STATE } from "../../../kvm-core/vm/vm-state.ts";
 import { MAILBOX_EVENTS, MAILBOX_GSIS, Mailbox } from "../../../shared/mailbox.ts";
 
@@ -40,6 +41,7 @@ beforeEach(() => {
   irqfds.fill(NO_GSI);
   pic = new Pic(memory);
   pic.reset();
+  new Routes(memory).reset();
   lines = new Lines(memory, pic);
 });
 
