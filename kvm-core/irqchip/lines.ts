@@ -25,7 +25,8 @@ export class Lines {
   readonly #ioapic: IoApic | undefined;
   readonly #delivery: Delivery | undefined;
   readonly #routes: Routes;
-  readonly #lock: IrqchipLock;
+  /** Also for who drives the PIT, or the 8259s other than by the methods below. */
+  readonly lock: IrqchipLock;
   /** By GSI, of the look under way. */
   readonly #levels = new Int32Array(GSI_WORDS);
   readonly #rises = new Int32Array(GSI_WORDS);
@@ -43,14 +44,14 @@ export class Lines {
     this.#ioapic = ioapic;
     this.#delivery = delivery;
     this.#routes = new Routes(memory);
-    this.#lock = new IrqchipLock(memory);
+    this.lock = new IrqchipLock(memory);
   }
 
   /** Looks at every source and brings the controllers' inputs up to date, under the irqchip lock. Allocates nothing. */
   gather(): void {
-    this.#lock.take();
+    this.lock.take();
     this.#gather();
-    this.#lock.give();
+    this.lock.give();
   }
 
   /**
@@ -58,25 +59,33 @@ export class Lines {
    * not interrupt again, so the lines are looked at first.
    */
   eoi(vector: number): void {
-    this.#lock.take();
+    this.lock.take();
     this.#gather();
     this.#ioapic?.eoi(vector);
-    this.#lock.give();
+    this.lock.give();
+  }
+
+  /** The processor's INTA cycles: the 8259s' vector. */
+  acknowledge(): number {
+    this.lock.take();
+    const vector = this.#pic.acknowledge();
+    this.lock.give();
+    return vector;
   }
 
   /** The guest's access to the IOAPIC's registers, from any vCPU's thread. */
   readIoApic(offset: number, size: number): number {
-    this.#lock.take();
+    this.lock.take();
     const value = this.#ioapic?.read(offset, size) ?? 0;
-    this.#lock.give();
+    this.lock.give();
     return value;
   }
 
   writeIoApic(offset: number, size: number, value: number): void {
-    this.#lock.take();
+    this.lock.take();
     this.#gather(); // an entry that is unmasked sends what is high now
     this.#ioapic?.write(offset, size, value);
-    this.#lock.give();
+    this.lock.give();
   }
 
   /** A pulse on a GSI with lines, from inside kvm-core (the PIT): the next look delivers it. */

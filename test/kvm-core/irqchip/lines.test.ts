@@ -267,6 +267,8 @@ describe("routes", () => {
     lines.gather();
     expect(vectors()).toEqual([0x42]);
     expect(pic.save(0).irr).toBe(1);
+    pic.load(0, { ...pic.save(0), irq_base: 0x30 });
+    expect(lines.acknowledge()).toBe(0x30);
     expect(words[VM_STATE.irqchipLock >> 2]).toBe(0);
   });
 });
