@@ -14,18 +14,15 @@ const PIT_GSI = 0;
 
 export class Irqchip {
   readonly pic: Pic;
-  readonly pit: Pit;
+  readonly #pit: Pit;
   readonly #lines: Lines;
   readonly #words: Int32Array;
 
   constructor(memory: WebAssembly.Memory) {
     this.#words = new Int32Array(memory.buffer);
     this.pic = new Pic(memory);
-    this.pit = new Pit(memory, () => {
-      this.pic.setLine(PIT_GSI, false);
-      this.pic.setLine(PIT_GSI, true);
-    });
     this.#lines = new Lines(memory, this.pic);
+    this.#pit = new Pit(memory, () => this.#lines.pulse(PIT_GSI));
   }
 
   /** KVM_CREATE_IRQCHIP was done. */
@@ -33,37 +30,41 @@ export class Irqchip {
     return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
   }
 
-  /** KVM_CREATE_PIT2 was done. */
-  get hasPit(): boolean {
-    return Atomics.load(this.#words, VM_STATE.pitExists >> 2) !== 0;
-  }
-
   /** The port is answered here, and not by a device server. */
   owns(port: number): boolean {
-    return (Pic.owns(port) && this.exists) || (Pit.owns(port) && this.hasPit);
+    return (Pic.owns(port) && this.exists) || this.#pit.owns(port);
   }
 
   read(port: number): number {
-    return Pit.owns(port) ? this.pit.read(port, clockMonotonic()) : this.pic.read(port);
+    const { lock } = this.#lines;
+    lock.take();
+    const value = this.#pit.owns(port) ? this.#pit.read(port, clockMonotonic()) : this.pic.read(port);
+    lock.give();
+    return value;
   }
 
   write(port: number, value: number): void {
-    if (Pit.owns(port)) this.pit.write(port, value, clockMonotonic());
+    const { lock } = this.#lines;
+    lock.take();
+    if (this.#pit.owns(port)) this.#pit.write(port, value, clockMonotonic());
     else this.pic.write(port, value);
+    lock.give();
   }
 
-  /** Brings the controllers' inputs up to date: lines, and ticks that are due. Allocates nothing. */
+  /** Brings the controllers' inputs up to date: ticks that are due, and lines. Allocates nothing. */
   service(): void {
+    if (this.#pit.nextDeadline() !== Number.POSITIVE_INFINITY) {
+      const { lock } = this.#lines;
+      lock.take();
+      this.#pit.service(clockMonotonic());
+      lock.give();
+    }
     this.#lines.gather();
-    if (this.hasPit && this.pit.nextDeadline() !== Number.POSITIVE_INFINITY)
-      this.pit.service(clockMonotonic(), !this.pic.requested(PIT_GSI));
   }
 
   /** When service() has to be called again though nothing kicks; Infinity: never. */
   nextDeadline(): number {
-    // A tick that nobody took yet holds back the next: taking it makes the vCPU's thread look again.
-    if (!this.hasPit || this.pic.requested(PIT_GSI)) return Number.POSITIVE_INFINITY;
-    return this.pit.nextDeadline();
+    return this.#pit.nextDeadline();
   }
 
   get intr(): boolean {
@@ -71,6 +72,6 @@ export class Irqchip {
   }
 
   acknowledge(): number {
-    return this.pic.acknowledge();
+    return this.#lines.acknowledge();
   }
 }

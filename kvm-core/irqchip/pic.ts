@@ -74,11 +74,6 @@ export class Pic {
     this.#cascade();
   }
 
-  /** True while input `irq` has a request that the processor has not taken. */
-  requested(irq: number): boolean {
-    return (this.#get(irq >> 3, "irr") & (1 << (irq & 7))) !== 0;
-  }
-
   /** True while INTR to the processor is high. */
   get intr(): boolean {
     return this.#highest(MASTER) !== NONE;

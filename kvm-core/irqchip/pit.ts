@@ -1,341 +1,301 @@
 /**
- * The 8254 programmable interval timer of a PC, with the speaker's port: counters 0 to 2 at 0x40, control at 0x43, port 0x61.
- * Document: Intel 8254 data sheet ("Mode Definitions", "Read-Back Command"); port 61h as in the 82371SB.
- * Output and count are computed from the time at which the counter was loaded, so nothing runs while nobody looks and no
- * error adds up. Counter 0's output is GSI 0: a rise for each tick.
- * Ticks that were lost while the vCPU did not run follow a policy (PIT_POLICY): KVM's are catchUp (reinject) and discard.
- * Not modelled: gates of counters 0 and 1, which a PC ties high; a sound.
+ * The 8254 of a PC at 0x40 to 0x43 and the bits of port 0x61 that go with it: counter 0 is GSI 0, 2 the speaker's.
+ * Spec: Intel 8254 data sheet (231164), "Programming the 8254", "Read-Back Command"; port 0x61 as KVM has it.
+ * State lies in VM state and is touched under the irqchip lock (lock.ts). GSI 0 gets a pulse for each rise of OUT 0;
+ * whoever owns the Pit calls service(now) no later than nextDeadline().
+ * Ticks that were missed because nobody looked: see LOST_TICKS.
+ * Left out: NMI bits of port 0x61; counter 1's refresh, of which only the toggling bit is there.
  */
+import { KVM_PIT_FLAGS, type KvmPitChannelState, type KvmPitState2 } from "../../shared/ioctls.ts";
 import { layout } from "../../shared/layout.ts";
 import { VM_STATE } from "../vm/vm-state.ts";
+import { CHANNEL, PitChannel, STOPPED } from "./pit-channel.ts";
 
-/** Of the PC's crystal: 14.31818 MHz / 12. */
-const HZ = 1_193_182;
-const NS = 1e9;
-
-const COUNTER = layout({
-  /** When the counter was loaded, or its gate rose, in nanoseconds. */
-  start: "f64",
-  /** Ticks of the output that were raised since then. */
-  raised: "f64",
-  /** While the gate is low: the input clocks that were counted before it fell. */
-  held: "f64",
-  /** 1 to 0x10000. */
-  count: "u32",
-  latched: "u16",
-  mode: "u8",
-  bcd: "u8",
-  /** How bytes go: 1 low, 2 high, 3 low then high. */
-  access: "u8",
-  /** 0: the next byte is the low one (of access 3). */
-  writeHigh: "u8",
-  readHigh: "u8",
-  writeLow: "u8",
-  countLatched: "u8",
-  statusLatched: "u8",
-  status: "u8",
-  gate: "u8",
-  /** Set from the control word until a count is written: nothing counts. */
-  nullCount: "u8",
+const STATE = layout({
+  /** Rises of OUT 0 since its load that were looked at. */
+  served: "f64",
+  /** Missed ticks that GSI 0 still gets. */
+  owed: "f64",
+  /** When the last of them was given. */
+  gave: "f64",
+  /** 0: there is no PIT (KVM_CREATE_PIT2). */
+  exists: "u32",
+  /** Port 0x61 is here. */
+  speaker: "u32",
+  policy: "u32",
+  flags: "u32",
+  channels: ["f64", (3 * CHANNEL.size) / 8],
 });
-const SPEAKER = VM_STATE.pit + 3 * COUNTER.size;
-const POLICY = SPEAKER + 1;
-const REFRESH = SPEAKER + 2;
-if (3 * COUNTER.size + 3 > 256) throw new Error("the PIT's state overflows its place");
+if (STATE.size > 256) throw new Error("the PIT's state overflows its place");
 
-/** What becomes of ticks that came while the last one was not delivered yet. */
-export const PIT_POLICY = {
-  /** Each is raised, as soon as the one before was taken (KVM's reinject). */
-  catchUp: 0,
-  /** They are forgotten; the next tick comes at its time. */
-  discard: 1,
-  /** They are one tick, at once; the next comes at its time. */
-  merge: 2,
-  /** As merge, and the ticks behind it are later by what was lost. */
-  delay: 3,
-} as const;
-/** Behind by more than this, catching up gives up: a guest that was stopped for an hour must not get an hour of ticks. */
-const CATCH_UP_LIMIT = 1000;
+/**
+ * What becomes of ticks beyond the first that a late look finds, by QEMU's names.
+ * `discard`: nothing (KVM_REINJECT_CONTROL 0). `merge`: nothing either, they are one with the first; an edge that
+ * waits in an interrupt controller takes in the ones after it in any case. `delay`: the timer goes on one period after
+ * the late tick: the guest's time stays behind. `catchup`: they come at twice the rate until none is owed
+ * (KVM_REINJECT_CONTROL 1 and the default, which QEMU's kvm-pit calls `delay`; KVM gives each when the guest has
+ * acknowledged the one before).
+ */
+export const LOST_TICKS = { catchup: 0, discard: 1, merge: 2, delay: 3 } as const;
+/** A VM that stood still does not get all of its missed ticks. */
+const MAX_OWED = 1000;
 
-const GATE2 = 1;
-const SPEAKER_DATA = 2;
-const REFRESH_BIT = 0x10;
-const OUT2 = 0x20;
-const CONTROL = 0x43;
+const CONTROL_PORT = 0x43;
 const SPEAKER_PORT = 0x61;
 const READ_BACK = 3;
-
-type Field = Exclude<keyof typeof COUNTER, "size">;
-const WIDE: ReadonlySet<Field> = new Set<Field>(["start", "raised", "held"]);
+/** KVM's RW_STATE_WORD0 and WORD1; the states before are access 1 and 2. */
+const WORD0 = 3;
+const WORD1 = 4;
+const NOT_LOADED = 0xffff_ffff_ffff_ffffn;
 
 export class Pit {
   readonly #view: DataView;
+  readonly #words: Int32Array;
+  readonly #channels: readonly [PitChannel, PitChannel, PitChannel];
   readonly #raise: () => void;
 
-  /** `raise` makes a rising edge on GSI 0. */
+  /** `raise` is called for each pulse of GSI 0. */
   constructor(memory: WebAssembly.Memory, raise: () => void) {
-    this.#view = new DataView(memory.buffer);
+    this.#view = new DataView(memory.buffer, VM_STATE.pit, STATE.size);
+    this.#words = new Int32Array(memory.buffer, VM_STATE.pit, STATE.size >> 2);
+    const channel = (n: number) => new PitChannel(memory.buffer, VM_STATE.pit + STATE.channels + n * CHANNEL.size);
+    this.#channels = [channel(0), channel(1), channel(2)];
     this.#raise = raise;
   }
 
-  static readonly PORTS: readonly number[] = [0x40, 0x41, 0x42, CONTROL, SPEAKER_PORT];
+  /** Ports of a PIT with a speaker port. */
+  static readonly PORTS: readonly number[] = [0x40, 0x41, 0x42, 0x43, 0x61];
 
-  static owns(port: number): boolean {
-    return (port >= 0x40 && port <= CONTROL) || port === SPEAKER_PORT;
+  /** KVM_CREATE_PIT2. */
+  create(speaker: boolean): void {
+    this.reset();
+    this.#set("speaker", speaker ? 1 : 0);
+    this.#set("policy", LOST_TICKS.catchup);
+    Atomics.store(this.#words, STATE.exists >> 2, 1);
   }
 
-  /** As firmware's predecessor, the power supply, leaves it: no counter runs; those of a PC are gated on, but for 2. */
-  reset(): void {
-    const policy = this.policy;
-    new Uint8Array(this.#view.buffer, VM_STATE.pit, 256).fill(0);
-    for (let n = 0; n < 3; n++) {
-      this.#set(n, "count", 0x1_0000);
-      this.#set(n, "access", 3);
-      this.#set(n, "gate", n === 2 ? 0 : 1);
-      this.#set(n, "nullCount", 1);
-    }
-    this.policy = policy;
+  get exists(): boolean {
+    return Atomics.load(this.#words, STATE.exists >> 2) !== 0;
   }
 
   get policy(): number {
-    return this.#view.getUint8(POLICY);
+    return this.#get("policy");
   }
+
   set policy(policy: number) {
-    this.#view.setUint8(POLICY, policy);
+    this.#set("policy", policy);
+    this.#set("owed", 0);
+  }
+
+  /** Power-on state: no counter counts. The policy and the ports stay. */
+  reset(): void {
+    for (let n = 0; n < 3; n++) this.#channels[n]!.reset(n === 2 ? 0 : 1);
+    this.#set("flags", 0);
+    this.#restarted();
+  }
+
+  /** True for a port that this PIT answers; none before create(). */
+  owns(port: number): boolean {
+    if ((port < 0x40 || port > CONTROL_PORT) && port !== SPEAKER_PORT) return false;
+    return this.exists && (port !== SPEAKER_PORT || this.#get("speaker") !== 0);
   }
 
   read(port: number, now: number): number {
-    if (port === CONTROL) return 0xff; // write-only
     if (port === SPEAKER_PORT) return this.#readSpeaker(now);
-    const n = port & 3;
-    if (this.#get(n, "statusLatched") !== 0) {
-      this.#set(n, "statusLatched", 0);
-      return this.#get(n, "status");
+    if (port === CONTROL_PORT) return 0; // "no operation"; KVM answers 0
+    const channel = this.#channels[port & 3]!;
+    if (channel.get("statusLatched")) {
+      channel.set("statusLatched", 0);
+      return channel.get("status");
     }
-    const latched = this.#get(n, "countLatched") !== 0;
-    const value = latched ? this.#get(n, "latched") : this.#current(n, now);
-    const access = this.#get(n, "access");
-    const high = access === 3 ? this.#get(n, "readHigh") !== 0 : access === 2;
-    if (access === 3) this.#set(n, "readHigh", high ? 0 : 1);
-    if (latched && (access !== 3 || high)) this.#set(n, "countLatched", 0);
-    return high ? value >>> 8 : value & 0xff;
+    const access = channel.get("access");
+    const latched = channel.get("countLatched") !== 0;
+    const value = latched ? channel.get("latched") : channel.value(now);
+    const high = access === 2 || (access === 3 && channel.get("readHigh") !== 0);
+    if (access === 3) channel.set("readHigh", high ? 0 : 1);
+    if (latched && (access !== 3 || high)) channel.set("countLatched", 0);
+    return high ? value >> 8 : value & 0xff;
   }
 
   write(port: number, value: number, now: number): void {
-    if (port === SPEAKER_PORT) this.#writeSpeaker(value, now);
-    else if (port === CONTROL) this.#writeControl(value, now);
-    else this.#writeCount(port & 3, value, now);
-  }
-
-  /** Raises what counter 0's output owes at `now`. `taken`: the tick before was delivered. */
-  service(now: number, taken: boolean): void {
-    const due = this.#ticks(0, now);
-    let raised = this.#get(0, "raised");
-    if (due <= raised) return;
-    const policy = this.policy;
-    const lost = due - raised - 1;
-    if (policy === PIT_POLICY.catchUp) {
-      if (!taken) return;
-      if (lost > CATCH_UP_LIMIT) raised = due - 1;
-      this.#set(0, "raised", raised + 1);
+    this.service(now); // what was due before the change
+    if (port === SPEAKER_PORT) {
+      this.#set("flags", (this.#get("flags") & ~KVM_PIT_FLAGS.SPEAKER_DATA_ON) | (value & 2));
+      this.#channels[2].setGate(value & 1, now);
+    } else if (port === CONTROL_PORT) {
+      this.#control(value, now);
     } else {
-      this.#set(0, "raised", due);
-      if (policy === PIT_POLICY.delay && lost > 0) {
-        this.#set(0, "start", now);
-        this.#set(0, "raised", 0);
-      }
-      if (policy === PIT_POLICY.discard && lost > 0) return;
+      this.#writeCount(port & 3, value, now);
     }
-    this.#raise();
   }
 
-  /** When service() has something to do, in nanoseconds; Infinity: never by itself. */
+  /** Raises GSI 0 for what is due. */
+  service(now: number): void {
+    const channel = this.#channels[0];
+    const due = channel.rises(now) - this.#get("served");
+    const policy = this.#get("policy");
+    let pulse = false;
+    if (due > 0) {
+      this.#set("served", this.#get("served") + due);
+      if (policy === LOST_TICKS.catchup) this.#set("owed", Math.min(this.#get("owed") + due - 1, MAX_OWED));
+      if (policy === LOST_TICKS.delay && due > 1) this.#delay(now);
+      pulse = true;
+    } else if (this.#get("owed") > 0 && now >= this.#get("gave") + this.#halfPeriod()) {
+      this.#set("owed", this.#get("owed") - 1);
+      pulse = true;
+    }
+    if (!pulse) return;
+    this.#set("gave", now);
+    if ((this.#get("flags") & KVM_PIT_FLAGS.HPET_LEGACY) === 0) this.#raise();
+  }
+
+  /** When service() has something to do next, or Infinity. */
   nextDeadline(): number {
-    if (this.#get(0, "nullCount") !== 0 || this.#get(0, "gate") === 0) return Number.POSITIVE_INFINITY;
-    const raised = this.#get(0, "raised");
-    const count = this.#get(0, "count");
-    const start = this.#get(0, "start");
-    switch (this.#mode(0)) {
-      case 2:
-      case 3:
-        return start + ((raised + 1) * count * NS) / HZ;
-      case 1:
-      case 5: // they begin with a rise of the gate, which counter 0 does not get
-        return Number.POSITIVE_INFINITY;
-      default:
-        return raised > 0 ? Number.POSITIVE_INFINITY : start + ((count + 1) * NS) / HZ;
-    }
+    if (!this.exists) return Number.POSITIVE_INFINITY;
+    const next = this.#channels[0].riseAt(this.#get("served") + 1);
+    if (this.#get("owed") === 0 || next === Number.POSITIVE_INFINITY) return next;
+    return Math.min(next, this.#get("gave") + this.#halfPeriod());
   }
 
-  /** Rises of the output since the counter was loaded. */
-  #ticks(n: number, now: number): number {
-    if (this.#get(n, "nullCount") !== 0 || this.#get(n, "gate") === 0) return 0;
-    const elapsed = this.#elapsed(n, now);
-    const count = this.#get(n, "count");
-    switch (this.#mode(n)) {
-      case 2:
-      case 3:
-        return Math.floor(elapsed / count);
-      case 1:
-      case 5:
-        return 0;
-      default:
-        return elapsed > count ? 1 : 0;
-    }
+  /** KVM_GET_PIT2. A channel whose gate is low is told as if it had been loaded that much before `now`. */
+  save(now: number): KvmPitState2 {
+    return { channels: this.#channels.map((channel) => saveChannel(channel, now)), flags: this.#get("flags") };
   }
 
-  /** Input clocks since the counter was loaded. */
-  #elapsed(n: number, now: number): number {
-    if (this.#get(n, "gate") === 0) return this.#get(n, "held");
-    return Math.floor(((now - this.#get(n, "start")) * HZ) / NS);
+  /** KVM_SET_PIT2; the channels go on from their load times, one in the future begins now. Missed ticks stay missed. */
+  load(state: KvmPitState2, now: number): void {
+    for (let n = 0; n < 3; n++) loadChannel(this.#channels[n]!, state.channels[n]!, now);
+    this.#set("flags", state.flags & (KVM_PIT_FLAGS.HPET_LEGACY | KVM_PIT_FLAGS.SPEAKER_DATA_ON));
+    this.#restarted();
+    this.#set("served", this.#channels[0].rises(now));
   }
 
-  /** The counting element, as two bytes. */
-  #current(n: number, now: number): number {
-    const count = this.#get(n, "count");
-    if (this.#get(n, "nullCount") !== 0) return this.#encoded(n, count);
-    const elapsed = this.#elapsed(n, now);
-    const modulus = this.#get(n, "bcd") !== 0 ? 10_000 : 0x1_0000;
-    switch (this.#mode(n)) {
-      case 2:
-        return this.#encoded(n, count - (elapsed % count));
-      case 3: // it counts by two
-        return this.#encoded(n, count - ((2 * elapsed) % count));
-      default:
-        return this.#encoded(n, (((count - elapsed) % modulus) + modulus) % modulus);
-    }
-  }
-
-  #output(n: number, now: number): boolean {
-    const elapsed = this.#elapsed(n, now);
-    const count = this.#get(n, "count");
-    const idle = this.#get(n, "nullCount") !== 0;
-    switch (this.#mode(n)) {
-      case 0:
-      case 1:
-        return !idle && elapsed >= count;
-      case 2:
-        return idle || this.#get(n, "gate") === 0 || elapsed % count !== count - 1;
-      case 3:
-        return idle || this.#get(n, "gate") === 0 || elapsed % count < Math.ceil(count / 2);
-      default:
-        return idle || elapsed !== count;
-    }
-  }
-
-  #encoded(n: number, value: number): number {
-    if (this.#get(n, "bcd") === 0) return value & 0xffff;
-    let digits = 0;
-    for (let at = 0, rest = value % 10_000; at < 16; at += 4, rest = Math.floor(rest / 10)) digits |= (rest % 10) << at;
-    return digits;
-  }
-
-  #writeControl(value: number, now: number): void {
-    const n = value >>> 6;
-    if (n === READ_BACK) {
-      for (let i = 0; i < 3; i++) {
-        if ((value & (2 << i)) === 0) continue;
-        if ((value & 0x20) === 0) this.#latch(i, now);
-        if ((value & 0x10) === 0) this.#latchStatus(i, now);
+  #control(value: number, now: number): void {
+    const select = value >> 6;
+    if (select === READ_BACK) {
+      for (let n = 0; n < 3; n++) {
+        if ((value & (2 << n)) === 0) continue;
+        if ((value & 0x20) === 0) latchCount(this.#channels[n]!, now);
+        if ((value & 0x10) === 0) latchStatus(this.#channels[n]!, now);
       }
       return;
     }
-    const access = (value >>> 4) & 3;
+    const channel = this.#channels[select]!;
+    const access = (value >> 4) & 3;
     if (access === 0) {
-      this.#latch(n, now);
+      latchCount(channel, now);
       return;
     }
-    this.#set(n, "access", access);
-    this.#set(n, "mode", (value >>> 1) & 7);
-    this.#set(n, "bcd", value & 1);
-    for (const field of ["writeHigh", "readHigh", "countLatched", "statusLatched", "raised"] as const)
-      this.#set(n, field, 0);
-    this.#set(n, "nullCount", 1);
+    channel.control(access, (value >> 1) & 7, value & 1);
+    if (select === 0) this.#restarted();
   }
 
-  #writeCount(n: number, byte: number, now: number): void {
-    const access = this.#get(n, "access");
-    if (access === 3 && this.#get(n, "writeHigh") === 0) {
-      this.#set(n, "writeLow", byte);
-      this.#set(n, "writeHigh", 1);
+  #writeCount(n: number, value: number, now: number): void {
+    const channel = this.#channels[n]!;
+    const access = channel.get("access");
+    if (access === 3 && channel.get("writeHigh") === 0) {
+      channel.set("writeLow", value);
+      channel.set("writeHigh", 1);
+      if (channel.get("mode") === 0) channel.pause();
       return;
     }
-    this.#set(n, "writeHigh", 0);
-    const word = access === 1 ? byte : access === 2 ? byte << 8 : this.#get(n, "writeLow") | (byte << 8);
-    this.#set(n, "count", this.#decoded(n, word));
-    this.#set(n, "start", now);
-    this.#set(n, "held", 0);
-    this.#set(n, "raised", 0);
-    this.#set(n, "nullCount", 0);
+    channel.set("writeHigh", 0);
+    channel.load(access === 1 ? value : (value << 8) | (access === 3 ? channel.get("writeLow") : 0), now);
+    if (n === 0) this.#restarted();
   }
 
-  /** 0 is the largest count. */
-  #decoded(n: number, word: number): number {
-    if (this.#get(n, "bcd") === 0) return word === 0 ? 0x1_0000 : word;
-    let value = 0;
-    for (let at = 12; at >= 0; at -= 4) value = value * 10 + Math.min((word >>> at) & 15, 9);
-    return value === 0 ? 10_000 : value;
-  }
-
-  #latch(n: number, now: number): void {
-    if (this.#get(n, "countLatched") !== 0) return; // held until it is read
-    this.#set(n, "latched", this.#current(n, now));
-    this.#set(n, "countLatched", 1);
-  }
-
-  #latchStatus(n: number, now: number): void {
-    if (this.#get(n, "statusLatched") !== 0) return;
-    const output = this.#output(n, now) ? 0x80 : 0;
-    const empty = this.#get(n, "nullCount") !== 0 ? 0x40 : 0;
-    const { access, mode, bcd } = {
-      access: this.#get(n, "access"),
-      mode: this.#get(n, "mode"),
-      bcd: this.#get(n, "bcd"),
-    };
-    this.#set(n, "status", output | empty | (access << 4) | (mode << 1) | bcd);
-    this.#set(n, "statusLatched", 1);
-  }
-
-  /** Bit 4 toggles with each refresh request, every 15 us on a PC: software only waits for it to change. */
   #readSpeaker(now: number): number {
-    const refresh = this.#view.getUint8(REFRESH) ^ REFRESH_BIT;
-    this.#view.setUint8(REFRESH, refresh);
-    return this.#view.getUint8(SPEAKER) | refresh | (this.#output(2, now) ? OUT2 : 0);
+    const channel = this.#channels[2];
+    const toggle = Math.floor(now / 0x4000) & 1; // every 16 us, as in KVM
+    const data = this.#get("flags") & KVM_PIT_FLAGS.SPEAKER_DATA_ON;
+    return channel.get("gate") | data | (toggle << 4) | (channel.out(now) << 5);
   }
 
-  #writeSpeaker(value: number, now: number): void {
-    this.#view.setUint8(SPEAKER, value & (GATE2 | SPEAKER_DATA));
-    const gate = value & GATE2;
-    if (gate === this.#get(2, "gate")) return;
-    if (gate === 0) {
-      this.#set(2, "held", this.#elapsed(2, now));
-    } else {
-      // A rise goes on counting in modes 0 and 4, and starts the others anew.
-      const mode = this.#mode(2);
-      const counted = mode === 0 || mode === 4 ? this.#get(2, "held") : 0;
-      this.#set(2, "start", now - (counted * NS) / HZ);
-    }
-    this.#set(2, "gate", gate);
+  /** Counter 0 counts anew. */
+  #restarted(): void {
+    this.#set("served", 0);
+    this.#set("owed", 0);
   }
 
-  /** Modes 6 and 7 are 2 and 3. */
-  #mode(n: number): number {
-    const mode = this.#get(n, "mode");
-    return mode > 5 ? mode - 4 : mode;
+  /** Moves counter 0 so that the last tick was now. */
+  #delay(now: number): void {
+    this.#channels[0].set("loaded", now);
+    this.#set("served", 0);
   }
 
-  #get(n: number, field: Field): number {
-    const at = VM_STATE.pit + n * COUNTER.size + COUNTER[field];
-    if (WIDE.has(field)) return this.#view.getFloat64(at, true);
-    if (field === "count") return this.#view.getUint32(at, true);
-    return field === "latched" ? this.#view.getUint16(at, true) : this.#view.getUint8(at);
+  #halfPeriod(): number {
+    const channel = this.#channels[0];
+    return Math.ceil((channel.riseAt(1) - channel.get("loaded")) / 2);
   }
 
-  #set(n: number, field: Field, value: number): void {
-    const at = VM_STATE.pit + n * COUNTER.size + COUNTER[field];
-    if (WIDE.has(field)) this.#view.setFloat64(at, value, true);
-    else if (field === "count") this.#view.setUint32(at, value, true);
-    else if (field === "latched") this.#view.setUint16(at, value, true);
-    else this.#view.setUint8(at, value);
+  #get(field: "served" | "owed" | "gave" | "speaker" | "policy" | "flags"): number {
+    const at = STATE[field];
+    return at < STATE.exists ? this.#view.getFloat64(at, true) : this.#view.getUint32(at, true);
   }
+
+  #set(field: "served" | "owed" | "gave" | "speaker" | "policy" | "flags", value: number): void {
+    const at = STATE[field];
+    if (at < STATE.exists) this.#view.setFloat64(at, value, true);
+    else this.#view.setUint32(at, value, true);
+  }
+}
+
+/** A latch that has not been read stays. */
+function latchCount(channel: PitChannel, now: number): void {
+  if (channel.get("countLatched")) return;
+  channel.set("latched", channel.value(now));
+  channel.set("countLatched", 1);
+}
+
+function latchStatus(channel: PitChannel, now: number): void {
+  if (channel.get("statusLatched")) return;
+  const [access, mode, bcd] = [channel.get("access"), channel.get("mode"), channel.get("bcd")];
+  channel.set("status", (channel.out(now) << 7) | (channel.get("nullCount") << 6) | (access << 4) | (mode << 1) | bcd);
+  channel.set("statusLatched", 1);
+}
+
+function saveChannel(channel: PitChannel, now: number): KvmPitChannelState {
+  const access = channel.get("access");
+  const readState = access === 3 && channel.get("readHigh") ? WORD1 : access;
+  const loaded = channel.get("loaded");
+  const held = channel.get("held");
+  return {
+    count: channel.get("reload") || channel.get("count"),
+    latched_count: channel.get("latched"),
+    count_latched: channel.get("countLatched") ? readState : 0,
+    status_latched: channel.get("statusLatched"),
+    status: channel.get("status"),
+    read_state: readState,
+    write_state: access === 3 && channel.get("writeHigh") ? WORD1 : access,
+    write_latch: channel.get("writeLow"),
+    rw_mode: access,
+    mode: channel.get("mode"),
+    bcd: channel.get("bcd"),
+    gate: channel.get("gate"),
+    count_load_time: loaded === STOPPED ? NOT_LOADED : BigInt(held >= 0 ? now - held : loaded),
+  };
+}
+
+function loadChannel(channel: PitChannel, state: KvmPitChannelState, now: number): void {
+  const mode = state.mode & 7;
+  const count = Math.min(state.count, 0x1_0000) || 0x1_0000;
+  channel.reset(state.gate & 1);
+  channel.set("count", count);
+  channel.set("reload", count);
+  channel.set("latched", state.latched_count);
+  channel.set("countLatched", state.count_latched === 0 ? 0 : 1);
+  channel.set("statusLatched", state.status_latched & 1);
+  channel.set("status", state.status);
+  channel.set("access", state.rw_mode & 3 || WORD0);
+  channel.set("readHigh", state.read_state === WORD1 ? 1 : 0);
+  channel.set("writeHigh", state.write_state === WORD1 ? 1 : 0);
+  channel.set("writeLow", state.write_latch);
+  channel.set("mode", mode > 5 ? mode - 4 : mode);
+  channel.set("bcd", state.bcd & 1);
+  if (state.count_load_time === NOT_LOADED) return;
+  const loaded = state.count_load_time > BigInt(now) ? now : Number(state.count_load_time);
+  channel.set("loaded", loaded);
+  channel.set("nullCount", 0);
+  const pauses = state.mode !== 1 && state.mode !== 5;
+  if (pauses && (state.gate & 1) === 0) channel.set("held", now - loaded);
 }

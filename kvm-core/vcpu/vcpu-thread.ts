@@ -123,7 +123,6 @@ class VcpuThread {
       if (irqchip.intr && engine.interruptible()) {
         this.#mpState = KVM_MP_STATE.RUNNABLE;
         engine.interrupt(irqchip.acknowledge());
-        irqchip.service(); // a timer's next tick may have waited for this one to be taken
       }
       this.#updateDeadline();
     } else {

@@ -96,8 +96,6 @@ export const VM_STATE = layout({
   irqchipLock: { at: 0x1_0440, of: "u32" },
   /** The IOAPIC (irqchip/ioapic.ts). */
   ioapic: { at: 0x1_0480, of: ["u8", 512] },
-  /** 1 after KVM_CREATE_PIT2. */
-  pitExists: { at: 0x1_06c0, of: "u32" },
   /** The 8254 (irqchip/pit.ts). */
   pit: { at: 0x1_0700, of: ["u8", 256] },
   control: { at: 0x1_1000, of: ["u8", MAX_VCPUS * 128] },
