@@ -87,6 +87,7 @@ function build(): Pc | undefined {
         if (endStatus < 0) post({ kind: "exit", status });
         endStatus = status;
       },
+      power: (what) => post({ kind: "power", what }),
       clock: { now: clockMonotonic },
       timers,
       devices: start.devices,
@@ -134,6 +135,10 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
   if (message.kind === "reset") {
     pc.reset();
     post({ kind: "reset-done" });
+    return;
+  }
+  if (message.kind === "power-button") {
+    pc.powerButton();
     return;
   }
   const { space, direction, address, size, low, high } = message;

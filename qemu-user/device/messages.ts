@@ -3,7 +3,7 @@
  * In page mode the device thread never returns to its event loop: the main thread posts, sets LOCAL_MAIL and rings
  * the doorbell, and the thread takes the messages between two exits.
  */
-import type { PostedRange } from "../bus/interfaces.ts";
+import type { PostedRange, PowerRequest } from "../bus/interfaces.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import type { MemoryPlan } from "./device-memory.ts";
 
@@ -33,6 +33,7 @@ export type RegionReport = {
 
 export type ToDevice =
   | { readonly kind: "reset" }
+  | { readonly kind: "power-button" }
   | {
       readonly kind: "access";
       readonly space: number;
@@ -54,5 +55,6 @@ export type FromDevice =
   | { readonly kind: "reset-done" }
   /** The guest asked for the end of the run. */
   | { readonly kind: "exit"; readonly status: number }
+  | { readonly kind: "power"; readonly what: Parameters<PowerRequest>[0] }
   /** The board cannot be built as asked; one line for the user. */
   | { readonly kind: "refused"; readonly message: string };

@@ -96,6 +96,7 @@ const host: DeviceHost = new DeviceHost(
   {
     onChars: takeBytes,
     onExit: (status) => fail(`the guest ended with status ${status}`),
+    onPower: () => {},
     onIrq: (irq, level) => void vm.request("KVM_IRQ_LINE", { irq, level: level ? 1 : 0 }).catch(() => {}),
     onRegion: (kind, region) => void claims.change(kind, region),
     onLog: (line) => process.stderr.write(`${line}\n`),

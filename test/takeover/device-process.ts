@@ -45,6 +45,7 @@ const pc = createPc({
   exit: (value) => {
     status = value;
   },
+  power: () => {},
   clock: { now: clockMonotonic },
   timers: new TimerQueue(),
   devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: journalled === "on" } }],

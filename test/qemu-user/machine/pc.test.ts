@@ -12,9 +12,11 @@ describe("the board", () => {
       .pc.ports.regions()
       .map(({ base, size, device }) => [base, size, device.name]);
     expect(map).toEqual([
+      [0xb2, 2, "acpi-smi"],
       [0xe9, 1, "debugcon"],
       [0xf4, 4, "isa-debug-exit"],
       [0x3f8, 8, "serial"],
+      [0x600, 0x40, "acpi-pm"],
       [0xcf8, 4, "pci-address"],
       [0xcfc, 4, "pci-data"],
     ]);
@@ -28,7 +30,7 @@ describe("the board", () => {
     const { pc, lines } = testBoard(...[4, 5, 6, 7].map((addr) => option("splitvm-test", { addr })));
     const pci = new PciDriver(pc);
     expect([4, 5, 6, 7].map((slot) => pci.read(slot, 0x3c, 1))).toEqual([10, 11, 10, 11]);
-    expect(LEVEL_GSIS).toEqual([10, 11]);
+    expect(LEVEL_GSIS).toEqual([9, 10, 11]);
     const io = (slot: number) => pci.read(slot, 0x10) & ~3;
     pc.ports.write(io(4) + 0x10, 4, 1);
     pc.ports.write(io(6) + 0x10, 4, 1);
@@ -54,6 +56,7 @@ describe("the board", () => {
     expect([...pc.devices.keys()]).toEqual([
       "debugcon",
       "serial",
+      "acpi-pm",
       "pci",
       "isa-debug-exit.0",
       "splitvm-test.0",
@@ -90,8 +93,9 @@ describe("memory map", () => {
       ramSize: 128 * MiB,
       slots: [{ gpa: 0, size: 128 * MiB, at: 0 }],
       entries: [
-        { base: 0, size: 0xa_0000, type: 1 },
-        { base: 0xa_0000, size: 0x6_0000, type: 2 },
+        { base: 0, size: 0x9_fc00, type: 1 },
+        { base: 0x9_fc00, size: 0x400, type: 2 },
+        { base: 0xf_0000, size: 0x1_0000, type: 2 },
         { base: MiB, size: 127 * MiB, type: 1 },
       ],
     });
