@@ -175,7 +175,7 @@ describe("PVH", () => {
     const [modlist, memmap] = [u32(16), u32(40)];
     expect([memory.readU32(modlist), memory.readU32(modlist + 8)]).toEqual([MiB + 0x1000, 6]);
     expect(text(memory, memory.readU32(modlist + 16))).toBe(`${module} args`);
-    const map = [0, 1, 2].map((i) => [0, 8, 16, 20].map((at) => memory.readU32(memmap + 24 * i + at)));
+    const map = [0, 1, 2, 3].map((i) => [0, 8, 16, 20].map((at) => memory.readU32(memmap + 24 * i + at)));
     expect(map).toEqual([
       [0, 0x9_fc00, 1, 0],
       [0x9_fc00, 0x400, 2, 0],
