@@ -10,6 +10,7 @@ import type { KvmError } from "../shared/errno.ts";
 import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
 import { type KvmRegs, type KvmSregs, SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
+import { writeAcpi } from "./acpi/tables.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
 import { DeviceHost } from "./device/device-host.ts";
@@ -20,6 +21,7 @@ import { type CoreProcess, startCore } from "./kvm/core-process.ts";
 import { Kvm } from "./kvm/kvm.ts";
 import { loadKernel } from "./loader/loader.ts";
 import { memoryMap } from "./machine/memory-map.ts";
+import { acpiInfo } from "./machine/pc.ts";
 import { Monitor } from "./monitor.ts";
 import { dumpRegisters } from "./registers.ts";
 
@@ -94,6 +96,10 @@ class Machine {
   }
 
   // What the monitor may do.
+
+  powerDown(): void {
+    this.#devices?.powerButton();
+  }
 
   get running(): boolean {
     return this.#stopped === undefined;
@@ -207,7 +213,8 @@ class Machine {
     const { kernel, initrd, append, memory: ramSize } = this.#o;
     const map = memoryMap(ramSize);
     const guest = new GuestMemory(memory.buffer, map.slots, codeMapOf(memory.buffer, memory.plan, VCPUS));
-    const loaded = loadKernel({ kernel, initrd, append }, guest, map.entries);
+    const rsdp = writeAcpi(guest, acpiInfo(VCPUS));
+    const loaded = loadKernel({ kernel, initrd, append }, guest, map.entries, rsdp);
     this.#resetState ??= { regs: await vcpu.getRegs(), sregs: await vcpu.getSregs() };
     const { regs, sregs } = this.#resetState;
     await vcpu.setSregs({ ...sregs, ...loaded.sregs });

@@ -47,17 +47,19 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "kvm-core": ["kvm-core/engine", "kvm-core/server"],
 
   // Devices get interfaces and never the machine; the board puts them together.
+  "qemu-user/acpi": [],
   "qemu-user/bus": [],
   "qemu-user/backend": ["qemu-user/bus"],
   "qemu-user/hw": ["qemu-user/bus"],
   "qemu-user/pci": ["qemu-user/bus"],
   // The memory map is one of memory and of what a loader tells the guest about it.
-  "qemu-user/machine": ["qemu-user/bus", "qemu-user/hw", "qemu-user/loader", "qemu-user/pci"],
+  "qemu-user/machine": ["qemu-user/acpi", "qemu-user/bus", "qemu-user/hw", "qemu-user/loader", "qemu-user/pci"],
   "qemu-user/loader": [],
   "qemu-user/cli": ["qemu-user/bus", "qemu-user/machine"],
   "qemu-user/kvm": ["qemu-user/device"],
   "qemu-user/device": ["qemu-user/backend", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
   "qemu-user": [
+    "qemu-user/acpi",
     "qemu-user/backend",
     "qemu-user/cli",
     "qemu-user/device",

@@ -81,6 +81,11 @@ export class DeviceHost {
     });
   }
 
+  /** Presses the power button: a guest that listens to it shuts down by itself. */
+  powerButton(): void {
+    this.#tell({ kind: "power-button" });
+  }
+
   /** Ends the thread; resolves when it has ended. */
   async stop(): Promise<void> {
     this.#signalStop();

@@ -139,6 +139,10 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
     post({ kind: "reset-done" });
     return;
   }
+  if (message.kind === "power-button") {
+    pc.powerButton();
+    return;
+  }
   const { space, direction, address, size, low, high } = message;
   dispatcher.access(space, direction, address, size, low, high);
   pollBackends();

@@ -35,6 +35,7 @@ export type RegionReport = {
 
 export type ToDevice =
   | { readonly kind: "reset" }
+  | { readonly kind: "power-button" }
   | {
       readonly kind: "access";
       readonly space: number;

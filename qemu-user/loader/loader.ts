@@ -37,10 +37,16 @@ export interface LoadedKernel {
 }
 
 /**
- * Loads kernel and modules into guest memory, with the memory map that the guest is told.
+ * Loads kernel and modules into guest memory, with the memory map that the guest is told and the address of the ACPI
+ * tables' RSDP, or 0.
  * Throws a LoaderError whose message is one line fit for the user: "PATH: reason". Guest memory is then of no use.
  */
-export function loadKernel(files: BootFiles, memory: GuestMemory, map: readonly MemoryMapEntry[]): LoadedKernel {
+export function loadKernel(
+  files: BootFiles,
+  memory: GuestMemory,
+  map: readonly MemoryMapEntry[],
+  rsdp = 0,
+): LoadedKernel {
   const placement = new Placement(map);
   const file = new BootFile(files.kernel);
   try {
@@ -59,7 +65,7 @@ export function loadKernel(files: BootFiles, memory: GuestMemory, map: readonly 
         files.initrd,
         files.append,
         map,
-        0,
+        rsdp,
         memory,
         placement,
       );
@@ -75,7 +81,7 @@ export function loadKernel(files: BootFiles, memory: GuestMemory, map: readonly 
     if (elf === undefined || entry === undefined) throw notAKernel(file);
     loadPvh(file, elf, entry, memory, placement);
     const modules = loadModules(parseModules(files.initrd), memory, placement);
-    const info = writeStartInfo(file.path, files.append, modules, map, memory, placement);
+    const info = writeStartInfo(file.path, files.append, modules, map, rsdp, memory, placement);
     return loaded("pvh", entry, 0, info);
   } finally {
     file.close();

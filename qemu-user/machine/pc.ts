@@ -5,6 +5,7 @@
  */
 import { alignUp } from "../../shared/bits.ts";
 import type { GuestMemory } from "../../shared/guest-memory.ts";
+import type { AcpiInfo } from "../acpi/tables.ts";
 import { Bus } from "../bus/bus.ts";
 import type {
   BusDevice,
@@ -22,6 +23,7 @@ import type {
 } from "../bus/interfaces.ts";
 import { SharedIrq } from "../bus/irq.ts";
 import { expectUnsigned, expectVersion } from "../bus/state.ts";
+import { ACPI_DISABLE, ACPI_ENABLE, AcpiPm, PM_SIZE, S5_TYPE } from "../hw/acpi-pm.ts";
 import { DebugConsole } from "../hw/debugcon.ts";
 import { DmaPage } from "../hw/dma-page.ts";
 import { I8042 } from "../hw/i8042.ts";
@@ -43,6 +45,8 @@ const BOARD = {
   I8042_DATA: { port: 0x60, size: 1, gsi: 1 },
   I8042_COMMAND: { port: 0x64, size: 1, gsi: 12 },
   PORT92: { port: 0x92, size: 1 },
+  ACPI_PM: { port: 0x600, size: PM_SIZE, gsi: 9 },
+  SMI_CMD: { port: 0xb2, size: 2 },
   PCI_ADDRESS: { port: 0xcf8, size: 4 },
   /** The reset control register's byte of PCI_ADDRESS. */
   RESET_CONTROL: { port: 0xcf9 },
@@ -56,13 +60,35 @@ const DEFAULT_DEVICES = ["isa-debug-exit"] as const;
 const pciGsi = (slot: number) => [10, 11, 10, 11][slot & 3]!;
 
 /** GSIs that the board wires as level-triggered: preset in the ELCR. */
-export const LEVEL_GSIS: readonly number[] = [10, 11];
+export const LEVEL_GSIS: readonly number[] = [BOARD.ACPI_PM.gsi, 10, 11];
+
+/** Configuration space of bus 0 as memory. */
+const ECAM = { base: PCI_HOLE, size: 0x10_0000 } as const;
 
 /** Where BARs may lie. The board presets them from the bottom, as firmware does. */
 const PCI_WINDOW = {
   io: { from: 0xc000, to: 0x1_0000 },
   memory: { from: PCI_HOLE, to: PCI_HOLE_END },
 } as const;
+
+/** What the ACPI tables say of this board. */
+export function acpiInfo(cpus: number): AcpiInfo {
+  return {
+    cpus,
+    pciGsi,
+    levelGsis: LEVEL_GSIS,
+    sciGsi: BOARD.ACPI_PM.gsi,
+    pmBase: BOARD.ACPI_PM.port,
+    pmSize: BOARD.ACPI_PM.size,
+    smiCommand: BOARD.SMI_CMD.port,
+    acpiEnable: ACPI_ENABLE,
+    acpiDisable: ACPI_DISABLE,
+    s5Type: S5_TYPE,
+    ecamBase: ECAM.base,
+    ecamSize: ECAM.size,
+    pciMemory: { base: ECAM.base + ECAM.size, end: PCI_HOLE_END },
+  };
+}
 
 const PORTS = 0x1_0000;
 const ADDRESSES = 2 ** 32;
@@ -96,6 +122,8 @@ export interface Pc {
   readonly journalled: readonly (Device & Journalled)[];
   /** Puts every device into its state after power-on, and BARs where firmware would. */
   reset(): void;
+  /** Presses the power button. */
+  powerButton(): void;
   save(): DeviceState;
   /** Throws an Error naming the device whose state cannot be taken; the machine must then be reset or given up. */
   load(state: DeviceState): void;
@@ -136,6 +164,12 @@ export function createPc(env: PcEnv): Pc {
   atPort(BOARD.I8042_DATA, i8042.data);
   atPort(BOARD.I8042_COMMAND, i8042.command);
   atPort(BOARD.PORT92, add("port92", new Port92(a20, power)));
+  const pm = add(
+    "acpi-pm",
+    new AcpiPm({ sci: gsi(BOARD.ACPI_PM.gsi), power: env.power, clock: env.clock, timers: env.timers }),
+  );
+  atPort(BOARD.ACPI_PM, pm);
+  atPort(BOARD.SMI_CMD, pm.command);
   const pci = add("pci", new PciHost({ ports, mmio }));
   const resetControl = add("reset-control", new ResetControl(power));
   atPort(BOARD.PCI_ADDRESS, resetControl.inside(pci.address, BOARD.RESET_CONTROL.port - BOARD.PCI_ADDRESS.port));
@@ -192,6 +226,7 @@ export function createPc(env: PcEnv): Pc {
     reset() {
       for (const device of devices.values()) device.reset();
     },
+    powerButton: () => pm.powerButton(),
     save() {
       const states: Record<string, StateValue> = {};
       for (const [name, device] of devices) states[name] = { ...device.save() };

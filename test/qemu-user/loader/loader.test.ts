@@ -106,7 +106,7 @@ describe("multiboot", () => {
     const info = Number(loaded.regs.rbx);
     const u32 = (at: number) => memory.readU32(info + at);
     expect(u32(0)).toBe(0x1 | 0x4 | 0x8 | 0x40 | 0x200);
-    expect([u32(4), u32(8)]).toEqual([640, 15 * 1024]);
+    expect([u32(4), u32(8)]).toEqual([639, 15 * 1024]);
     expect(text(memory, u32(16))).toBe(`${join(folder, "mb-info")} a=1 b`);
     expect(u32(20)).toBe(0);
     expect(text(memory, u32(64))).toBe("qemu-user");
@@ -115,8 +115,9 @@ describe("multiboot", () => {
       entries.push([8, 12, 4, 16, 20].map((offset) => memory.readU32(at + offset)));
     }
     expect(entries).toEqual([
-      [0, 0xa_0000, 0, 0, 1],
-      [0, 0x6_0000, 0xa_0000, 0, 2],
+      [0, 0x9_fc00, 0, 0, 1],
+      [0, 0x400, 0x9_fc00, 0, 2],
+      [0, 0x1_0000, 0xf_0000, 0, 2],
       [0, 15 * MiB, MiB, 0, 1],
     ]);
     expect(u32(12) | u32(28) | u32(52) | u32(72)).toBe(0); // fields that are not valid
@@ -168,16 +169,17 @@ describe("PVH", () => {
     const { memory, loaded } = boot(file("pvh-info", pvhElf(64)), "a=1", `${module} args`);
     const info = Number(loaded.regs.rbx);
     const u32 = (at: number) => memory.readU32(info + at);
-    expect([u32(0), u32(4), u32(8), u32(12), u32(32), u32(48), u32(52)]).toEqual([0x336e_c578, 1, 0, 1, 0, 3, 0]);
+    expect([u32(0), u32(4), u32(8), u32(12), u32(32), u32(48), u32(52)]).toEqual([0x336e_c578, 1, 0, 1, 0, 4, 0]);
     expect([u32(20), u32(28), u32(36), u32(44)]).toEqual([0, 0, 0, 0]); // high halves
     expect(text(memory, u32(24))).toBe("a=1");
     const [modlist, memmap] = [u32(16), u32(40)];
     expect([memory.readU32(modlist), memory.readU32(modlist + 8)]).toEqual([MiB + 0x1000, 6]);
     expect(text(memory, memory.readU32(modlist + 16))).toBe(`${module} args`);
-    const map = [0, 1, 2].map((i) => [0, 8, 16, 20].map((at) => memory.readU32(memmap + 24 * i + at)));
+    const map = [0, 1, 2, 3].map((i) => [0, 8, 16, 20].map((at) => memory.readU32(memmap + 24 * i + at)));
     expect(map).toEqual([
-      [0, 0xa_0000, 1, 0],
-      [0xa_0000, 0x6_0000, 2, 0],
+      [0, 0x9_fc00, 1, 0],
+      [0x9_fc00, 0x400, 2, 0],
+      [0xf_0000, 0x1_0000, 2, 0],
       [MiB, 15 * MiB, 1, 0],
     ]);
   });

@@ -17,9 +17,11 @@ describe("the board", () => {
       [0x70, 2, "rtc"],
       [0x80, 16, "dma-page"],
       [0x92, 1, "port92"],
+      [0xb2, 2, "acpi-smi"],
       [0xe9, 1, "debugcon"],
       [0xf4, 4, "isa-debug-exit"],
       [0x3f8, 8, "serial"],
+      [0x600, 0x40, "acpi-pm"],
       [0xcf8, 4, "pci-address"],
       [0xcfc, 4, "pci-data"],
     ]);
@@ -33,7 +35,7 @@ describe("the board", () => {
     const { pc, lines } = testBoard(...[4, 5, 6, 7].map((addr) => option("splitvm-test", { addr })));
     const pci = new PciDriver(pc);
     expect([4, 5, 6, 7].map((slot) => pci.read(slot, 0x3c, 1))).toEqual([10, 11, 10, 11]);
-    expect(LEVEL_GSIS).toEqual([10, 11]);
+    expect(LEVEL_GSIS).toEqual([9, 10, 11]);
     const io = (slot: number) => pci.read(slot, 0x10) & ~3;
     pc.ports.write(io(4) + 0x10, 4, 1);
     pc.ports.write(io(6) + 0x10, 4, 1);
@@ -63,6 +65,7 @@ describe("the board", () => {
       "dma-page",
       "i8042",
       "port92",
+      "acpi-pm",
       "pci",
       "reset-control",
       "isa-debug-exit.0",
@@ -100,8 +103,9 @@ describe("memory map", () => {
       ramSize: 128 * MiB,
       slots: [{ gpa: 0, size: 128 * MiB, at: 0 }],
       entries: [
-        { base: 0, size: 0xa_0000, type: 1 },
-        { base: 0xa_0000, size: 0x6_0000, type: 2 },
+        { base: 0, size: 0x9_fc00, type: 1 },
+        { base: 0x9_fc00, size: 0x400, type: 2 },
+        { base: 0xf_0000, size: 0x1_0000, type: 2 },
         { base: MiB, size: 127 * MiB, type: 1 },
       ],
     });
