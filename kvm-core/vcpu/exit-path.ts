@@ -14,6 +14,8 @@ import { AREA } from "../../shared/server-area.ts";
 import { sharedWords, type Words } from "../../shared/words.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Engine, EngineHost, PortHelpers } from "../engine/engine.ts";
+import type { HostMsrs } from "../engine/host.ts";
+import type { Irqchip } from "../irqchip/irqchip.ts";
 import { Pic } from "../irqchip/pic.ts";
 import { cutOut, Router } from "../vm/regions.ts";
 import {
@@ -47,15 +49,22 @@ export class ExitPath implements EngineHost {
   readonly #fast: FastExit;
   readonly #pages: PageExchange;
   readonly #router: Router;
-  readonly #pic: Pic;
+  readonly #irqchip: Irqchip;
+  readonly msrs: HostMsrs;
   readonly #post: (message: FromThread) => void;
   readonly #posted: (PostedRing | undefined)[] = [];
   /** The engine that calls. */
   engine!: Pick<Engine, "current" | "ports" | "coherence">;
-  /** Called after an access to the 8259s: INTR may have changed. */
+  /** Called after an access to an interrupt controller: whether an interrupt waits, and when one will, may have changed. */
   onIrqchip: () => void = () => {};
 
-  constructor(memory: WebAssembly.Memory, zone: number, vcpu: number, pic: Pic, post: (message: FromThread) => void) {
+  constructor(
+    memory: WebAssembly.Memory,
+    zone: number,
+    vcpu: number,
+    irqchip: Irqchip,
+    post: (message: FromThread) => void,
+  ) {
     this.#shared = sharedWords(memory);
     this.#words = new Int32Array(memory.buffer);
     this.#zone = zone;
@@ -68,7 +77,8 @@ export class ExitPath implements EngineHost {
     });
     this.#pages = new PageExchange(memory, this.#shared, vcpu, this.stats, this.#cells, this.#fast);
     this.#router = new Router(memory);
-    this.#pic = pic;
+    this.#irqchip = irqchip;
+    this.msrs = this.#apicMsrs(irqchip);
     this.#pages.leave = () => this.engine.coherence.leave();
     this.#pages.enter = () => this.engine.coherence.enter();
     this.#post = post;
@@ -80,17 +90,24 @@ export class ExitPath implements EngineHost {
   }
 
   portIn(port: number, size: 1 | 2 | 4): number {
-    if (Pic.owns(port) && this.#hasIrqchip()) return this.#picAccess(port, size, 0, IO_IN);
+    if (Pic.owns(port) && this.#irqchip.exists) return this.#picAccess(port, size, 0, IO_IN);
     this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_IN, port, size, 0, 0);
     return (this.#pages.low & MASK[size]!) >>> 0;
   }
 
   portOut(port: number, size: 1 | 2 | 4, value: number): void {
-    if (Pic.owns(port) && this.#hasIrqchip()) this.#picAccess(port, size, value, IO_OUT);
+    if (Pic.owns(port) && this.#irqchip.exists) this.#picAccess(port, size, value, IO_OUT);
     else this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_OUT, port, size, value & MASK[size]!, 0);
   }
 
   mmioRead(gpa: number, size: 1 | 2 | 4 | 8): void {
+    if (this.#isApic(gpa)) {
+      const at = (this.#zone + CPU.mmioData) >> 2;
+      const value = this.#irqchip.access.mmioRead(gpa, size);
+      this.#words[at] = size === 8 ? value : value & MASK[size]!;
+      this.#words[at + 1] = 0;
+      return;
+    }
     if (this.#fast.mmioRead(this.engine.current, gpa, gpa, size) === 0) return;
     this.#access(EXIT.KVM_EXIT_MMIO, SPACE_MMIO, IO_IN, gpa, size, 0, 0);
     const data = (this.#zone + CPU.mmioData) >> 2;
@@ -99,11 +116,22 @@ export class ExitPath implements EngineHost {
   }
 
   mmioWrite(gpa: number, size: 1 | 2 | 4 | 8): void {
+    if (this.#isApic(gpa)) {
+      this.#irqchip.access.mmioWrite(gpa, size, this.#words[(this.#zone + CPU.mmioData) >> 2]!);
+      this.onIrqchip();
+      return;
+    }
     if (this.#fast.mmioWrite(this.engine.current, gpa, gpa, size) === 0) return;
     const data = (this.#zone + CPU.mmioData) >> 2;
     const low = size === 8 ? this.#words[data]! : this.#words[data]! & MASK[size]!;
     const high = size === 8 ? this.#words[data + 1]! : 0;
     this.#access(EXIT.KVM_EXIT_MMIO, SPACE_MMIO, IO_OUT, gpa, size, low, high);
+  }
+
+  taskPriorityChanged(): void {
+    if (!this.#irqchip.exists) return;
+    this.#irqchip.lapic.cr8Written();
+    this.onIrqchip();
   }
 
   trace(line: string): void {
@@ -246,8 +274,22 @@ export class ExitPath implements EngineHost {
     coherence.enter();
   }
 
-  #hasIrqchip(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+  /** The local APIC's MSRs, where there is one. */
+  #apicMsrs({ access }: Irqchip): HostMsrs {
+    return {
+      owns: (index) => access.ownsMsr(index) && this.#irqchip.exists,
+      read: (index) => access.readMsr(index),
+      write: (index) => {
+        const valid = access.writeMsr(index);
+        this.onIrqchip();
+        return valid;
+      },
+    };
+  }
+
+  /** The local APIC's page goes before everything that servers have registered. */
+  #isApic(gpa: number): boolean {
+    return this.#irqchip.access.owns(gpa) && this.#irqchip.exists;
   }
 
   /** The 8259s are byte-wide: a wider access is one access a byte, as the ISA bus makes it. */
@@ -256,9 +298,9 @@ export class ExitPath implements EngineHost {
     for (let i = 0; i < size; i++) {
       const own = Pic.owns(port + i);
       if (direction === IO_OUT) {
-        if (own) this.#pic.write(port + i, (value >>> (8 * i)) & 0xff);
+        if (own) this.#irqchip.pic.write(port + i, (value >>> (8 * i)) & 0xff);
       } else {
-        result |= (own ? this.#pic.read(port + i) : 0xff) << (8 * i);
+        result |= (own ? this.#irqchip.pic.read(port + i) : 0xff) << (8 * i);
       }
     }
     this.onIrqchip();
