@@ -9,13 +9,14 @@ import { setTimeout } from "node:timers/promises";
 import type { KvmError } from "../shared/errno.ts";
 import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
-import { type KvmRegs, type KvmSregs, SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
+import { SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
 import { writeAcpi } from "./acpi/tables.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
 import { DeviceHost } from "./device/device-host.ts";
 import { codeMapOf } from "./device/device-memory.ts";
 import { createOwnedVm, type OwnedVm, takeOverVm, VCPUS } from "./device/owned-vm.ts";
+import { PowerOnState } from "./device/power-on-state.ts";
 import { Claims } from "./kvm/claims.ts";
 import { type CoreProcess, startCore } from "./kvm/core-process.ts";
 import { Kvm } from "./kvm/kvm.ts";
@@ -56,7 +57,7 @@ class Machine {
   /** While the vCPU is stopped (-S, monitor): resolves at `cont`. */
   #resume: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
-  #resetState: { regs: KvmRegs; sregs: KvmSregs } | undefined;
+  #powerOn: PowerOnState | undefined;
   /** The run's status, from whoever is first. */
   #finish: (status: number) => void = () => {};
   readonly #finished = new Promise<number>((resolve) => {
@@ -209,14 +210,15 @@ class Machine {
 
   /** The kernel into memory and the vCPU to its entry; again after a reset. */
   async #load(): Promise<void> {
-    const { vcpu, memory } = this.#owned!;
+    const { vm, vcpu, memory } = this.#owned!;
     const { kernel, initrd, append, memory: ramSize } = this.#o;
     const map = memoryMap(ramSize);
     const guest = new GuestMemory(memory.buffer, map.slots, codeMapOf(memory.buffer, memory.plan, VCPUS));
     const rsdp = writeAcpi(guest, acpiInfo(VCPUS));
     const loaded = loadKernel({ kernel, initrd, append }, guest, map.entries, rsdp);
-    this.#resetState ??= { regs: await vcpu.getRegs(), sregs: await vcpu.getSregs() };
-    const { regs, sregs } = this.#resetState;
+    const { indices } = await this.#kvm!.request("KVM_GET_MSR_INDEX_LIST", {});
+    this.#powerOn ??= await PowerOnState.read(vm, vcpu, indices);
+    const { regs, sregs } = this.#powerOn;
     await vcpu.setSregs({ ...sregs, ...loaded.sregs });
     await vcpu.setRegs({ ...regs, ...loaded.regs });
   }
@@ -309,6 +311,7 @@ class Machine {
   async #reset(): Promise<void> {
     await this.#devices!.reset();
     this.#resetAsked = false; // after the devices' answer: what the guest asked for until then is done
+    await this.#powerOn!.restore();
     await this.#load();
   }
 

@@ -248,10 +248,14 @@ export const IOCTLS = {
   KVM_SET_MSRS: { nr: 0x89, on: "vcpu", needs: "owner", arg: { entries: MSR_ENTRIES }, ret: { count: "u32" } },
   KVM_GET_FPU: { nr: 0x8c, on: "vcpu", needs: "owner", arg: {}, ret: KVM_FPU },
   KVM_SET_FPU: { nr: 0x8d, on: "vcpu", needs: "owner", arg: KVM_FPU, ret: {} },
+  /** struct kvm_lapic_state: the registers at their offsets, 1024 bytes. */
+  KVM_GET_LAPIC: { nr: 0x8e, on: "vcpu", needs: "owner", arg: {}, ret: { regs: "bytes" } },
+  KVM_SET_LAPIC: { nr: 0x8f, on: "vcpu", needs: "owner", arg: { regs: "bytes" }, ret: {} },
   KVM_SET_CPUID2: { nr: 0x90, on: "vcpu", needs: "owner", arg: { entries: CPUID_ENTRIES }, ret: {} },
   KVM_GET_CPUID2: { nr: 0x91, on: "vcpu", needs: "owner", arg: {}, ret: { entries: CPUID_ENTRIES } },
   KVM_GET_MP_STATE: { nr: 0x98, on: "vcpu", needs: "owner", arg: {}, ret: { mp_state: "u32" } },
   KVM_SET_MP_STATE: { nr: 0x99, on: "vcpu", needs: "owner", arg: { mp_state: "u32" }, ret: {} },
+  KVM_NMI: { nr: 0x9a, on: "vcpu", needs: "owner", arg: {}, ret: {} },
   /** struct kvm_guest_debug: KVM_GUESTDBG_* and, with USE_HW_BP, the debug registers that then are in force. */
   KVM_SET_GUEST_DEBUG: {
     nr: 0x9b,
@@ -426,7 +430,7 @@ export const KVM_PIT_FLAGS = { HPET_LEGACY: 1, SPEAKER_DATA_ON: 2 } as const;
 export const KVM_GUESTDBG = { ENABLE: 1, SINGLESTEP: 2, USE_SW_BP: 0x1_0000, USE_HW_BP: 0x2_0000 } as const;
 export const KVM_GUESTDBG_ALL = Object.values(KVM_GUESTDBG).reduce((all, bit) => all | bit, 0);
 /** KVM_MP_STATE_* */
-export const KVM_MP_STATE = { RUNNABLE: 0, UNINITIALIZED: 1, HALTED: 3 } as const;
+export const KVM_MP_STATE = { RUNNABLE: 0, UNINITIALIZED: 1, INIT_RECEIVED: 2, HALTED: 3, SIPI_RECEIVED: 4 } as const;
 
 /** Address spaces of a region. */
 export const SPACE_PIO = 0;
@@ -441,6 +445,7 @@ export const CAPABILITIES = {
   KVM_CAP_NR_MEMSLOTS: { nr: 10, value: 64 },
   KVM_CAP_MP_STATE: { nr: 14, value: 1 },
   KVM_CAP_COALESCED_MMIO: { nr: 15, value: 1 },
+  KVM_CAP_USER_NMI: { nr: 22, value: 1 },
   KVM_CAP_SET_GUEST_DEBUG: { nr: 23, value: 1 },
   KVM_CAP_REINJECT_CONTROL: { nr: 24, value: 1 },
   KVM_CAP_IRQ_ROUTING: { nr: 25, value: 1024 },
@@ -450,6 +455,7 @@ export const CAPABILITIES = {
   KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
   KVM_CAP_XSAVE: { nr: 55, value: 1 },
   KVM_CAP_XCRS: { nr: 56, value: 1 },
+  KVM_CAP_TSC_DEADLINE_TIMER: { nr: 72, value: 1 },
   KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
   KVM_CAP_SIGNAL_MSI: { nr: 77, value: 1 },
   KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },

@@ -40,10 +40,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "kvm-core/x87",
   ],
   // What runs in a vCPU's thread and what the main thread keeps of it; a VM owns its vCPUs.
-  "kvm-core/irqchip": ["kvm-core/vm"],
+  "kvm-core/irqchip": ["kvm-core/cpu", "kvm-core/vm"],
   "kvm-core/vcpu": ["kvm-core/cpu", "kvm-core/engine", "kvm-core/irqchip", "kvm-core/vm", "kvm-core/wasm"],
   "kvm-core/vm": ["kvm-core/cpu", "kvm-core/irqchip", "kvm-core/mmu", "kvm-core/vcpu"],
-  "kvm-core/server": ["kvm-core/cpu", "kvm-core/vcpu", "kvm-core/vm"],
+  "kvm-core/server": ["kvm-core/cpu", "kvm-core/irqchip", "kvm-core/vcpu", "kvm-core/vm"],
   "kvm-core": ["kvm-core/engine", "kvm-core/server"],
 
   // Devices get interfaces and never the machine; the board puts them together.

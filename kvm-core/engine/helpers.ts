@@ -139,7 +139,9 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       if (!privileged()) return fault(ip, VECTOR.GP);
       const lo = state.get(CPU.data);
       const hi = state.high(CPU.data);
-      return writeControl(m, register, lo, hi) ? NEXT : fault(ip, VECTOR.GP);
+      if (!writeControl(m, register, lo, hi)) return fault(ip, VECTOR.GP);
+      if (register === 8) host.taskPriorityChanged?.();
+      return NEXT;
     },
 
     /** CR0's lower half: any privilege level may read it, unless UMIP says otherwise. */

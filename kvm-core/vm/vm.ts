@@ -12,6 +12,7 @@ import { MAX_VCPUS } from "../../shared/server-area.ts";
 import { initRow, STATS_REASONS } from "../../shared/stats-page.ts";
 import { PENDING_PROTECT } from "../cpu/requests.ts";
 import { CLOCK_BASE, CODE_MAP } from "../cpu/zones.ts";
+import { LapicDelivery } from "../irqchip/lapic-delivery.ts";
 import { Vcpu } from "../vcpu/vcpu.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DeviceServers, isGone, type Peer } from "./device-servers.ts";
@@ -62,6 +63,7 @@ export class Vm {
     this.regions = new RegionTable(this.memory);
     this.servers = new DeviceServers(this.memory);
     this.irqchip = new VmIrqchip(this.memory, () => this.vcpus.get(0)?.interruptsChanged());
+    this.irqchip.delivery = new LapicDelivery(this.memory);
     this.servers.place(owner, peer, true);
   }
 

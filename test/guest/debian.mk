@@ -1,8 +1,7 @@
 # Debian's kernels and busybox, downloaded once: build/guest/debian/{amd64,i386}/{vmlinuz,initrd.img}. Included by the Makefile.
 
 DEBIAN := build/guest/debian
-# There is no local APIC, IOAPIC or ACPI on the board yet.
-DEBIAN_APPEND := console=ttyS0 quiet acpi=off noapic nolapic
+DEBIAN_APPEND := console=ttyS0 quiet
 DEBIAN_SOURCES := $(wildcard test/guest/debian/*.ts test/guest/debian/*.sh)
 
 .PHONY: debian

@@ -81,7 +81,7 @@ class Board {
   }
 
   #path(memory: WebAssembly.Memory, zone: number, vcpu: number): ExitPath {
-    return new ExitPath(memory, zone, vcpu, new Irqchip(memory), () => {
+    return new ExitPath(memory, zone, vcpu, new Irqchip(memory, 0), () => {
       this.messages++;
       Atomics.store(this.words, controlAt(vcpu, "command") >> 2, COMMAND_RUN);
     });
