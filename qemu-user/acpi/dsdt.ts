@@ -78,6 +78,7 @@ function pciBridge(info: AcpiInfo): Aml {
     name("_PRT", interruptWires(info.pciGsi)),
     isaDevice("RTC", "PNP0B00", io(0x70, 2), irq(8)),
     isaDevice("KBD", "PNP0303", io(0x60, 1), io(0x64, 1), irq(1)),
+    isaDevice("MOU", "PNP0F13", irq(12)),
     isaDevice("COM1", "PNP0501", io(0x3f8, 8), irq(4)),
   );
 }

@@ -68,7 +68,7 @@ const ECAM = { base: PCI_HOLE, size: 0x10_0000 } as const;
 /** Where BARs may lie. The board presets them from the bottom, as firmware does. */
 const PCI_WINDOW = {
   io: { from: 0xc000, to: 0x1_0000 },
-  memory: { from: PCI_HOLE, to: PCI_HOLE_END },
+  memory: { from: ECAM.base + ECAM.size, to: PCI_HOLE_END },
 } as const;
 
 /** What the ACPI tables say of this board. */
@@ -174,6 +174,7 @@ export function createPc(env: PcEnv): Pc {
   const resetControl = add("reset-control", new ResetControl(power));
   atPort(BOARD.PCI_ADDRESS, resetControl.inside(pci.address, BOARD.RESET_CONTROL.port - BOARD.PCI_ADDRESS.port));
   atPort(BOARD.PCI_DATA, pci.data);
+  mmio.map(ECAM.base, ECAM.size, pci.ecam);
 
   const placeBar = barPlacer();
   const wiring = (slot: number): SlotWiring => ({

@@ -8,6 +8,14 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /tmp
+# There is no init to ask: the kernel is told itself. Functions, since busybox's shell knows its applets without a file.
+mkdir -p /etc
+cat >/etc/profile <<'END'
+poweroff() { sync; busybox poweroff -f; }
+reboot() { sync; busybox reboot -f; }
+halt() { sync; busybox halt -f; }
+END
+export ENV=/etc/profile
 export PATH=/bin HOME=/root TERM=${TERM:-vt100}
 hostname splitvm
 while read -r module; do

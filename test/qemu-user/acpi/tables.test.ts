@@ -149,6 +149,7 @@ describe("DSDT", () => {
       "\\_SB_\\PCI0\\_HID": "0c41d00a03",
       "\\_SB_\\PCI0\\RTC_\\_HID": "0c41d00b00",
       "\\_SB_\\PCI0\\KBD_\\_HID": "0c41d00303",
+      "\\_SB_\\PCI0\\MOU_\\_HID": "0c41d00f13",
       "\\_SB_\\PCI0\\COM1\\_HID": "0c41d00501",
       "\\_SB_\\MBRD\\_HID": "0c41d00c02",
       "\\_SB_\\C000\\_HID": "0d414350493030303700",

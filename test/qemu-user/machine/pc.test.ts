@@ -27,8 +27,12 @@ describe("the board", () => {
     ]);
   });
 
-  test("has no memory of devices without -device", () => {
-    expect(testBoard().pc.mmio.regions()).toEqual([]);
+  test("has no memory of devices but ECAM without -device", () => {
+    expect(
+      testBoard()
+        .pc.mmio.regions()
+        .map(({ base, size, device }) => [base, size, device.name]),
+    ).toEqual([[0xe000_0000, 0x10_0000, "pci-ecam"]]);
   });
 
   test("wires INTA of slot n to GSI 10, 11, 10, 11, and slots may share one", () => {
@@ -47,7 +51,9 @@ describe("the board", () => {
 
   test("gives each BAR a place of its own, aligned to its size", () => {
     const { pc } = testBoard(option("splitvm-test"), option("splitvm-test"));
-    expect(pc.mmio.regions().map(({ base }) => base)).toEqual([0xe000_0000, 0xe000_1000, 0xe000_2000, 0xe000_3000]);
+    expect(pc.mmio.regions().map(({ base }) => base)).toEqual([
+      0xe000_0000, 0xe010_0000, 0xe010_1000, 0xe010_2000, 0xe010_3000,
+    ]);
     expect(
       pc.ports
         .regions()
