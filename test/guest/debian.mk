@@ -13,3 +13,5 @@ $(DEBIAN)/amd64/packages: | $(INSTALL)
 
 $(DEBIAN)/amd64/initrd.img: $(DEBIAN)/amd64/packages $(DEBIAN_SOURCES)
 	@$(NODE) test/guest/debian/pack.ts $(DEBIAN)
+
+guest: debian
