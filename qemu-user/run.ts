@@ -216,8 +216,7 @@ class Machine {
     const guest = new GuestMemory(memory.buffer, map.slots, codeMapOf(memory.buffer, memory.plan, VCPUS));
     const rsdp = writeAcpi(guest, acpiInfo(VCPUS));
     const loaded = loadKernel({ kernel, initrd, append }, guest, map.entries, rsdp);
-    const { indices } = await this.#kvm!.request("KVM_GET_MSR_INDEX_LIST", {});
-    this.#powerOn ??= await PowerOnState.read(vm, vcpu, indices);
+    this.#powerOn ??= await PowerOnState.read(this.#kvm!, vm, vcpu);
     const { regs, sregs } = this.#powerOn;
     await vcpu.setSregs({ ...sregs, ...loaded.sregs });
     await vcpu.setRegs({ ...regs, ...loaded.regs });
@@ -311,7 +310,8 @@ class Machine {
   async #reset(): Promise<void> {
     await this.#devices!.reset();
     this.#resetAsked = false; // after the devices' answer: what the guest asked for until then is done
-    await this.#powerOn!.restore();
+    // A machine that was taken over: nobody here saw its beginning, so #load goes on from what it finds.
+    await this.#powerOn?.restore();
     await this.#load();
   }
 

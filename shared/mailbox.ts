@@ -27,6 +27,11 @@ export const MAILBOX = layout({
 export const KICKED = 1;
 export const KICK_SLEEPING = 2;
 
+/** Makes the vCPU whose KICK word is words[index] look, and wakes it if it sleeps. Any thread of any process that maps it. */
+export function kick(words: Int32Array, index: number): void {
+  if (Atomics.or(words, index, KICKED) & KICK_SLEEPING) futexWake(words, index, 1);
+}
+
 /** A server's end: raises events and lines and kicks the vCPU that takes interrupts. */
 export class Mailbox {
   readonly #words: Int32Array;
@@ -66,6 +71,6 @@ export class Mailbox {
 
   #ring(): void {
     Atomics.or(this.#words, this.#summary, 1);
-    if (Atomics.or(this.#kick, this.#kickIndex, KICKED) & KICK_SLEEPING) futexWake(this.#kick, this.#kickIndex, 1);
+    kick(this.#kick, this.#kickIndex);
   }
 }

@@ -28,7 +28,7 @@ export class KvmClock {
     this.#machine = machine;
   }
 
-  /** The guest wrote this MSR: true if it is about the clock. */
+  /** The guest wrote one of CLOCK_MSRS. */
   written(index: number): void {
     switch (index) {
       case MSR_KVM.WALL_CLOCK:

@@ -6,8 +6,7 @@
  * Leaves out: what the registers do (lapic.ts), whom a message reaches (lapic-delivery.ts).
  */
 import { layout } from "../../shared/layout.ts";
-import { KICK_SLEEPING, KICKED } from "../../shared/mailbox.ts";
-import { futexWake } from "../../shared/native.ts";
+import { kick } from "../../shared/mailbox.ts";
 import { msrField } from "../cpu/msr.ts";
 import { vcpuZone, ZONE } from "../cpu/zones.ts";
 
@@ -152,6 +151,6 @@ export class LapicPage {
 
   /** Makes a running vCPU look, and a halted one wake. */
   kick(): void {
-    if (Atomics.or(this.words, this.#kick, KICKED) & KICK_SLEEPING) futexWake(this.words, this.#kick, 1);
+    kick(this.words, this.#kick);
   }
 }

@@ -8,7 +8,7 @@
  */
 import { EXIT, IO_IN, IO_OUT, runResult } from "../../shared/exits.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
-import { KICK_SLEEPING, KICKED } from "../../shared/mailbox.ts";
+import { kick } from "../../shared/mailbox.ts";
 import { futexWait, futexWake } from "../../shared/native.ts";
 import { POSTED_COALESCED, POSTED_IOEVENTFD, PostedRing } from "../../shared/posted-ring.ts";
 import { AREA } from "../../shared/server-area.ts";
@@ -292,8 +292,7 @@ export class ExitPath implements EngineHost {
 
   /** vCPU 0 serves the 8254 and arms its deadline: it has to look, whoever wrote. */
   #kickTimekeeper(): void {
-    const kick = (vcpuZone(0) + ZONE.kick) >> 2;
-    if (Atomics.or(this.#words, kick, KICKED) & KICK_SLEEPING) futexWake(this.#words, kick, 1);
+    kick(this.#words, (vcpuZone(0) + ZONE.kick) >> 2);
   }
 
   /** The chips are byte-wide: a wider access is one access a byte, as the ISA bus makes it. */

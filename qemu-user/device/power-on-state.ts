@@ -3,11 +3,10 @@
  * Follows: QEMU's order in kvm_arch_put_registers: MSRs before what they give meaning to, the vCPU's own registers last.
  * Left out: debug registers, for which there is no request; devices (the device thread's) and what the loader sets.
  */
-import type { KvmSregs, Ret } from "../../shared/ioctls.ts";
-import type { Vcpu, Vm } from "../kvm/kvm.ts";
+import { KVM_MP_STATE, type KvmSregs, type Ret } from "../../shared/ioctls.ts";
+import type { Kvm, Vcpu, Vm } from "../kvm/kvm.ts";
 
 const CHIPS = [0, 1, 2] as const;
-const KVM_MP_STATE_RUNNABLE = 0;
 
 type MsrEntry = Ret<"KVM_GET_MSRS">["entries"][number];
 
@@ -48,8 +47,8 @@ export class PowerOnState {
   }
 
   /** Of a VM that has not run yet. */
-  static async read(vm: Vm, vcpu: Vcpu, msrIndices: readonly number[]): Promise<PowerOnState> {
-    const { entries } = await vcpu.request("KVM_GET_MSRS", { indices: [...msrIndices] });
+  static async read(kvm: Kvm, vm: Vm, vcpu: Vcpu): Promise<PowerOnState> {
+    const { entries } = await vcpu.request("KVM_GET_MSRS", await kvm.request("KVM_GET_MSR_INDEX_LIST", {}));
     const chips = [];
     for (const chip_id of CHIPS) chips.push(await vm.request("KVM_GET_IRQCHIP", { chip_id }));
     return new PowerOnState(
@@ -75,7 +74,7 @@ export class PowerOnState {
     await this.#vm.request("KVM_SET_PIT2", this.#pit);
     await vcpu.request("KVM_SET_XCRS", this.#xcrs);
     await vcpu.request("KVM_SET_XSAVE", this.#xsave);
-    await vcpu.request("KVM_SET_MP_STATE", { mp_state: KVM_MP_STATE_RUNNABLE });
+    await vcpu.request("KVM_SET_MP_STATE", { mp_state: KVM_MP_STATE.RUNNABLE });
   }
 
   /** Those that changed: among the others are some that cannot be written. */

@@ -102,6 +102,8 @@ export class PciHost implements Device {
     if (this.#functions[slot] !== undefined) throw new Error(`PCI slot ${slot} is already taken`);
     const config = new ConfigSpace(wiring.line);
     const device = make(config);
+    if (device.capabilities !== undefined || device.msix !== undefined)
+      throw new Error(`${device.name}: PCI capabilities and MSI-X are not built yet`);
     const bars = device.bars.map((bar) => wiring.place(bar.kind, bar.size));
     const { command, interruptLine } = wiring;
     config.connect(device.identity, device.bars, this.#buses, { command, bars, interruptLine });

@@ -239,6 +239,12 @@ describe("mistakes of the board", () => {
     expect(() => host.plug(slot, wiring, () => device(bars))).toThrow(message);
   });
 
+  test("a device with capabilities or MSI-X, which are not built", () => {
+    const host = new PciHost({ ports: bus(), mmio: bus() });
+    for (const more of [{ capabilities: [] }, { msix: { vectors: 1, bar: 1 } }])
+      expect(() => host.plug(1, wiring, () => ({ ...device(0), ...more }))).toThrow(/MSI-X are not built yet/);
+  });
+
   test("a full bus", () => {
     const host = new PciHost({ ports: bus(), mmio: bus() });
     for (let i = 1; i < 32; i++) host.plug(host.freeSlot(), wiring, () => device(0));
