@@ -91,6 +91,7 @@ function build(): Pc | undefined {
       power: (what) => post({ kind: "power", what }),
       wallClock: rtcClock(start.rtc),
       clock: { now: clockMonotonic },
+      msi: null,
       timers,
       devices: start.devices,
       log: (line) => post({ kind: "log", line }),

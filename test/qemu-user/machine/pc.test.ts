@@ -27,8 +27,12 @@ describe("the board", () => {
     ]);
   });
 
-  test("has no memory of devices without -device", () => {
-    expect(testBoard().pc.mmio.regions()).toEqual([]);
+  test("has no memory but the configuration space without -device", () => {
+    expect(
+      testBoard()
+        .pc.mmio.regions()
+        .map(({ base, size }) => [base, size]),
+    ).toEqual([[0xe000_0000, 0x10_0000]]);
   });
 
   test("wires INTA of slot n to GSI 10, 11, 10, 11, and slots may share one", () => {
@@ -47,7 +51,9 @@ describe("the board", () => {
 
   test("gives each BAR a place of its own, aligned to its size", () => {
     const { pc } = testBoard(option("splitvm-test"), option("splitvm-test"));
-    expect(pc.mmio.regions().map(({ base }) => base)).toEqual([0xe000_0000, 0xe000_1000, 0xe000_2000, 0xe000_3000]);
+    expect(pc.mmio.regions().map(({ base }) => base)).toEqual([
+      0xe000_0000, 0xe010_0000, 0xe010_1000, 0xe010_2000, 0xe010_3000,
+    ]);
     expect(
       pc.ports
         .regions()
@@ -68,6 +74,8 @@ describe("the board", () => {
       "acpi-pm",
       "pci",
       "reset-control",
+      "piix3",
+      "piix4-pm",
       "isa-debug-exit.0",
       "splitvm-test.0",
       "mine",
