@@ -20,6 +20,7 @@ import { PowerOnState } from "./device/power-on-state.ts";
 import { Claims } from "./kvm/claims.ts";
 import { type CoreProcess, startCore } from "./kvm/core-process.ts";
 import { Kvm } from "./kvm/kvm.ts";
+import { MsiRoutes } from "./kvm/msi-routes.ts";
 import { loadKernel } from "./loader/loader.ts";
 import { memoryMap } from "./machine/memory-map.ts";
 import { acpiInfo } from "./machine/pc.ts";
@@ -168,6 +169,7 @@ class Machine {
       onMonitor: (line) => monitor.command(line),
       notify: () => this.#devices?.notify(),
     });
+    const msi = new MsiRoutes(vm, (event, version, done) => this.#devices?.msiRouted(event, version, done));
     this.#devices = new DeviceHost(
       {
         mode,
@@ -185,6 +187,8 @@ class Machine {
         onExit: (status) => this.#finish(status),
         onPower: (what) => this.#power(what),
         onIrq: (gsi, level) => void vm.request("KVM_IRQ_LINE", { irq: gsi, level: level ? 1 : 0 }).catch(() => {}),
+        onMsi: (message) => msi.send(message),
+        onMsiRoute: (route) => msi.set(route),
         onRegion: (kind, region) =>
           void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
         onLog: (line) => this.#report(line),

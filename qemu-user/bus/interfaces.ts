@@ -114,6 +114,12 @@ export interface PciBar {
   readonly size: number;
   readonly region: BusDevice;
   readonly posted?: readonly PostedRange[];
+  /** The register that it is at; absent: the next that is free, that of MSI-X left out. */
+  readonly at?: number;
+  /** Memory with a 64-bit address, which takes the next register, too. */
+  readonly wide?: boolean;
+  /** Memory without side effects of reads. */
+  readonly prefetchable?: boolean;
 }
 
 /** What a function's configuration header says of it (PCI 3.0 section 6.2.1). */
@@ -150,9 +156,12 @@ export interface PciCapability {
 /** A function on the PCI bus. Its header is kept by the PCI host, and so are MSI-X capability, table and pending bits. */
 export interface PciDevice extends Device {
   readonly identity: PciIdentity;
-  /** At most six, in BAR order. */
+  /** At most six registers, in their order. */
   readonly bars: readonly PciBar[];
+  /** In the order of the list, from 0x40 on. The state of those that answer themselves is the device's. */
   readonly capabilities?: readonly PciCapability[];
+  /** Configuration registers of the device's own, where there is no capability: offsets 0x40 to 0xff. Absent: zero. */
+  readonly ownConfig?: Pick<BusDevice, "read" | "write">;
   /** MSI-X vectors; the host makes the table, in BAR `bar`, which the device leaves out of `bars`. */
   readonly msix?: { readonly vectors: number; readonly bar: number };
 }
@@ -165,6 +174,21 @@ export interface PciSlot {
   busMaster(): boolean;
   /** MSI-X as the driver has set it up. */
   readonly msix: PciMsix;
+}
+
+/** A message-signalled interrupt on its way from a function to the local APICs. All of them are made with the board. */
+export interface MsiVector {
+  /** What `send` is to send from now on: a write of `data` to this address (Intel SDM volume 3, section 11.11). */
+  set(addressLow: number, addressHigh: number, data: number): void;
+  /** Sends it; never lost, but several may become one, as in an APIC's request register. Only after `set`. */
+  send(): void;
+  /** The driver masks it: takes back what was not sent yet. True if there was something. */
+  withdraw(): boolean;
+}
+
+/** Where the PCI host gets its vectors. */
+export interface MsiSender {
+  vector(): MsiVector;
 }
 
 /** Message-signalled interrupts of a function (PCI 3.0 section 6.8.2). */

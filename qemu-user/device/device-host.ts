@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { stopAtExit } from "../../shared/stop.ts";
 import type { PowerRequest } from "../bus/interfaces.ts";
 import { type DeviceMemory, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
-import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
+import type { DeviceThreadStart, FromDevice, MsiMessage, MsiRoute, RegionReport, ToDevice } from "./messages.ts";
 import { RingServer } from "./ring-server.ts";
 
 export type DeviceEvents = {
@@ -14,6 +14,9 @@ export type DeviceEvents = {
   readonly onExit: (status: number) => void;
   readonly onPower: PowerRequest;
   readonly onIrq: (gsi: number, level: boolean) => void;
+  readonly onMsi: (message: MsiMessage) => void;
+  /** To be answered with msiRouted(). */
+  readonly onMsiRoute: (route: MsiRoute) => void;
   readonly onRegion: (kind: "map" | "unmap", region: RegionReport) => void;
   readonly onLog: (line: string) => void;
   /** The thread died by a mistake of ours, or of a device model's. */
@@ -86,6 +89,10 @@ export class DeviceHost {
     this.#tell({ kind: "power-button" });
   }
 
+  msiRouted(event: number, version: number, done: boolean): void {
+    this.#tell({ kind: "msi-routed", event, version, done });
+  }
+
   /** Ends the thread; resolves when it has ended. */
   async stop(): Promise<void> {
     this.#signalStop();
@@ -121,6 +128,12 @@ export class DeviceHost {
         break;
       case "irq":
         events.onIrq(message.gsi, message.level);
+        break;
+      case "msi":
+        events.onMsi(message.message);
+        break;
+      case "msi-route":
+        events.onMsiRoute(message.route);
         break;
       case "log":
         events.onLog(message.line);

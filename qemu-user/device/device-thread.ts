@@ -21,6 +21,7 @@ import { rtcClock } from "../machine/rtc-clock.ts";
 import { codeMapOf, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import { type AccessLog, Dispatcher } from "./dispatch.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
+import { PostedMsi, RoutedMsi } from "./msi.ts";
 import { RingServer, restoreJournal } from "./ring-server.ts";
 import { TimerQueue } from "./timer-queue.ts";
 
@@ -44,10 +45,12 @@ function channel(which: "serial" | "debugcon"): ChannelBackend | null {
 
 const timers = new TimerQueue();
 
+const mailbox = start.mode === "page" ? new Mailbox(buffer, plan.area, buffer, plan.kick) : undefined;
+const routedMsi = mailbox && new RoutedMsi(mailbox, post);
+
 /** Page mode raises lines through the mailbox, message mode by ioctl. */
 function irqLines(): (gsi: number) => IrqLine {
-  if (start.mode === "page") {
-    const mailbox = new Mailbox(buffer, plan.area, buffer, plan.kick);
+  if (mailbox !== undefined) {
     return (gsi) => ({ set: (level) => mailbox.setLevel(gsi, level) });
   }
   return (gsi) => {
@@ -91,6 +94,7 @@ function build(): Pc | undefined {
       power: (what) => post({ kind: "power", what }),
       wallClock: rtcClock(start.rtc),
       clock: { now: clockMonotonic },
+      msi: routedMsi ?? new PostedMsi(post),
       timers,
       devices: start.devices,
       log: (line) => post({ kind: "log", line }),
@@ -141,6 +145,10 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
   }
   if (message.kind === "power-button") {
     pc.powerButton();
+    return;
+  }
+  if (message.kind === "msi-routed") {
+    routedMsi?.routed(message.event, message.version, message.done);
     return;
   }
   const { space, direction, address, size, low, high } = message;

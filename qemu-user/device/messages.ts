@@ -33,7 +33,20 @@ export type RegionReport = {
   readonly posted: readonly PostedRange[];
 };
 
+/** A message-signalled interrupt: a write of `data` to the address. */
+export type MsiMessage = { readonly addressLow: number; readonly addressHigh: number; readonly data: number };
+
+/** What an event of the mailbox is to send, by this GSI; `version` counts an event's messages. */
+export type MsiRoute = {
+  readonly event: number;
+  readonly gsi: number;
+  readonly version: number;
+  readonly message: MsiMessage;
+};
+
 export type ToDevice =
+  /** The answer to "msi-route". False: kvm-core refused. */
+  | { readonly kind: "msi-routed"; readonly event: number; readonly version: number; readonly done: boolean }
   | { readonly kind: "reset" }
   | { readonly kind: "power-button" }
   | {
@@ -51,6 +64,8 @@ export type FromDevice =
   | { readonly kind: "map" | "unmap"; readonly region: RegionReport }
   | { readonly kind: "answer"; readonly low: number; readonly high: number }
   | { readonly kind: "irq"; readonly gsi: number; readonly level: boolean }
+  | { readonly kind: "msi"; readonly message: MsiMessage }
+  | { readonly kind: "msi-route"; readonly route: MsiRoute }
   /** A character channel has output, or room for input. */
   | { readonly kind: "chars"; readonly channel: "serial" | "debugcon" }
   | { readonly kind: "log"; readonly line: string }

@@ -18,6 +18,7 @@ import type {
 import type { PropertyTable, PropertyValue, PropertyValues } from "../bus/property.ts";
 import { ISA_DEBUG_EXIT_PROPERTIES, IsaDebugExit } from "../hw/isa-debug-exit.ts";
 import { PcTestdev, TESTDEV_LINES } from "../hw/pc-testdev.ts";
+import { PciTestdev } from "../hw/pci-testdev.ts";
 import { PVPANIC_PROPERTIES, Pvpanic } from "../hw/pvpanic.ts";
 import { SPLITVM_TEST_PROPERTIES, SplitvmTest } from "../hw/splitvm-test.ts";
 
@@ -100,6 +101,12 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow | BoardRow>
         memory: [[0xff00_0000, 0x1_0000, device.memory]],
       };
     },
+  },
+  "pci-testdev": {
+    bus: "PCI",
+    description: "test device of QEMU and kvm-unit-tests: writes to memory and ports, plain and posted",
+    properties: PCI_PROPERTIES,
+    create: ({ name }) => new PciTestdev(name),
   },
   pvpanic: {
     bus: "ISA",

@@ -1,7 +1,7 @@
 /**
  * The board: a PC with an i440FX host bridge. Every port, address, GSI and PCI slot is in this file, and only here.
  * Follows: the IBM PC/AT's port assignments; QEMU's `pc` machine for the rest.
- * Left out: the rest of the PIIX3, DMA controllers, VGA, firmware. The interrupt controllers and the PIT are kvm-core's.
+ * Left out: IDE and USB of the PIIX, DMA controllers, VGA, firmware. The interrupt controllers and the PIT are kvm-core's.
  */
 import { alignUp } from "../../shared/bits.ts";
 import type { GuestMemory } from "../../shared/guest-memory.ts";
@@ -17,6 +17,7 @@ import type {
   IrqLine,
   Journalled,
   Log,
+  MsiSender,
   PowerRequest,
   StateValue,
   Timers,
@@ -27,12 +28,13 @@ import { ACPI_DISABLE, ACPI_ENABLE, AcpiPm, PM_SIZE, S5_TYPE } from "../hw/acpi-
 import { DebugConsole } from "../hw/debugcon.ts";
 import { DmaPage } from "../hw/dma-page.ts";
 import { I8042 } from "../hw/i8042.ts";
+import { piix3, piix4Pm } from "../hw/piix.ts";
 import { Port92 } from "../hw/port92.ts";
 import { ResetControl } from "../hw/reset-control.ts";
 import { cmosMemorySize, Rtc, type WallClock } from "../hw/rtc.ts";
 import { Uart16550 } from "../hw/serial.ts";
 import { PCI_COMMAND } from "../pci/config-space.ts";
-import { PciHost, type SlotWiring } from "../pci/host.ts";
+import { ECAM_BYTES, PciHost, type SlotWiring } from "../pci/host.ts";
 import { DEVICE_CATALOG, type DeviceEnv, type DeviceOption, defaultProperties } from "./device-catalog.ts";
 import { PCI_HOLE, PCI_HOLE_END } from "./memory-map.ts";
 
@@ -53,6 +55,15 @@ const BOARD = {
   PCI_DATA: { port: 0xcfc, size: 4 },
 } as const;
 
+/** Slot and functions of the PIIX; devices come after it. */
+const PIIX = { slot: 1, isa: 0, pm: 3 } as const;
+
+/** What answers in kvm-core before any region: the IOAPIC's page and the local APICs' megabyte. */
+const CORE_MEMORY = [
+  { base: 0xfec0_0000, size: 0x1000 },
+  { base: 0xfee0_0000, size: 0x10_0000 },
+] as const;
+
 /** Added as if by `-device`, unless the command line says where it wants its own. */
 const DEFAULT_DEVICES = ["isa-debug-exit"] as const;
 
@@ -63,7 +74,7 @@ const pciGsi = (slot: number) => [10, 11, 10, 11][slot & 3]!;
 export const LEVEL_GSIS: readonly number[] = [BOARD.ACPI_PM.gsi, 10, 11];
 
 /** Configuration space of bus 0 as memory. */
-const ECAM = { base: PCI_HOLE, size: 0x10_0000 } as const;
+const ECAM = { base: PCI_HOLE, size: ECAM_BYTES } as const;
 
 /** Where BARs may lie. The board presets them from the bottom, as firmware does. */
 const PCI_WINDOW = {
@@ -86,7 +97,7 @@ export function acpiInfo(cpus: number): AcpiInfo {
     s5Type: S5_TYPE,
     ecamBase: ECAM.base,
     ecamSize: ECAM.size,
-    pciMemory: { base: ECAM.base + ECAM.size, end: PCI_HOLE_END },
+    pciMemory: { base: PCI_WINDOW.memory.from, end: PCI_WINDOW.memory.to },
   };
 }
 
@@ -104,6 +115,8 @@ export interface PcEnv {
   readonly debugcon: CharBackend | null;
   readonly exit: ExitRequest;
   readonly power: PowerRequest;
+  /** Message-signalled interrupts; null: they vanish. */
+  readonly msi: MsiSender | null;
   /** What the RTC is to show: ms since 1970, in the guest's time zone. */
   readonly wallClock: WallClock;
   readonly clock: Clock;
@@ -170,7 +183,10 @@ export function createPc(env: PcEnv): Pc {
   );
   atPort(BOARD.ACPI_PM, pm);
   atPort(BOARD.SMI_CMD, pm.command);
-  const pci = add("pci", new PciHost({ ports, mmio }));
+  const occupied = [...env.memory.slots.map(({ gpa, size }) => ({ base: gpa, size })), ...CORE_MEMORY];
+  const taken = (base: number, size: number) =>
+    occupied.some((other) => base < other.base + other.size && other.base < base + size);
+  const pci = add("pci", new PciHost({ ports, mmio, taken, msi: env.msi }));
   const resetControl = add("reset-control", new ResetControl(power));
   atPort(BOARD.PCI_ADDRESS, resetControl.inside(pci.address, BOARD.RESET_CONTROL.port - BOARD.PCI_ADDRESS.port));
   atPort(BOARD.PCI_DATA, pci.data);
@@ -183,6 +199,13 @@ export function createPc(env: PcEnv): Pc {
     command: PCI_COMMAND.IO | PCI_COMMAND.MEMORY,
     place: placeBar,
   });
+
+  const piix: SlotWiring = { ...wiring(PIIX.slot), line: { set: () => {} }, interruptLine: 0 };
+  const pmWiring = { ...piix, interruptLine: BOARD.ACPI_PM.gsi };
+  const isa = add("piix3", piix3());
+  const power4 = add("piix4-pm", piix4Pm(BOARD.ACPI_PM.port));
+  pci.plug(PIIX.slot, piix, () => isa, PIIX.isa);
+  pci.plug(PIIX.slot, pmWiring, () => power4, PIIX.pm);
 
   const plug = (option: DeviceOption, name: string) => {
     const { properties } = option;

@@ -1,8 +1,8 @@
 /**
- * PCI host bridge: configuration mechanism 1 and ECAM, and bus 0 behind them, with the bridge itself at 00:00.0.
+ * PCI host bridge: configuration mechanism 1 and ECAM, and bus 0 behind it, with the bridge itself at 00:00.0.
  * Follows: PCI Local Bus Specification 3.0 section 3.2.2.3.2; Intel 82441FX (i440FX) data sheet section 3.1 for ports and
- * identity; PCI Express Base Specification 3.0 section 7.2.2 for ECAM, which an i440FX has not: ACPI's MCFG names it.
- * Left out: further buses, functions other than 0, extended configuration space, and the bridge's own registers (PAM, SMRAM, DRAM rows).
+ * identity; PCI Express Base Specification section 7.2.2 for ECAM.
+ * Left out: further buses, and the bridge's own registers (PAM, SMRAM, DRAM rows).
  */
 import {
   ALL_ONES,
@@ -17,10 +17,13 @@ import {
   type Width,
 } from "../bus/interfaces.ts";
 import { expectUnsigned, expectVersion } from "../bus/state.ts";
-import { ConfigSpace, type PciBuses } from "./config-space.ts";
+import { type ConfigPresets, ConfigSpace, type PciBuses } from "./config-space.ts";
 
 const SLOT_COUNT = 32;
-const CONFIG_SIZE = 256;
+/** Functions of a slot; function n of slot s is number 8s + n of the bus. */
+const FUNCTIONS = 8;
+/** Bytes of bus 0 in ECAM. */
+export const ECAM_BYTES = 0x10_0000;
 /** CONFADD: enable, bus, device, function, register; the rest reads zero. */
 const ENABLE = 0x8000_0000;
 const ADDRESS_BITS = 0x80ff_fffc;
@@ -43,12 +46,8 @@ const I440FX: PciIdentity = {
 const NO_LINE: IrqLine = { set: () => {} };
 
 /** How the board wires a slot, and what it presets as firmware would. */
-export interface SlotWiring {
+export interface SlotWiring extends ConfigPresets {
   readonly line: IrqLine;
-  readonly interruptLine: number;
-  readonly command: number;
-  /** Chooses an address for each BAR, in order. */
-  place(kind: "io" | "memory", size: number): number;
 }
 
 export class PciHost implements Device {
@@ -67,47 +66,44 @@ export class PciHost implements Device {
     read: (offset, width) => this.#read(offset, width),
     write: (offset, width, value) => this.#write(offset, width, value),
   };
-
-  /** The enhanced mechanism: 4 KiB a function, of which a conventional one has the first 256 bytes. */
+  /** ECAM_BYTES of memory: 4 KiB a function. */
   readonly ecam: BusDevice = {
     name: "pci-ecam",
-    read: (offset, width) => this.#enhanced(offset)?.read(offset & 0xfff, width) ?? ALL_ONES[width],
-    write: (offset, width, value) => {
-      this.#enhanced(offset)?.write(offset & 0xfff, width, value);
-      if ((offset & 0xfff) < DECODE_REGISTERS_END) this.#updateDecode();
-    },
+    read: (offset, width) => this.#functions[offset >>> 12]?.read(offset & 0xfff, width) ?? ALL_ONES[width],
+    write: (offset, width, value) => this.#configure(this.#functions[offset >>> 12], offset & 0xfff, width, value),
   };
 
   readonly #buses: PciBuses;
-  readonly #functions: (ConfigSpace | undefined)[] = new Array(SLOT_COUNT).fill(undefined);
+  readonly #functions: (ConfigSpace | undefined)[] = new Array(SLOT_COUNT * FUNCTIONS).fill(undefined);
   #address = 0;
 
   constructor(buses: PciBuses) {
     this.#buses = buses;
     const bridge = new ConfigSpace(NO_LINE);
-    bridge.connect(I440FX, [], buses, { command: 0, bars: [], interruptLine: 0 });
+    const nothing = { command: 0, interruptLine: 0, place: () => 0 };
+    bridge.connect({ name: "i440fx", identity: I440FX, bars: [] }, buses, nothing);
     this.#functions[0] = bridge;
   }
 
   /** The first slot with nothing in it. Throws an Error when all 32 are taken. */
   freeSlot(): number {
-    const slot = this.#functions.indexOf(undefined);
-    if (slot < 0) throw new Error("PCI bus 0 has no free slot");
-    return slot;
+    for (let slot = 0; slot < SLOT_COUNT; slot++) {
+      if (this.#slot(slot).every((config) => config === undefined)) return slot;
+    }
+    throw new Error("PCI bus 0 has no free slot");
   }
 
-  /** Puts a device into a slot. `make` gets what the slot offers. Throws an Error if the slot is taken or none. */
-  plug<D extends PciDevice>(slot: number, wiring: SlotWiring, make: (slot: PciSlot) => D): D {
+  /** Puts a device into a slot. `make` gets what the slot offers. Throws an Error if the place is taken or none. */
+  plug<D extends PciDevice>(slot: number, wiring: SlotWiring, make: (slot: PciSlot) => D, fn = 0): D {
     if (!Number.isInteger(slot) || slot < 0 || slot >= SLOT_COUNT) throw new Error(`PCI bus 0 has no slot ${slot}`);
-    if (this.#functions[slot] !== undefined) throw new Error(`PCI slot ${slot} is already taken`);
+    if (this.#functions[slot * FUNCTIONS + fn] !== undefined) throw new Error(`PCI slot ${slot} is already taken`);
     const config = new ConfigSpace(wiring.line);
     const device = make(config);
-    if (device.capabilities !== undefined || device.msix !== undefined)
-      throw new Error(`${device.name}: PCI capabilities and MSI-X are not built yet`);
-    const bars = device.bars.map((bar) => wiring.place(bar.kind, bar.size));
-    const { command, interruptLine } = wiring;
-    config.connect(device.identity, device.bars, this.#buses, { command, bars, interruptLine });
-    this.#functions[slot] = config;
+    config.connect(device, this.#buses, wiring);
+    this.#functions[slot * FUNCTIONS + fn] = config;
+    const functions = this.#slot(slot);
+    const multifunction = functions.some((other, n) => n > 0 && other !== undefined);
+    for (const other of functions) if (other !== undefined) other.multifunction = multifunction;
     return device;
   }
 
@@ -119,42 +115,39 @@ export class PciHost implements Device {
 
   save(): DeviceState {
     const functions: Record<string, StateValue> = {};
-    this.#functions.forEach((config, slot) => {
-      if (config !== undefined) functions[slot] = config.save();
+    this.#functions.forEach((config, number) => {
+      if (config !== undefined) functions[number] = config.save();
     });
-    return { version: 1, address: this.#address, functions };
+    return { version: 2, address: this.#address, functions };
   }
 
   load(state: DeviceState): void {
-    expectVersion(this.name, state, 1);
+    expectVersion(this.name, state, 2);
     const address = expectUnsigned(this.name, "address", state["address"], 0xffff_ffff);
     const functions = state["functions"];
     if (typeof functions !== "object" || functions === null) throw new Error("pci: saved functions are missing");
     const saved = functions as Readonly<Record<string, StateValue>>;
-    const slots = this.#functions.flatMap((config, slot) => (config === undefined ? [] : [String(slot)]));
-    if (Object.keys(saved).sort().join() !== slots.sort().join()) {
+    const numbers = this.#functions.flatMap((config, number) => (config === undefined ? [] : [String(number)]));
+    if (Object.keys(saved).sort().join() !== numbers.sort().join()) {
       throw new Error("pci: the saved machine has other devices in its slots");
     }
     this.#address = (address & ADDRESS_BITS) >>> 0;
-    this.#functions.forEach((config, slot) => {
-      config?.load(saved[slot]);
+    this.#functions.forEach((config, number) => {
+      config?.load(saved[number]);
     });
     this.#updateDecode();
+  }
+
+  #slot(slot: number): (ConfigSpace | undefined)[] {
+    return this.#functions.slice(slot * FUNCTIONS, (slot + 1) * FUNCTIONS);
   }
 
   /** The function that CONFADD names; nobody's: undefined, and the bus reads as ones (master abort). */
   #selected(): ConfigSpace | undefined {
     const address = this.#address;
     const bus = (address >>> 16) & 0xff;
-    const fn = (address >>> 8) & 7;
-    if (address < ENABLE || bus !== 0 || fn !== 0) return undefined;
-    return this.#functions[(address >>> 11) & 0x1f];
-  }
-
-  /** The function whose conventional registers are at an offset in ECAM's bus 0. */
-  #enhanced(offset: number): ConfigSpace | undefined {
-    if ((offset & 0xfff) >= CONFIG_SIZE || ((offset >>> 12) & 7) !== 0) return undefined;
-    return this.#functions[(offset >>> 15) & 0x1f];
+    if (address < ENABLE || bus !== 0) return undefined;
+    return this.#functions[(address >>> 8) & 0xff];
   }
 
   #read(offset: number, width: Width): number {
@@ -162,13 +155,17 @@ export class PciHost implements Device {
   }
 
   #write(offset: number, width: Width, value: number): void {
-    const register = (this.#address & 0xfc) + offset;
-    this.#selected()?.write(register, width, value);
+    this.#configure(this.#selected(), (this.#address & 0xfc) + offset, width, value);
+  }
+
+  #configure(config: ConfigSpace | undefined, register: number, width: Width, value: number): void {
+    if (config === undefined) return;
+    config.write(register, width, value);
     if (register < DECODE_REGISTERS_END) this.#updateDecode();
   }
 
   /** A region that moved may have made room for one that was refused. */
   #updateDecode(): void {
-    for (let slot = 0; slot < SLOT_COUNT; slot++) this.#functions[slot]?.updateDecode();
+    for (let i = 0; i < this.#functions.length; i++) this.#functions[i]?.updateDecode();
   }
 }

@@ -11,6 +11,7 @@ import { DeviceHost } from "../../qemu-user/device/device-host.ts";
 import { createOwnedVm, VCPUS } from "../../qemu-user/device/owned-vm.ts";
 import { Claims } from "../../qemu-user/kvm/claims.ts";
 import { Kvm } from "../../qemu-user/kvm/kvm.ts";
+import { MsiRoutes } from "../../qemu-user/kvm/msi-routes.ts";
 import { loadKernel } from "../../qemu-user/loader/loader.ts";
 import { type DeviceOption, defaultProperties } from "../../qemu-user/machine/device-catalog.ts";
 import { memoryMap } from "../../qemu-user/machine/memory-map.ts";
@@ -99,11 +100,14 @@ const host: DeviceHost = new DeviceHost(
     onExit: (status) => fail(`the guest ended with status ${status}`),
     onPower: () => {},
     onIrq: (irq, level) => void vm.request("KVM_IRQ_LINE", { irq, level: level ? 1 : 0 }).catch(() => {}),
+    onMsi: (message) => msi.send(message),
+    onMsiRoute: (route) => msi.set(route),
     onRegion: (kind, region) => void claims.change(kind, region),
     onLog: (line) => process.stderr.write(`${line}\n`),
     onFailure: (error) => fail(error.stack ?? error.message),
   },
 );
+const msi = new MsiRoutes(vm, (event, version, done) => host.msiRouted(event, version, done));
 const claims = new Claims(vm, options.mode === "page");
 
 function fail(reason: string): never {

@@ -70,6 +70,8 @@ function serve({ memory, plan, port }: WorkerStart): WorkerEnd {
         status = value;
       },
       power: () => {},
+
+      msi: null,
       wallClock: Date.now,
       clock: { now: clockMonotonic },
       timers: new TimerQueue(),

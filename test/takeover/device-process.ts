@@ -46,6 +46,8 @@ const pc = createPc({
     status = value;
   },
   power: () => {},
+
+  msi: null,
   wallClock: Date.now,
   clock: { now: clockMonotonic },
   timers: new TimerQueue(),

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Bus } from "../../../qemu-user/bus/bus.ts";
 import type { RegisterDevice, RegMap } from "../../../qemu-user/bus/regmap.ts";
 import { ACPI_PM_REGISTERS, AcpiPm } from "../../../qemu-user/hw/acpi-pm.ts";
+import { PIIX3_REGISTERS, PIIX4_PM_REGISTERS, piix3, piix4Pm } from "../../../qemu-user/hw/piix.ts";
 import { SERIAL_REGISTERS, Uart16550 } from "../../../qemu-user/hw/serial.ts";
 import { SPLITVM_TEST_REGISTERS, SplitvmTest } from "../../../qemu-user/hw/splitvm-test.ts";
 import { CONFIG_REGISTERS, ConfigSpace } from "../../../qemu-user/pci/config-space.ts";
@@ -22,15 +23,10 @@ function testDevice(): SplitvmTest {
 }
 
 function configSpace(): ConfigSpace {
-  const { identity, bars } = testDevice();
   const [ports, mmio] = [new Bus("port", 2 ** 16, () => {}), new Bus("memory", 2 ** 32, () => {})];
   const config = new ConfigSpace(new FakeLine());
-  config.connect(
-    identity,
-    bars,
-    { ports, mmio },
-    { command: 3, bars: [0xd000, 0xe100_0000, 0xe200_0000], interruptLine: 11 },
-  );
+  const places = [0xd000, 0xe100_0000, 0xe200_0000];
+  config.connect(testDevice(), { ports, mmio }, { command: 3, place: () => places.shift()!, interruptLine: 11 });
   return config;
 }
 
@@ -52,6 +48,8 @@ const CASES: readonly (readonly [string, Case<RegisterDevice>])[] = [
   ["serial", entry(SERIAL_REGISTERS, () => uart(false))],
   ["serial with DLAB", entry(SERIAL_REGISTERS, () => uart(true))],
   ["pci-config", entry(CONFIG_REGISTERS, configSpace)],
+  ["piix3", entry(PIIX3_REGISTERS, piix3)],
+  ["piix4-pm", entry(PIIX4_PM_REGISTERS, () => piix4Pm(0))],
   ["splitvm-test", entry(SPLITVM_TEST_REGISTERS, testDevice)],
 ];
 

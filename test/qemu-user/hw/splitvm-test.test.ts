@@ -4,7 +4,7 @@ import type { Journalled } from "../../../qemu-user/bus/interfaces.ts";
 import type { SplitvmTest } from "../../../qemu-user/hw/splitvm-test.ts";
 import { option, PciDriver, RAM_SIZE, type TestBoard, testBoard } from "../support/fakes.ts";
 
-const SLOT = 1;
+const SLOT = 2;
 const REG = {
   ID: 0x00,
   SCRATCH: 0x04,
@@ -89,7 +89,7 @@ describe("registers", () => {
 
 describe("interrupt", () => {
   test("INTA is a level: up while IRQ_STATUS is not zero", () => {
-    const line = board.lines.get(11)!; // slot 1
+    const line = board.lines.get(10)!; // slot 2
     set(REG.IRQ_RAISE, 0x5);
     set(REG.IRQ_RAISE, 0x2);
     expect([get(REG.IRQ_STATUS), get(REG.IRQ_RAISE), line.level, line.edges]).toEqual([7, 0, true, 1]);
@@ -100,7 +100,7 @@ describe("interrupt", () => {
   });
 
   test("Interrupt Disable cuts it off; the status register shows it all the same", () => {
-    const line = board.lines.get(11)!;
+    const line = board.lines.get(10)!;
     set(REG.IRQ_RAISE, 1);
     driver.write(SLOT, 0x04, 0x403, 2);
     expect([line.level, driver.read(SLOT, 0x06, 2) & 8]).toEqual([false, 8]);
@@ -204,7 +204,7 @@ describe("state", () => {
       8,
       77,
     ]);
-    expect(board.lines.get(11)!.level).toBe(true);
+    expect(board.lines.get(10)!.level).toBe(true);
     expect(dma(1, 0, 4, 1)).toBe(0);
   });
 
@@ -230,6 +230,6 @@ describe("state", () => {
     set(REG.IRQ_RAISE, 1);
     board.pc.reset();
     expect([get(REG.ID), get(REG.IRQ_STATUS), driver.read(SLOT, 0x04, 2)]).toEqual([0x544d_5653, 0, 3]);
-    expect(board.lines.get(11)!.level).toBe(false);
+    expect(board.lines.get(10)!.level).toBe(false);
   });
 });

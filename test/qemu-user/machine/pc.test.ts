@@ -74,6 +74,8 @@ describe("the board", () => {
       "acpi-pm",
       "pci",
       "reset-control",
+      "piix3",
+      "piix4-pm",
       "isa-debug-exit.0",
       "splitvm-test.0",
       "mine",

@@ -4,7 +4,7 @@
  * Left out: anything that behaves by itself; a test moves every part by hand.
  */
 
-import type { CharBackend, CharFrontend, IrqLine } from "../../../qemu-user/bus/interfaces.ts";
+import type { CharBackend, CharFrontend, IrqLine, MsiSender, MsiVector } from "../../../qemu-user/bus/interfaces.ts";
 import { TimerQueue } from "../../../qemu-user/device/timer-queue.ts";
 import { type DeviceOption, defaultProperties } from "../../../qemu-user/machine/device-catalog.ts";
 import { createPc, type Pc } from "../../../qemu-user/machine/pc.ts";
@@ -68,6 +68,42 @@ export class FakeBackend implements CharBackend {
   }
 }
 
+/** Messages as they are sent: "fee01000 4041". With `hold` they stay owed until `release`. */
+export class FakeMsi implements MsiSender {
+  readonly sent: string[] = [];
+  hold = false;
+  readonly #owing: { owed: boolean; send(): void }[] = [];
+
+  vector(): MsiVector {
+    let message = "";
+    const state = {
+      owed: false,
+      send: () => {
+        state.owed = this.hold;
+        if (!this.hold) this.sent.push(message);
+      },
+    };
+    this.#owing.push(state);
+    return {
+      set: (low, high, data) => {
+        message = `${high === 0 ? "" : `${high.toString(16)}:`}${low.toString(16)} ${data.toString(16)}`;
+      },
+      send: state.send,
+      withdraw: () => {
+        const { owed } = state;
+        state.owed = false;
+        return owed;
+      },
+    };
+  }
+
+  /** What was owed is sent now. */
+  release(): void {
+    this.hold = false;
+    for (const state of this.#owing) if (state.owed) state.send();
+  }
+}
+
 /** A clock that stands still until it is moved; timers that are due are then called, in the order of their times. */
 export class FakeClock {
   readonly timers = new TimerQueue();
@@ -98,6 +134,7 @@ export interface TestBoard {
   readonly log: readonly string[];
   readonly exits: readonly number[];
   readonly power: readonly string[];
+  readonly msi: FakeMsi;
 }
 
 /** What the RTC of a test board shows when it is built. */
@@ -119,6 +156,7 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
   const exits: number[] = [];
   const power: string[] = [];
   const clock = new FakeClock();
+  const msi = new FakeMsi();
   const pc = createPc({
     memory,
     irq: (gsi) => {
@@ -130,13 +168,14 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
     debugcon,
     exit: (status) => exits.push(status),
     power: (what) => power.push(what),
+    msi,
     wallClock: () => WALL_START + clock.now() / 1e6,
     clock,
     timers: clock.timers,
     devices,
     log: (line) => log.push(line),
   });
-  return { pc, clock, memory, serial, debugcon, lines, log, exits, power };
+  return { pc, clock, memory, serial, debugcon, lines, log, exits, power, msi };
 }
 
 /** A driver's view of PCI configuration space: mechanism 1, bus 0, function 0. */
