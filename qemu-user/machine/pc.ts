@@ -66,6 +66,8 @@ export interface PcEnv {
   readonly exit: ExitRequest;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** Back ends that `-device NAME,chardev=ID` can name; absent: there are none. */
+  readonly chars?: DeviceEnv["chars"];
   /** `-device`, in order. */
   readonly devices: readonly DeviceOption[];
   readonly log: Log;
@@ -135,6 +137,7 @@ export function createPc(env: PcEnv): Pc {
       timers,
       log,
       exits: () => ports.accesses + mmio.accesses,
+      chars: env.chars ?? (() => undefined),
     };
     if (row.bus === "ISA") {
       const { base, size } = row.ports(properties);
