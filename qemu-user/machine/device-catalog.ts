@@ -91,7 +91,7 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow>> = {
   },
   "virtio-console-pci": {
     bus: "PCI",
-    description: "virtio console with one port (QEMU: virtio-serial-pci,max_ports=1 with a virtconsole)",
+    description: "virtio console with one port",
     properties: {
       chardev: { kind: "string", default: "", help: "id of the character back end; none: output vanishes" },
       ...VIRTIO_PCI_PROPERTIES,

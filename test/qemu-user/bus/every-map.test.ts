@@ -5,7 +5,9 @@ import type { RegisterDevice, RegMap } from "../../../qemu-user/bus/regmap.ts";
 import { SERIAL_REGISTERS, Uart16550 } from "../../../qemu-user/hw/serial.ts";
 import { SPLITVM_TEST_REGISTERS, SplitvmTest } from "../../../qemu-user/hw/splitvm-test.ts";
 import { CONFIG_REGISTERS, ConfigSpace } from "../../../qemu-user/pci/config-space.ts";
+import { VIRTIO_COMMON_REGISTERS } from "../../../qemu-user/virtio/common-config.ts";
 import { FakeBackend, FakeLine, testBoard } from "../support/fakes.ts";
+import { echoBoard } from "../virtio/echo.ts";
 
 function uart(dlab: boolean): Uart16550 {
   const device = new Uart16550(new FakeLine(), new FakeBackend());
@@ -46,6 +48,7 @@ const CASES: readonly (readonly [string, Case<RegisterDevice>])[] = [
   ["serial with DLAB", entry(SERIAL_REGISTERS, () => uart(true))],
   ["pci-config", entry(CONFIG_REGISTERS, configSpace)],
   ["splitvm-test", entry(SPLITVM_TEST_REGISTERS, testDevice)],
+  ["virtio-common", entry(VIRTIO_COMMON_REGISTERS, () => echoBoard().pci.config)],
 ];
 
 /** A small generator, so that a failure can be repeated. */
