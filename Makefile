@@ -8,22 +8,28 @@ CC       ?= gcc
 GUEST    ?= build/guest/demo64.elf
 ARGS     ?=
 
-.PHONY: help build run test test-fast bench soak fuzz-frames fuzz-cpu fuzz-decoder coverage-isa lint format golden guest clean
+.PHONY: help build run demo test test-fast bench soak fuzz-frames fuzz-cpu fuzz-decoder coverage-isa lint format golden guest clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: build guest ## Boot the demo guest (GUEST=..., ARGS="more options")
-	@qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make run" -device splitvm-test -nographic -no-reboot \
-	  $(ARGS); status=$$?; [ $$status -eq 33 ] || { echo "make run: the guest ended with status $$status, not 33" >&2; exit 1; }
+run: build $(if $(KERNEL),,debian) ## Boot Debian to a shell (KERNEL=bzImage INITRD=... MEM=512M ARGS="more options")
+	@echo "Booting Debian: a shell in a few seconds. Ctrl-A x ends it."
+	@qemu-user/qemu-user run -m $(or $(MEM),512M) -nographic -no-reboot -kernel $(or $(KERNEL),$(DEBIAN)/amd64/vmlinuz) \
+	  $(if $(KERNEL),$(if $(INITRD),-initrd $(INITRD)),-initrd $(DEBIAN)/amd64/initrd.img) -append "$(or $(APPEND),$(DEBIAN_APPEND))" $(ARGS)
+
+demo: build guest ## Run the bare-metal demo guest (GUEST=..., ARGS="more options")
+	@qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make demo" -device splitvm-test -nographic -no-reboot \
+	  $(ARGS); status=$$?; [ $$status -eq 33 ] || { echo "make demo: the guest ended with status $$status, not 33" >&2; exit 1; }
 
 build: $(INSTALL) $(ADDON) ## Install the pinned Node and packages, build the native addon
 
 include test/guest/guest.mk
+include test/guest/debian.mk
 
 test: lint test-fast ## Everything that CI checks: lint, types, all tests
 
-test-fast: build guest build/floor build/host-runner build/host-float # the tests alone
+test-fast: build guest debian build/floor build/host-runner build/host-float # the tests alone
 	$(NODE) node_modules/vitest/vitest.mjs run $(ARGS)
 
 lint: build ## Types, format, lint
@@ -33,7 +39,7 @@ lint: build ## Types, format, lint
 format: $(INSTALL) ## Format the sources in place
 	node_modules/.bin/biome check --write .
 
-bench: build guest build/floor build/native ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
+bench: build guest debian build/floor build/native ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
 	$(NODE) test/bench/bench.ts $(if $(ONLY),--only $(ONLY))
 
 soak: build guest ## Ten million exits with three device servers (COUNT=...)

@@ -9,6 +9,7 @@ export type Monitored = {
   stop(): void;
   cont(): void;
   quit(): void;
+  powerDown(): void;
   registers(): Promise<string>;
 };
 
@@ -37,6 +38,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       return "";
     },
   },
+  system_powerdown: {
+    help: "press the power button",
+    act: (machine) => {
+      machine.powerDown();
+      return "";
+    },
+  },
   quit: {
     help: "end qemu-user; q for short",
     act: (machine) => {
@@ -48,7 +56,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     help: "this list",
     act: () =>
       Object.entries(COMMANDS)
-        .map(([name, { help }]) => `${name.padEnd(16)}${help}\n`)
+        .map(([name, { help }]) => `${name.padEnd(18)}${help}\n`)
         .join(""),
   },
 };

@@ -9,17 +9,20 @@ import { setTimeout } from "node:timers/promises";
 import type { KvmError } from "../shared/errno.ts";
 import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
-import { type KvmRegs, type KvmSregs, SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
+import { SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
+import { writeAcpi } from "./acpi/tables.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
 import { DeviceHost } from "./device/device-host.ts";
 import { codeMapOf } from "./device/device-memory.ts";
 import { createOwnedVm, type OwnedVm, takeOverVm, VCPUS } from "./device/owned-vm.ts";
+import { PowerOnState } from "./device/power-on-state.ts";
 import { Claims } from "./kvm/claims.ts";
 import { type CoreProcess, startCore } from "./kvm/core-process.ts";
 import { Kvm } from "./kvm/kvm.ts";
 import { loadKernel } from "./loader/loader.ts";
 import { memoryMap } from "./machine/memory-map.ts";
+import { acpiInfo } from "./machine/pc.ts";
 import { Monitor } from "./monitor.ts";
 import { dumpRegisters } from "./registers.ts";
 
@@ -49,10 +52,12 @@ class Machine {
   #claims: Claims | undefined;
   #logFd = -1;
   #ending = false;
+  /** The guest asked for a reset, which happens when its vCPU has stopped. */
+  #resetAsked = false;
   /** While the vCPU is stopped (-S, monitor): resolves at `cont`. */
   #resume: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
-  #resetState: { regs: KvmRegs; sregs: KvmSregs } | undefined;
+  #powerOn: PowerOnState | undefined;
   /** The run's status, from whoever is first. */
   #finish: (status: number) => void = () => {};
   readonly #finished = new Promise<number>((resolve) => {
@@ -92,6 +97,10 @@ class Machine {
   }
 
   // What the monitor may do.
+
+  powerDown(): void {
+    this.#devices?.powerButton();
+  }
 
   get running(): boolean {
     return this.#stopped === undefined;
@@ -142,7 +151,7 @@ class Machine {
   }
 
   async #startDevices(): Promise<void> {
-    const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, logFile } = this.#o;
+    const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, rtc, logFile } = this.#o;
     if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
     const owned = this.#o.takeOver
       ? await takeOverVm(this.#kvm!, name)
@@ -164,6 +173,7 @@ class Machine {
         mode,
         vcpus: VCPUS,
         devices,
+        rtc,
         serial: this.#console.channel("serial"),
         debugcon: this.#console.channel("debugcon"),
         exitLogFd: trace.has("exits") ? this.#logFd : -1,
@@ -173,6 +183,7 @@ class Machine {
       {
         onChars: (channel) => this.#console!.notified(channel),
         onExit: (status) => this.#finish(status),
+        onPower: (what) => this.#power(what),
         onIrq: (gsi, level) => void vm.request("KVM_IRQ_LINE", { irq: gsi, level: level ? 1 : 0 }).catch(() => {}),
         onRegion: (kind, region) =>
           void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
@@ -199,13 +210,15 @@ class Machine {
 
   /** The kernel into memory and the vCPU to its entry; again after a reset. */
   async #load(): Promise<void> {
-    const { vcpu, memory } = this.#owned!;
+    const { vm, vcpu, memory } = this.#owned!;
     const { kernel, initrd, append, memory: ramSize } = this.#o;
     const map = memoryMap(ramSize);
     const guest = new GuestMemory(memory.buffer, map.slots, codeMapOf(memory.buffer, memory.plan, VCPUS));
-    const loaded = loadKernel({ kernel, initrd, append }, guest, map.entries);
-    this.#resetState ??= { regs: await vcpu.getRegs(), sregs: await vcpu.getSregs() };
-    const { regs, sregs } = this.#resetState;
+    const rsdp = writeAcpi(guest, acpiInfo(VCPUS));
+    const loaded = loadKernel({ kernel, initrd, append }, guest, map.entries, rsdp);
+    const { indices } = await this.#kvm!.request("KVM_GET_MSR_INDEX_LIST", {});
+    this.#powerOn ??= await PowerOnState.read(vm, vcpu, indices);
+    const { regs, sregs } = this.#powerOn;
     await vcpu.setSregs({ ...sregs, ...loaded.sregs });
     await vcpu.setRegs({ ...regs, ...loaded.regs });
   }
@@ -219,8 +232,13 @@ class Machine {
       try {
         exit = await vcpu.run(data);
       } catch (error) {
-        if ((error as KvmError).code === "EINTR") continue;
         if (this.#ending) return;
+        if ((error as KvmError).code === "EINTR") {
+          if (!this.#resetAsked) continue;
+          await this.#reset();
+          data = new Uint8Array(0); // an access that was under way is the old machine's
+          continue;
+        }
         throw error;
       }
       data = new Uint8Array(0);
@@ -276,9 +294,25 @@ class Machine {
       this.#fail(`the guest shut down by a triple fault\n${await this.registers()}`);
       return false;
     }
-    await this.#devices!.reset();
-    await this.#load();
+    await this.#reset();
     return true;
+  }
+
+  /** What a device was asked for: the vCPU stops at the next instruction boundary, and #loop does the rest. */
+  #power(what: "shutdown" | "reset"): void {
+    if (what === "shutdown" || this.#o.noReboot) {
+      this.#finish(0);
+      return;
+    }
+    this.#resetAsked = true;
+    void this.#owned?.vcpu.kick().catch(() => {});
+  }
+
+  async #reset(): Promise<void> {
+    await this.#devices!.reset();
+    this.#resetAsked = false; // after the devices' answer: what the guest asked for until then is done
+    await this.#powerOn!.restore();
+    await this.#load();
   }
 
   #signalled(signal: NodeJS.Signals): void {

@@ -7,6 +7,16 @@
 
 import { RUN_RESULT } from "./exits.ts";
 import { type Fields, type FieldType, MAX_BYTES, type Values } from "./fields.ts";
+import { IRQCHIP_STATE, PIT_STATE2, ROUTING_ENTRY } from "./irqchip-structs.ts";
+
+export type {
+  KvmIoApicState,
+  KvmIrqchip,
+  KvmIrqRoutingEntry,
+  KvmPicState,
+  KvmPitChannelState,
+  KvmPitState2,
+} from "./irqchip-structs.ts";
 
 /** What a handle stands for; `system` is the connection itself and always has handle 0. */
 export type HandleKind = "system" | "vm" | "vcpu";
@@ -43,28 +53,6 @@ const SEGMENT = {
   },
 } as const satisfies FieldType;
 const DTABLE = { struct: { base: "u64", limit: "u16" } } as const satisfies FieldType;
-
-/** struct kvm_irqchip with its struct kvm_pic_state: chip 0 is the master 8259, 1 the slave. */
-const PIC_STATE = {
-  chip_id: "u32",
-  last_irr: "u8",
-  irr: "u8",
-  imr: "u8",
-  isr: "u8",
-  priority_add: "u8",
-  irq_base: "u8",
-  read_reg_select: "u8",
-  poll: "u8",
-  special_mask: "u8",
-  init_state: "u8",
-  auto_eoi: "u8",
-  rotate_on_auto_eoi: "u8",
-  special_fully_nested_mode: "u8",
-  init4: "u8",
-  elcr: "u8",
-  elcr_mask: "u8",
-} as const satisfies Fields;
-export type KvmPicState = Values<typeof PIC_STATE>;
 
 /** struct kvm_regs */
 export const KVM_REGS = {
@@ -187,9 +175,29 @@ export const IOCTLS = {
    */
   KVM_GET_DIRTY_LOG: { nr: 0x42, on: "vm", needs: "owner", arg: { slot: "u32" }, ret: { dirty_bitmap: "bytes" } },
   KVM_CREATE_IRQCHIP: { nr: 0x60, on: "vm", needs: "owner", arg: {}, ret: {} },
-  KVM_GET_IRQCHIP: { nr: 0x62, on: "vm", needs: "owner", arg: { chip_id: "u32" }, ret: PIC_STATE },
-  KVM_SET_IRQCHIP: { nr: 0x63, on: "vm", needs: "owner", arg: PIC_STATE, ret: {} },
+  KVM_GET_IRQCHIP: { nr: 0x62, on: "vm", needs: "owner", arg: { chip_id: "u32" }, ret: IRQCHIP_STATE },
+  KVM_SET_IRQCHIP: { nr: 0x63, on: "vm", needs: "owner", arg: IRQCHIP_STATE, ret: {} },
   KVM_IRQ_LINE: { nr: 0x61, on: "vm", needs: "owner", arg: { irq: "u32", level: "u32" }, ret: {} },
+  /** The whole table; a GSI that has no entry leads nowhere. */
+  KVM_SET_GSI_ROUTING: {
+    nr: 0x6a,
+    on: "vm",
+    needs: "owner",
+    arg: { flags: "u32", entries: { list: { struct: ROUTING_ENTRY }, max: 4096 } },
+    ret: {},
+  },
+  /** Linux's number is 0xa5, which is KVM_SET_XSAVE's too: there the argument's size tells them apart. */
+  KVM_SIGNAL_MSI: {
+    nr: 0x1a5,
+    on: "vm",
+    needs: "owner",
+    arg: { address_lo: "u32", address_hi: "u32", data: "u32", flags: "u32" },
+    ret: { delivered: "u32" },
+  },
+  KVM_REINJECT_CONTROL: { nr: 0x71, on: "vm", needs: "owner", arg: { pit_reinject: "u8" }, ret: {} },
+  KVM_CREATE_PIT2: { nr: 0x77, on: "vm", needs: "owner", arg: { flags: "u32" }, ret: {} },
+  KVM_GET_PIT2: { nr: 0x9f, on: "vm", needs: "owner", arg: {}, ret: PIT_STATE2 },
+  KVM_SET_PIT2: { nr: 0xa0, on: "vm", needs: "owner", arg: PIT_STATE2, ret: {} },
   /** `event` is a bit of the server's interrupt mailbox, where Linux has an eventfd. */
   KVM_IRQFD: { nr: 0x76, on: "vm", needs: "server", arg: { event: "u32", gsi: "u32", flags: "u32" }, ret: {} },
   /** `event` is the tag that the posted record carries, where Linux has an eventfd; `len` 0 matches any width. */
@@ -240,10 +248,14 @@ export const IOCTLS = {
   KVM_SET_MSRS: { nr: 0x89, on: "vcpu", needs: "owner", arg: { entries: MSR_ENTRIES }, ret: { count: "u32" } },
   KVM_GET_FPU: { nr: 0x8c, on: "vcpu", needs: "owner", arg: {}, ret: KVM_FPU },
   KVM_SET_FPU: { nr: 0x8d, on: "vcpu", needs: "owner", arg: KVM_FPU, ret: {} },
+  /** struct kvm_lapic_state: the registers at their offsets, 1024 bytes. */
+  KVM_GET_LAPIC: { nr: 0x8e, on: "vcpu", needs: "owner", arg: {}, ret: { regs: "bytes" } },
+  KVM_SET_LAPIC: { nr: 0x8f, on: "vcpu", needs: "owner", arg: { regs: "bytes" }, ret: {} },
   KVM_SET_CPUID2: { nr: 0x90, on: "vcpu", needs: "owner", arg: { entries: CPUID_ENTRIES }, ret: {} },
   KVM_GET_CPUID2: { nr: 0x91, on: "vcpu", needs: "owner", arg: {}, ret: { entries: CPUID_ENTRIES } },
   KVM_GET_MP_STATE: { nr: 0x98, on: "vcpu", needs: "owner", arg: {}, ret: { mp_state: "u32" } },
   KVM_SET_MP_STATE: { nr: 0x99, on: "vcpu", needs: "owner", arg: { mp_state: "u32" }, ret: {} },
+  KVM_NMI: { nr: 0x9a, on: "vcpu", needs: "owner", arg: {}, ret: {} },
   /** struct kvm_guest_debug: KVM_GUESTDBG_* and, with USE_HW_BP, the debug registers that then are in force. */
   KVM_SET_GUEST_DEBUG: {
     nr: 0x9b,
@@ -408,11 +420,17 @@ export const KVM_IOEVENTFD_FLAG_PIO = 2;
 export const KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
 /** KVM_IRQFD flags. */
 export const KVM_IRQFD_FLAG_DEASSIGN = 1;
+/** KVM_IRQ_ROUTING_*: types of a routing entry. */
+export const KVM_IRQ_ROUTING = { IRQCHIP: 1, MSI: 2 } as const;
+/** KVM_CREATE_PIT2: kvm-core has port 0x61, too. */
+export const KVM_PIT_SPEAKER_DUMMY = 1;
+/** Flags of struct kvm_pit_state2. */
+export const KVM_PIT_FLAGS = { HPET_LEGACY: 1, SPEAKER_DATA_ON: 2 } as const;
 /** KVM_GUESTDBG_*: what of struct kvm_guest_debug's control is built. */
 export const KVM_GUESTDBG = { ENABLE: 1, SINGLESTEP: 2, USE_SW_BP: 0x1_0000, USE_HW_BP: 0x2_0000 } as const;
 export const KVM_GUESTDBG_ALL = Object.values(KVM_GUESTDBG).reduce((all, bit) => all | bit, 0);
 /** KVM_MP_STATE_* */
-export const KVM_MP_STATE = { RUNNABLE: 0, UNINITIALIZED: 1, HALTED: 3 } as const;
+export const KVM_MP_STATE = { RUNNABLE: 0, UNINITIALIZED: 1, INIT_RECEIVED: 2, HALTED: 3, SIPI_RECEIVED: 4 } as const;
 
 /** Address spaces of a region. */
 export const SPACE_PIO = 0;
@@ -427,12 +445,19 @@ export const CAPABILITIES = {
   KVM_CAP_NR_MEMSLOTS: { nr: 10, value: 64 },
   KVM_CAP_MP_STATE: { nr: 14, value: 1 },
   KVM_CAP_COALESCED_MMIO: { nr: 15, value: 1 },
+  KVM_CAP_USER_NMI: { nr: 22, value: 1 },
   KVM_CAP_SET_GUEST_DEBUG: { nr: 23, value: 1 },
+  KVM_CAP_REINJECT_CONTROL: { nr: 24, value: 1 },
+  KVM_CAP_IRQ_ROUTING: { nr: 25, value: 1024 },
   KVM_CAP_IRQFD: { nr: 32, value: 1 },
+  KVM_CAP_PIT2: { nr: 33, value: 1 },
+  KVM_CAP_PIT_STATE2: { nr: 35, value: 1 },
   KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
   KVM_CAP_XSAVE: { nr: 55, value: 1 },
   KVM_CAP_XCRS: { nr: 56, value: 1 },
+  KVM_CAP_TSC_DEADLINE_TIMER: { nr: 72, value: 1 },
   KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
+  KVM_CAP_SIGNAL_MSI: { nr: 77, value: 1 },
   KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },
   KVM_CAP_MAX_VCPU_ID: { nr: 128, value: 8 },
   KVM_CAP_IMMEDIATE_EXIT: { nr: 136, value: 1 },

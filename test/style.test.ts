@@ -40,25 +40,34 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "kvm-core/x87",
   ],
   // What runs in a vCPU's thread and what the main thread keeps of it; a VM owns its vCPUs.
-  "kvm-core/irqchip": ["kvm-core/vm"],
+  "kvm-core/irqchip": ["kvm-core/cpu", "kvm-core/vm"],
   "kvm-core/vcpu": ["kvm-core/cpu", "kvm-core/engine", "kvm-core/irqchip", "kvm-core/vm", "kvm-core/wasm"],
   "kvm-core/vm": ["kvm-core/cpu", "kvm-core/irqchip", "kvm-core/mmu", "kvm-core/vcpu"],
-  "kvm-core/server": ["kvm-core/cpu", "kvm-core/vcpu", "kvm-core/vm"],
+  "kvm-core/server": ["kvm-core/cpu", "kvm-core/irqchip", "kvm-core/vcpu", "kvm-core/vm"],
   "kvm-core": ["kvm-core/engine", "kvm-core/server"],
 
   // Devices get interfaces and never the machine; the board puts them together.
+  "qemu-user/acpi": [],
   "qemu-user/bus": [],
   "qemu-user/backend": ["qemu-user/bus"],
   "qemu-user/hw": ["qemu-user/bus"],
   "qemu-user/pci": ["qemu-user/bus"],
   "qemu-user/virtio": ["qemu-user/bus"],
   // The memory map is one of memory and of what a loader tells the guest about it.
-  "qemu-user/machine": ["qemu-user/bus", "qemu-user/hw", "qemu-user/loader", "qemu-user/pci", "qemu-user/virtio"],
+  "qemu-user/machine": [
+    "qemu-user/acpi",
+    "qemu-user/bus",
+    "qemu-user/hw",
+    "qemu-user/loader",
+    "qemu-user/pci",
+    "qemu-user/virtio",
+  ],
   "qemu-user/loader": [],
   "qemu-user/cli": ["qemu-user/bus", "qemu-user/machine"],
   "qemu-user/kvm": ["qemu-user/device"],
   "qemu-user/device": ["qemu-user/backend", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
   "qemu-user": [
+    "qemu-user/acpi",
     "qemu-user/backend",
     "qemu-user/cli",
     "qemu-user/device",

@@ -32,6 +32,12 @@ const brand = (at: number): CpuidEntry => {
   return leaf(0x8000_0002 + at, part(0), part(1), part(2), part(3));
 };
 
+/** Leaves of a hypervisor: Linux Documentation/virt/kvm/x86/cpuid.rst. */
+const KVM_SIGNATURE = 0x4000_0000;
+const KVM_FEATURES = 0x4000_0001;
+/** The clock in both sets of MSRs, and stable; and port I/O needs no delay. */
+const KVM_FEATURE = { CLOCKSOURCE: 1, NOP_IO_DELAY: 2, CLOCKSOURCE2: 8, CLOCKSOURCE_STABLE: 1 << 24 } as const;
+
 /** KVM_GET_SUPPORTED_CPUID. */
 export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
   leaf(0, XSTATE_LEAF, text("Genu"), text("ntel"), text("ineI")),
@@ -39,6 +45,11 @@ export const SUPPORTED_CPUID: readonly CpuidEntry[] = [
   leaf(1, 0x0000_06f1, 0x0001_0800),
   leaf(7, 0),
   ...XSTATE_LEAVES,
+  leaf(KVM_SIGNATURE, KVM_FEATURES, text("KVMK"), text("VMKV"), text("M")),
+  leaf(
+    KVM_FEATURES,
+    KVM_FEATURE.CLOCKSOURCE | KVM_FEATURE.NOP_IO_DELAY | KVM_FEATURE.CLOCKSOURCE2 | KVM_FEATURE.CLOCKSOURCE_STABLE,
+  ),
   leaf(0x8000_0000, 0x8000_0008),
   leaf(0x8000_0001, 0),
   brand(0),

@@ -14,9 +14,10 @@ import { CPU, DENIED_WORDS } from "./state.ts";
 /** In the order of shared/cpu-features.ts. */
 // biome-ignore format: a register's features are read as one line
 const BUILT_NAMES = [
-  "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "sep", "mtrr", "pge", "mca", "cmov", "pat", "pse36",
+  "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep", "mtrr", "pge", "mca", "cmov", "pat", "pse36",
   "clflush", "mmx", "fxsr", "sse", "sse2",
-  "pni", "pclmulqdq", "monitor", "ssse3", "cx16", "pcid", "sse4.1", "sse4.2", "movbe", "popcnt", "aes", "xsave", "rdrand",
+  "pni", "pclmulqdq", "monitor", "ssse3", "cx16", "pcid", "sse4.1", "sse4.2", "x2apic", "movbe", "popcnt",
+  "tsc-deadline", "aes", "xsave", "rdrand",
   "hypervisor",
   "fsgsbase", "tsc-adjust", "bmi1", "smep", "bmi2", "erms", "invpcid", "rdseed", "adx", "smap", "clflushopt", "clwb",
   "sha-ni",

@@ -2,7 +2,7 @@
  * Model-specific registers: one row each.
  * Document: SDM volume 4, table 2-2; the set that KVM_GET_MSR_INDEX_LIST would name for this CPU model.
  * Left out: what some of them are about: memory types (all RAM is coherent), machine checks (there are no banks), last-branch
- *           records (IA32_DEBUGCTL.LBR is a bit that does nothing), the local APIC. Those registers are state.
+ *           records (IA32_DEBUGCTL.LBR is a bit that does nothing), the local APIC (irqchip/). Those registers are state.
  */
 
 import { EFER, EFER_WRITABLE, PHYSICAL_BITS } from "./control.ts";
@@ -52,9 +52,12 @@ const fixedMtrr = (index: number): MsrRow => {
 };
 const FIXED_MTRRS = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 
+/** x2APIC mode needs the APIC enabled. Which changes of mode there are: irqchip/lapic-access.ts. */
+const validApicBase = (value: bigint): boolean => (value & 0xc00n) !== 0x400n;
+
 const ROWS: readonly MsrRow[] = [
   { name: "IA32_TSC", index: 0x10 },
-  { name: "IA32_APIC_BASE", index: 0x1b, writable: 0xf_ffff_f900n, reset: 0xfee0_0900n },
+  { name: "IA32_APIC_BASE", index: 0x1b, writable: 0xf_ffff_fd00n, valid: validApicBase, reset: 0xfee0_0900n },
   { name: "IA32_TSC_ADJUST", index: 0x3b },
   { name: "IA32_BIOS_SIGN_ID", index: 0x8b },
   { name: "IA32_MTRRCAP", index: 0xfe, writable: 0n, reset: MTRR_CAP },
@@ -74,8 +77,14 @@ const ROWS: readonly MsrRow[] = [
     writable: 0xcffn,
     valid: (value) => isType(MTRR_TYPES, value & 0xffn),
   },
+  { name: "IA32_TSC_DEADLINE", index: 0x6e0 },
   // No supervisor state component is built.
   { name: "IA32_XSS", index: 0xda0, writable: 0n, field: FPU.xss },
+  // Their effect is engine/kvm-clock.ts's.
+  { name: "MSR_KVM_WALL_CLOCK", index: 0x11 },
+  { name: "MSR_KVM_SYSTEM_TIME", index: 0x12 },
+  { name: "MSR_KVM_WALL_CLOCK_NEW", index: 0x4b56_4d00 },
+  { name: "MSR_KVM_SYSTEM_TIME_NEW", index: 0x4b56_4d01 },
   { name: "IA32_EFER", index: 0xc000_0080, writable: BigInt(EFER_WRITABLE | EFER.LMA), field: CPU.efer },
   { name: "IA32_STAR", index: 0xc000_0081 },
   { name: "IA32_LSTAR", index: 0xc000_0082, canonical: true },
@@ -87,6 +96,15 @@ const ROWS: readonly MsrRow[] = [
   { name: "IA32_TSC_AUX", index: 0xc000_0103, writable: LOW32 },
 ];
 
+/** Linux Documentation/virt/kvm/x86/msr.rst */
+export const MSR_KVM = {
+  WALL_CLOCK: 0x11,
+  SYSTEM_TIME: 0x12,
+  WALL_CLOCK_NEW: 0x4b56_4d00,
+  SYSTEM_TIME_NEW: 0x4b56_4d01,
+} as const;
+/** MSRs after whose writing the paravirtual clock has something to do. */
+export const CLOCK_MSRS: readonly number[] = [...Object.values(MSR_KVM), 0x10, 0x3b];
 export const MSR_EFER = 0xc000_0080;
 export const MSR_TSC = 0x10;
 export const MSR_TSC_ADJUST = 0x3b;

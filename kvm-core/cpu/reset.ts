@@ -4,7 +4,7 @@
  * Left out: BIST; INIT, which keeps some of it.
  */
 
-import type { KvmSegment } from "../../shared/ioctls.ts";
+import type { CpuidEntry, KvmSegment } from "../../shared/ioctls.ts";
 import { updateMode } from "./control.ts";
 import { SUPPORTED_CPUID, setCpuid } from "./cpuid.ts";
 import { writeFlags } from "./flags.ts";
@@ -53,7 +53,10 @@ export function resetVcpu(memory: WebAssembly.Memory, zone: number, vcpuId: numb
   view.setUint32(zone + CPU.tlbUsed, TLB_ALL_CLASSES, true);
   writeFlags(u32, zone, 0);
   resetMsrs(view, zone);
-  setCpuid(memory, zone, SUPPORTED_CPUID);
+  // EBX of leaf 1 has the initial APIC ID in its high byte.
+  const withId = (entry: CpuidEntry): CpuidEntry =>
+    entry.function === 1 ? { ...entry, ebx: (entry.ebx | (vcpuId << 24)) >>> 0 } : entry;
+  setCpuid(memory, zone, SUPPORTED_CPUID.map(withId));
   // SDM volume 3, table 9-1, after power-up: all x87 registers are +0.0 and none is empty.
   view.setUint32(zone + FPU.fcw, 0x40, true);
   view.setUint32(zone + FPU.tags, 0xff, true);

@@ -15,6 +15,9 @@ export const VM_STATE_END = 0x0010_0000;
 /** u32 in the VM state: taken while a locked access lies in two pages (mmu/locked.ts); on a line of its own. */
 export const BUS_LOCK = 0x000f_f000;
 
+/** f64 in the VM state: when the VM's clock (kvmclock) was 0, in nanoseconds of CLOCK_MONOTONIC. */
+export const CLOCK_BASE = 0x000f_f040;
+
 /** The map of code pages that device servers share (shared/code-map.ts). */
 export const CODE_MAP = 0x0020_0000;
 /** Dirty log: a bit per 4 KiB page of the guest-physical space (mmu/dirty-log.ts). */

@@ -24,7 +24,7 @@ import {
 import { findCpuid } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
-import { getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
+import { CLOCK_MSRS, getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { liveWords } from "../cpu/xstate-cpuid.ts";
 import type { HelperName } from "../emit/helper-names.ts";
@@ -42,10 +42,12 @@ import { transferHelpers } from "./helpers/transfers.ts";
 import { x87Helpers } from "./helpers/x87.ts";
 import { xsaveHelpers } from "./helpers/xsave.ts";
 import { EngineExit } from "./host.ts";
+import { KvmClock } from "./kvm-clock.ts";
 import type { Machine } from "./machine.ts";
 
 export function helperImports(m: Machine): Record<HelperName, Helper> {
   const { state, host } = m;
+  const clock = new KvmClock(m);
   const c = new HelperContext(m);
   const fault = (ip: number, vector: number, code = 0): number => c.fault(ip, vector, code);
   const privileged = (): boolean => c.cpl === 0;
@@ -113,6 +115,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
         lo = (lo & ~EFER.LMA) | (old & EFER.LMA);
       }
       if (!writeMsr(memory, zone, index, (BigInt(hi) << 32n) | BigInt(lo))) return fault(ip, VECTOR.GP);
+      if (CLOCK_MSRS.includes(index)) clock.written(index);
       if (index === MSR_EFER) {
         state.set(CPU.stale, 0);
         m.flushTlb();
@@ -136,7 +139,9 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
       if (!privileged()) return fault(ip, VECTOR.GP);
       const lo = state.get(CPU.data);
       const hi = state.high(CPU.data);
-      return writeControl(m, register, lo, hi) ? NEXT : fault(ip, VECTOR.GP);
+      if (!writeControl(m, register, lo, hi)) return fault(ip, VECTOR.GP);
+      if (register === 8) host.taskPriorityChanged?.();
+      return NEXT;
     },
 
     /** CR0's lower half: any privilege level may read it, unless UMIP says otherwise. */

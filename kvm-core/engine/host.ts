@@ -33,6 +33,8 @@ export interface EngineHost {
   readonly ports?: PortHelpers;
   /** MSRs that are kept outside the engine: the local APIC's, the paravirtual clock's. */
   readonly msrs?: HostMsrs;
+  /** MOV CR8 has changed CPU.cr8: an interrupt that waits may be due. */
+  taskPriorityChanged?(): void;
   /** in_asm text, only when CPU.traceMask bit 0 is set. */
   trace(line: string): void;
 }

@@ -1,16 +1,20 @@
 /**
- * From the world to the 8259s: the GSIs' levels and edges, gathered from the servers' mailboxes, from KVM_IRQFD's
- * events and from KVM_IRQ_LINE, and handed to the interrupt controllers by the thread of vCPU 0.
+ * From the world to the interrupt controllers: the GSIs' levels and edges, gathered from the servers' mailboxes, from
+ * KVM_IRQFD's events and from KVM_IRQ_LINE, brought through the GSI routes to pins of the 8259s and the IOAPIC or sent
+ * as messages. The thread of vCPU 0 gathers; an EOI that is broadcast gathers first on its own thread.
  * The order is that of shared/mailbox.ts: the summary is exchanged before the bits are read.
- * Leaves out: IOAPIC pins and MSI.
+ * Leaves out: KVM_IRQFD's resampling.
  */
 import { MAILBOX, MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
 import { AREA_MAILBOX } from "../../shared/server-area.ts";
-import { MAX_SERVERS, NO_GSI, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
+import { MAX_GSIS, MAX_SERVERS, NO_GSI, NO_PIN, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
+import type { Delivery } from "./delivery.ts";
+import type { IoApic } from "./ioapic.ts";
+import { IrqchipLock } from "./lock.ts";
 import type { Pic } from "./pic.ts";
+import { Routes } from "./routing.ts";
 
-/** GSIs that are the 8259s' inputs. */
-const PIC_GSIS = 16;
+const PIC_PINS = 16;
 const EVENT_WORDS = MAILBOX_EVENTS / 32;
 const GSI_WORDS = MAILBOX_GSIS / 32;
 
@@ -18,43 +22,123 @@ export class Lines {
   readonly #words: Int32Array;
   readonly #irqfds: Uint16Array;
   readonly #pic: Pic;
+  readonly #ioapic: IoApic | undefined;
+  readonly #delivery: Delivery | undefined;
+  readonly #routes: Routes;
+  /** Also for who drives the PIT, or the 8259s other than by the methods below. */
+  readonly lock: IrqchipLock;
+  /** By GSI, of the look under way. */
+  readonly #levels = new Int32Array(GSI_WORDS);
+  readonly #rises = new Int32Array(GSI_WORDS);
+  /** By pin, of the look under way. */
+  #picLevels = 0;
+  #picRises = 0;
+  #ioapicLevels = 0;
+  #ioapicRises = 0;
 
-  constructor(memory: WebAssembly.Memory, pic: Pic) {
+  /** Without an IOAPIC or a delivery, what leads there is dropped. */
+  constructor(memory: WebAssembly.Memory, pic: Pic, ioapic?: IoApic, delivery?: Delivery) {
     this.#words = new Int32Array(memory.buffer);
     this.#irqfds = new Uint16Array(memory.buffer, VM_STATE.irqfds, MAX_SERVERS * MAILBOX_EVENTS);
     this.#pic = pic;
+    this.#ioapic = ioapic;
+    this.#delivery = delivery;
+    this.#routes = new Routes(memory);
+    this.lock = new IrqchipLock(memory);
   }
 
-  /** Looks at every source and brings the controllers' inputs up to date. Allocates nothing. */
+  /** Looks at every source and brings the controllers' inputs up to date, under the irqchip lock. Allocates nothing. */
   gather(): void {
+    this.lock.take();
+    this.#gather();
+    this.lock.give();
+  }
+
+  /**
+   * The broadcast EOI of a level-triggered vector, from any vCPU's thread. What a device released before the EOI must
+   * not interrupt again, so the lines are looked at first.
+   */
+  eoi(vector: number): void {
+    this.lock.take();
+    this.#gather();
+    this.#ioapic?.eoi(vector);
+    this.lock.give();
+  }
+
+  /** The processor's INTA cycles: the 8259s' vector. */
+  acknowledge(): number {
+    this.lock.take();
+    const vector = this.#pic.acknowledge();
+    this.lock.give();
+    return vector;
+  }
+
+  /** The guest's access to the IOAPIC's registers, from any vCPU's thread. */
+  readIoApic(offset: number, size: number): number {
+    this.lock.take();
+    const value = this.#ioapic?.read(offset, size) ?? 0;
+    this.lock.give();
+    return value;
+  }
+
+  writeIoApic(offset: number, size: number, value: number): void {
+    this.lock.take();
+    this.#gather(); // an entry that is unmasked sends what is high now
+    this.#ioapic?.write(offset, size, value);
+    this.lock.give();
+  }
+
+  /** A pulse on a GSI with lines, from inside kvm-core (the PIT): the next look delivers it. */
+  pulse(gsi: number): void {
+    Atomics.or(this.#words, (VM_STATE.lineRises >> 2) + (gsi >> 5), 1 << (gsi & 31));
+  }
+
+  #gather(): void {
     const words = this.#words;
-    let levels = Atomics.load(words, VM_STATE.lineLevels >> 2);
-    let rises = Atomics.exchange(words, VM_STATE.lineRises >> 2, 0);
-    let pulses = 0;
-    for (let server = 0; server < MAX_SERVERS; server++) {
-      if (Atomics.load(words, (VM_STATE.serverArea >> 2) + server) === 0) continue;
-      const mailbox = serverAreaAt(server) + AREA_MAILBOX;
-      const granted = words[(VM_STATE.granted >> 2) + server * GSI_WORDS]!;
-      levels |= Atomics.load(words, (mailbox + MAILBOX.levels) >> 2) & granted;
-      if (Atomics.exchange(words, (mailbox + MAILBOX.summary) >> 2, 0) === 0) continue;
-      rises |= Atomics.exchange(words, (mailbox + MAILBOX.rises) >> 2, 0) & granted;
-      // Read again: a line that rose after the first look and before the exchange must not be lost.
-      levels |= Atomics.load(words, (mailbox + MAILBOX.levels) >> 2) & granted;
-      pulses |= this.#events(server, mailbox);
+    const [levels, rises] = [this.#levels, this.#rises];
+    this.#picLevels = this.#picRises = this.#ioapicLevels = this.#ioapicRises = 0;
+    for (let word = 0; word < GSI_WORDS; word++) {
+      levels[word] = Atomics.load(words, (VM_STATE.lineLevels >> 2) + word);
+      const rise = (VM_STATE.lineRises >> 2) + word;
+      rises[word] = Atomics.load(words, rise) === 0 ? 0 : Atomics.exchange(words, rise, 0);
     }
-    for (let gsi = 0; gsi < PIC_GSIS; gsi++) {
-      const bit = 1 << gsi;
-      if ((rises | pulses) & bit) {
-        this.#pic.setLine(gsi, false);
-        this.#pic.setLine(gsi, true);
+    for (let server = 0; server < MAX_SERVERS; server++) this.#server(server);
+    for (let word = 0; word < GSI_WORDS; word++) {
+      let bits = levels[word]! | rises[word]!;
+      while (bits !== 0) {
+        const bit = 31 - Math.clz32(bits);
+        bits &= ~(1 << bit);
+        this.#route(32 * word + bit, ((levels[word]! >>> bit) & 1) !== 0, ((rises[word]! >>> bit) & 1) !== 0);
       }
-      this.#pic.setLine(gsi, (levels & bit) !== 0);
+    }
+    this.#toPins();
+  }
+
+  #server(server: number): void {
+    const words = this.#words;
+    if (Atomics.load(words, (VM_STATE.serverArea >> 2) + server) === 0) return;
+    const mailbox = serverAreaAt(server) + AREA_MAILBOX;
+    this.#levelsOf(server, mailbox);
+    if (Atomics.exchange(words, (mailbox + MAILBOX.summary) >> 2, 0) === 0) return;
+    for (let word = 0; word < GSI_WORDS; word++) {
+      const granted = words[(VM_STATE.granted >> 2) + server * GSI_WORDS + word]!;
+      this.#rises[word]! |= Atomics.exchange(words, ((mailbox + MAILBOX.rises) >> 2) + word, 0) & granted;
+    }
+    // Read again: a line that rose after the first look and before the exchange must not be lost.
+    this.#levelsOf(server, mailbox);
+    this.#events(server, mailbox);
+  }
+
+  #levelsOf(server: number, mailbox: number): void {
+    const words = this.#words;
+    for (let word = 0; word < GSI_WORDS; word++) {
+      const granted = words[(VM_STATE.granted >> 2) + server * GSI_WORDS + word]!;
+      this.#levels[word]! |= Atomics.load(words, ((mailbox + MAILBOX.levels) >> 2) + word) & granted;
     }
   }
 
-  /** The GSIs (as bits) whose events were signalled. */
-  #events(server: number, mailbox: number): number {
-    let gsis = 0;
+  /** Events that were signalled: rises of the GSIs that they are tied to. */
+  #events(server: number, mailbox: number): void {
     for (let word = 0; word < EVENT_WORDS; word++) {
       const index = ((mailbox + MAILBOX.edges) >> 2) + word;
       if (Atomics.load(this.#words, index) === 0) continue;
@@ -63,9 +147,53 @@ export class Lines {
         const bit = 31 - Math.clz32(bits);
         bits &= ~(1 << bit);
         const gsi = this.#irqfds[server * MAILBOX_EVENTS + word * 32 + bit]!;
-        if (gsi !== NO_GSI && gsi < PIC_GSIS) gsis |= 1 << gsi;
+        if (gsi === NO_GSI || gsi >= MAX_GSIS) continue;
+        if (gsi < MAILBOX_GSIS) this.#rises[gsi >> 5]! |= 1 << (gsi & 31);
+        else this.#route(gsi, false, true);
       }
     }
-    return gsis;
+  }
+
+  /** Adds a GSI to its pins; a message goes at once, on a rise alone. */
+  #route(gsi: number, level: boolean, rise: boolean): void {
+    const routes = this.#routes;
+    if (routes.isMessage(gsi)) {
+      if (rise) this.#delivery?.message(routes.addressLow(gsi), routes.addressHigh(gsi), routes.data(gsi));
+      return;
+    }
+    const pic = routes.pic(gsi);
+    if (pic !== NO_PIN) {
+      if (level) this.#picLevels |= 1 << pic;
+      if (rise) this.#picRises |= 1 << pic;
+    }
+    const pin = routes.ioapic(gsi);
+    if (pin !== NO_PIN) {
+      if (level) this.#ioapicLevels |= 1 << pin;
+      if (rise) this.#ioapicRises |= 1 << pin;
+    }
+  }
+
+  #toPins(): void {
+    const pic = this.#pic;
+    for (let pin = 0; pin < PIC_PINS; pin++) {
+      const bit = 1 << pin;
+      if (this.#picRises & bit) {
+        pic.setLine(pin, false);
+        pic.setLine(pin, true);
+      }
+      pic.setLine(pin, (this.#picLevels & bit) !== 0);
+    }
+    const ioapic = this.#ioapic;
+    if (ioapic === undefined) return;
+    let pins = this.#ioapicRises | this.#ioapicLevels | ioapic.inputs;
+    while (pins !== 0) {
+      const pin = 31 - Math.clz32(pins);
+      pins &= ~(1 << pin);
+      if (this.#ioapicRises & (1 << pin)) {
+        ioapic.setPin(pin, false);
+        ioapic.setPin(pin, true);
+      }
+      ioapic.setPin(pin, (this.#ioapicLevels & (1 << pin)) !== 0);
+    }
   }
 }

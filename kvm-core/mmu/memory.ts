@@ -125,6 +125,13 @@ export class GuestMemoryUnit {
     return true;
   }
 
+  /** As translate(), of a guest-physical address. False where there is no RAM that may be written. */
+  physical(gpa: number): boolean {
+    this.gpa = gpa;
+    this.ram = ramAt(this.#state, gpa);
+    return this.writable;
+  }
+
   /** After translate(): the address is RAM that may be written. */
   get writable(): boolean {
     return this.ram !== 0 && (pageFlags(this.#state, this.gpa) & GPA_READONLY) === 0;

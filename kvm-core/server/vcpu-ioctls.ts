@@ -8,10 +8,16 @@ import { getCpuid, setCpuid } from "../cpu/cpuid.ts";
 import { getFpu, getXcrs, getXsave, setFpu, setXcrs, setXsave } from "../cpu/fpu-regs.ts";
 import { setGuestDebug } from "../cpu/guest-debug.ts";
 import { getMsr, getRegs, getSregs, setMsr, setRegs, setSregs } from "../cpu/regs.ts";
+import { EVENT, LAPIC_REGS } from "../irqchip/lapic-page.ts";
+import type { Vm } from "../vm/vm.ts";
 import type { VcpuHandle } from "./handles.ts";
 import type { ServerSession } from "./session.ts";
 
 export type VcpuCall = { readonly session: ServerSession; readonly handle: VcpuHandle };
+
+function requireIrqchip(vm: Vm): void {
+  if (!vm.hasIrqchip) throw new KvmError("EINVAL", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+}
 
 export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
   KVM_RUN: ({ handle: { vcpu } }, arg) => vcpu.run(arg),
@@ -76,13 +82,37 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
       return {};
     }),
   KVM_GET_MP_STATE: ({ handle: { vcpu } }) => vcpu.whenIdle(() => ({ mp_state: vcpu.mpState })),
-  KVM_SET_MP_STATE: ({ handle: { vcpu } }, { mp_state }) =>
+  KVM_SET_MP_STATE: ({ handle: { vm, vcpu } }, { mp_state }) =>
     vcpu.whenIdle(() => {
-      if (mp_state !== KVM_MP_STATE.RUNNABLE && mp_state !== KVM_MP_STATE.HALTED)
-        throw new KvmError("EINVAL", `mp_state ${mp_state}: RUNNABLE and HALTED exist without a LAPIC`);
+      const { RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED } = KVM_MP_STATE;
+      const states: readonly number[] = vm.hasIrqchip
+        ? [RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED]
+        : [RUNNABLE, HALTED];
+      if (!states.includes(mp_state))
+        throw new KvmError(
+          "EINVAL",
+          `mp_state ${mp_state}: RUNNABLE, HALTED; with an irqchip also UNINITIALIZED, INIT_RECEIVED`,
+        );
       vcpu.mpState = mp_state;
       return {};
     }),
+  KVM_GET_LAPIC: ({ handle: { vm, vcpu } }) => {
+    requireIrqchip(vm);
+    return vcpu.whenIdle(() => ({ regs: vcpu.lapic.save() }));
+  },
+  KVM_SET_LAPIC: ({ handle: { vm, vcpu } }, { regs }) => {
+    requireIrqchip(vm);
+    if (regs.length !== LAPIC_REGS) throw new KvmError("EINVAL", `regs has ${LAPIC_REGS} bytes`);
+    return vcpu.whenIdle(() => {
+      vcpu.lapic.load(regs);
+      return {};
+    });
+  },
+  KVM_NMI: ({ handle: { vm, vcpu } }) => {
+    requireIrqchip(vm);
+    vcpu.lapic.page.postEvent(EVENT.nmi);
+    return {};
+  },
   KVM_SET_GUEST_DEBUG: ({ handle: { vcpu } }, { control, debugreg }) =>
     vcpu.whenIdle(() => {
       if (!setGuestDebug(vcpu.memory, vcpu.zone, control, debugreg))

@@ -16,14 +16,11 @@ import { JOURNAL_BYTES } from "../../shared/journal.ts";
 import { MAILBOX_EVENTS } from "../../shared/mailbox.ts";
 import type { Slot } from "../vm/memslots.ts";
 import type { Vm } from "../vm/vm.ts";
-import { NO_GSI } from "../vm/vm-state.ts";
+import { MAX_GSIS, NO_GSI } from "../vm/vm-state.ts";
 import type { VmHandle } from "./handles.ts";
 import type { ServerSession } from "./session.ts";
 
 export type VmCall = { readonly session: ServerSession; readonly handle: VmHandle };
-
-/** The 8259s have these GSIs. */
-const GSIS = 16;
 
 function placeOf({ session, handle: { vm } }: VmCall): number {
   return vm.servers.place(session, session.peer, vm.isOwner(session));
@@ -71,16 +68,41 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
     return {};
   },
 
-  KVM_GET_IRQCHIP: ({ handle: { vm } }, { chip_id }) => vm.withPic(chip_id, (pic) => pic.save(chip_id)),
+  KVM_GET_IRQCHIP: ({ handle: { vm } }, { chip_id }) => vm.withIrqchip((irqchip) => irqchip.save(chip_id)),
 
   KVM_SET_IRQCHIP: ({ handle: { vm } }, state) =>
-    vm.withPic(state.chip_id, (pic) => {
-      pic.load(state.chip_id, state);
+    vm.withIrqchip((irqchip) => {
+      irqchip.load(state);
       return {};
     }),
 
   KVM_IRQ_LINE: ({ handle: { vm } }, { irq, level }) => {
-    vm.setIrqLine(irq, level !== 0);
+    vm.irqchip.setLine(irq, level !== 0);
+    return {};
+  },
+
+  KVM_SET_GSI_ROUTING: ({ handle: { vm } }, arg) => {
+    vm.irqchip.setRouting(arg);
+    return {};
+  },
+
+  KVM_SIGNAL_MSI: ({ handle: { vm } }, arg) => ({ delivered: vm.irqchip.signalMsi(arg) }),
+
+  KVM_CREATE_PIT2: ({ handle: { vm } }, { flags }) => {
+    vm.irqchip.createPit(flags);
+    return {};
+  },
+
+  KVM_GET_PIT2: ({ handle: { vm } }) => vm.withIrqchip((irqchip) => irqchip.savePit()),
+
+  KVM_SET_PIT2: ({ handle: { vm } }, state) =>
+    vm.withIrqchip((irqchip) => {
+      irqchip.loadPit(state);
+      return {};
+    }),
+
+  KVM_REINJECT_CONTROL: ({ handle: { vm } }, { pit_reinject }) => {
+    vm.irqchip.reinject(pit_reinject !== 0);
     return {};
   },
 
@@ -88,7 +110,7 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
     const { vm } = call.handle;
     if (flags & ~KVM_IRQFD_FLAG_DEASSIGN) throw new KvmError("EINVAL", `flags ${flags}: resampling is not built`);
     if (event >= MAILBOX_EVENTS) throw new KvmError("EINVAL", `event ${event}: a mailbox has ${MAILBOX_EVENTS}`);
-    if (gsi >= GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: the two 8259s have 0 to ${GSIS - 1}`);
+    if (gsi >= MAX_GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: GSIs are below ${MAX_GSIS}`);
     const place = placeOf(call);
     if (flags & KVM_IRQFD_FLAG_DEASSIGN) {
       if (vm.servers.tied(place, event) !== gsi)

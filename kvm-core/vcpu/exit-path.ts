@@ -8,13 +8,18 @@
  */
 import { EXIT, IO_IN, IO_OUT, runResult } from "../../shared/exits.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
+import { KICK_SLEEPING, KICKED } from "../../shared/mailbox.ts";
 import { futexWait, futexWake } from "../../shared/native.ts";
 import { POSTED_COALESCED, POSTED_IOEVENTFD, PostedRing } from "../../shared/posted-ring.ts";
 import { AREA } from "../../shared/server-area.ts";
 import { sharedWords, type Words } from "../../shared/words.ts";
 import { CPU } from "../cpu/state.ts";
+import { vcpuZone, ZONE } from "../cpu/zones.ts";
 import type { Engine, EngineHost, PortHelpers } from "../engine/engine.ts";
+import type { HostMsrs } from "../engine/host.ts";
+import type { Irqchip } from "../irqchip/irqchip.ts";
 import { Pic } from "../irqchip/pic.ts";
+import { Pit } from "../irqchip/pit.ts";
 import { cutOut, Router } from "../vm/regions.ts";
 import {
   COMMAND_RUN,
@@ -47,15 +52,22 @@ export class ExitPath implements EngineHost {
   readonly #fast: FastExit;
   readonly #pages: PageExchange;
   readonly #router: Router;
-  readonly #pic: Pic;
+  readonly #irqchip: Irqchip;
+  readonly msrs: HostMsrs;
   readonly #post: (message: FromThread) => void;
   readonly #posted: (PostedRing | undefined)[] = [];
   /** The engine that calls. */
   engine!: Pick<Engine, "current" | "ports" | "coherence">;
-  /** Called after an access to the 8259s: INTR may have changed. */
+  /** Called after an access to an interrupt controller: whether an interrupt waits, and when one will, may have changed. */
   onIrqchip: () => void = () => {};
 
-  constructor(memory: WebAssembly.Memory, zone: number, vcpu: number, pic: Pic, post: (message: FromThread) => void) {
+  constructor(
+    memory: WebAssembly.Memory,
+    zone: number,
+    vcpu: number,
+    irqchip: Irqchip,
+    post: (message: FromThread) => void,
+  ) {
     this.#shared = sharedWords(memory);
     this.#words = new Int32Array(memory.buffer);
     this.#zone = zone;
@@ -68,7 +80,8 @@ export class ExitPath implements EngineHost {
     });
     this.#pages = new PageExchange(memory, this.#shared, vcpu, this.stats, this.#cells, this.#fast);
     this.#router = new Router(memory);
-    this.#pic = pic;
+    this.#irqchip = irqchip;
+    this.msrs = this.#apicMsrs(irqchip);
     this.#pages.leave = () => this.engine.coherence.leave();
     this.#pages.enter = () => this.engine.coherence.enter();
     this.#post = post;
@@ -80,17 +93,24 @@ export class ExitPath implements EngineHost {
   }
 
   portIn(port: number, size: 1 | 2 | 4): number {
-    if (Pic.owns(port) && this.#hasIrqchip()) return this.#picAccess(port, size, 0, IO_IN);
+    if (this.#irqchip.ownsPort(port)) return this.#chipAccess(port, size, 0, IO_IN);
     this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_IN, port, size, 0, 0);
     return (this.#pages.low & MASK[size]!) >>> 0;
   }
 
   portOut(port: number, size: 1 | 2 | 4, value: number): void {
-    if (Pic.owns(port) && this.#hasIrqchip()) this.#picAccess(port, size, value, IO_OUT);
+    if (this.#irqchip.ownsPort(port)) this.#chipAccess(port, size, value, IO_OUT);
     else this.#access(EXIT.KVM_EXIT_IO, SPACE_PIO, IO_OUT, port, size, value & MASK[size]!, 0);
   }
 
   mmioRead(gpa: number, size: 1 | 2 | 4 | 8): void {
+    if (this.#irqchip.ownsAddress(gpa)) {
+      const at = (this.#zone + CPU.mmioData) >> 2;
+      const value = this.#irqchip.readMemory(gpa, size);
+      this.#words[at] = size === 8 ? value : value & MASK[size]!;
+      this.#words[at + 1] = 0;
+      return;
+    }
     if (this.#fast.mmioRead(this.engine.current, gpa, gpa, size) === 0) return;
     this.#access(EXIT.KVM_EXIT_MMIO, SPACE_MMIO, IO_IN, gpa, size, 0, 0);
     const data = (this.#zone + CPU.mmioData) >> 2;
@@ -99,11 +119,22 @@ export class ExitPath implements EngineHost {
   }
 
   mmioWrite(gpa: number, size: 1 | 2 | 4 | 8): void {
+    if (this.#irqchip.ownsAddress(gpa)) {
+      this.#irqchip.writeMemory(gpa, size, this.#words[(this.#zone + CPU.mmioData) >> 2]!);
+      this.onIrqchip();
+      return;
+    }
     if (this.#fast.mmioWrite(this.engine.current, gpa, gpa, size) === 0) return;
     const data = (this.#zone + CPU.mmioData) >> 2;
     const low = size === 8 ? this.#words[data]! : this.#words[data]! & MASK[size]!;
     const high = size === 8 ? this.#words[data + 1]! : 0;
     this.#access(EXIT.KVM_EXIT_MMIO, SPACE_MMIO, IO_OUT, gpa, size, low, high);
+  }
+
+  taskPriorityChanged(): void {
+    if (!this.#irqchip.exists) return;
+    this.#irqchip.lapic.cr8Written();
+    this.onIrqchip();
   }
 
   trace(line: string): void {
@@ -173,7 +204,7 @@ export class ExitPath implements EngineHost {
   #remember(space: number, address: number): void {
     const { server, region } = this.#router;
     const span = this.#router.unposted(space, address);
-    if (space === SPACE_PIO) for (const port of Pic.PORTS) cutOut(span, address, port, 1);
+    if (space === SPACE_PIO) for (const port of [...Pic.PORTS, ...Pit.PORTS]) cutOut(span, address, port, 1);
     if (address >= span.from) this.#cells.remember(space, address, span, server, region);
   }
 
@@ -246,19 +277,34 @@ export class ExitPath implements EngineHost {
     coherence.enter();
   }
 
-  #hasIrqchip(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+  /** The local APIC's MSRs, where there is one. */
+  #apicMsrs({ access }: Irqchip): HostMsrs {
+    return {
+      owns: (index) => access.ownsMsr(index) && this.#irqchip.exists,
+      read: (index) => access.readMsr(index),
+      write: (index) => {
+        const valid = access.writeMsr(index);
+        this.onIrqchip();
+        return valid;
+      },
+    };
   }
 
-  /** The 8259s are byte-wide: a wider access is one access a byte, as the ISA bus makes it. */
-  #picAccess(port: number, size: number, value: number, direction: number): number {
+  /** vCPU 0 serves the 8254 and arms its deadline: it has to look, whoever wrote. */
+  #kickTimekeeper(): void {
+    const kick = (vcpuZone(0) + ZONE.kick) >> 2;
+    if (Atomics.or(this.#words, kick, KICKED) & KICK_SLEEPING) futexWake(this.#words, kick, 1);
+  }
+
+  /** The chips are byte-wide: a wider access is one access a byte, as the ISA bus makes it. */
+  #chipAccess(port: number, size: number, value: number, direction: number): number {
     let result = 0;
     for (let i = 0; i < size; i++) {
-      const own = Pic.owns(port + i);
+      const own = this.#irqchip.ownsPort(port + i);
       if (direction === IO_OUT) {
-        if (own) this.#pic.write(port + i, (value >>> (8 * i)) & 0xff);
+        if (own && this.#irqchip.writePort(port + i, (value >>> (8 * i)) & 0xff)) this.#kickTimekeeper();
       } else {
-        result |= (own ? this.#pic.read(port + i) : 0xff) << (8 * i);
+        result |= (own ? this.#irqchip.readPort(port + i) : 0xff) << (8 * i);
       }
     }
     this.onIrqchip();

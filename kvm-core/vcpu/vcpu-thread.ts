@@ -6,21 +6,22 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { EXIT, type ExitReason, type RunResult, runResult } from "../../shared/exits.ts";
 import { KVM_MP_STATE } from "../../shared/ioctls.ts";
-import { KICK_SLEEPING } from "../../shared/mailbox.ts";
-import { futexWait, setThreadName } from "../../shared/native.ts";
+import { KICK_SLEEPING, KICKED } from "../../shared/mailbox.ts";
+import { bindDeadline, clockMonotonic, futexWait, setThreadName } from "../../shared/native.ts";
 import { CPU } from "../cpu/state.ts";
 import { vcpuZone, ZONE } from "../cpu/zones.ts";
 import { createEngine, type Engine, EngineExit, type EngineName } from "../engine/engine.ts";
-import { Lines } from "../irqchip/lines.ts";
-import { Pic } from "../irqchip/pic.ts";
-import { controlAt, PENDING_EXIT, PENDING_OURS, VM_STATE } from "../vm/vm-state.ts";
+import { Irqchip } from "../irqchip/irqchip.ts";
+import { controlAt, PENDING_EXIT, PENDING_OURS } from "../vm/vm-state.ts";
 import { ExitPath } from "./exit-path.ts";
 import { LeaveGuest } from "./leave-guest.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
+import { takeStartup } from "./startup.ts";
 import { type ExitStats, STATE_HALTED, STATE_RUNNING, STATE_STOPPED } from "./stats.ts";
 
 const RECHECK_NS = 200_000_000;
 const IF = 1 << 9;
+const NMI = 2;
 const KVM_INTERNAL_ERROR_EMULATION = 1;
 
 class VcpuThread {
@@ -29,13 +30,15 @@ class VcpuThread {
   readonly #zone: number;
   readonly #kick: number;
   readonly #pending: number;
-  readonly #pic: Pic;
-  readonly #lines: Lines;
+  readonly #irqchip: Irqchip;
   readonly #stats: ExitStats;
   readonly #exits: ExitPath;
   /** The engine that KVM_RUN began with. Engines share the vCPU's zone, so there is only one at a time. */
   #engine: Engine | undefined;
   #engineName: EngineName | undefined;
+  /** The deadline that the kick word has, and what sets it (bindDeadline): there is none until a timer runs. */
+  #armed = Number.POSITIVE_INFINITY;
+  #setDeadline: ((ns: number) => void) | undefined;
 
   constructor(start: ThreadStart) {
     this.#start = start;
@@ -43,11 +46,10 @@ class VcpuThread {
     this.#zone = vcpuZone(start.vcpu);
     this.#kick = (this.#zone + ZONE.kick) >> 2;
     this.#pending = (this.#zone + CPU.pending) >> 2;
-    this.#pic = new Pic(start.memory);
-    this.#lines = new Lines(start.memory, this.#pic);
-    this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#pic, post);
+    this.#irqchip = new Irqchip(start.memory, start.vcpu);
+    this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#irqchip, post);
     this.#stats = this.#exits.stats;
-    this.#exits.onIrqchip = () => this.#askForWindow();
+    this.#exits.onIrqchip = () => this.#interruptsChanged();
   }
 
   /** Serves KVM_RUN after KVM_RUN until the stop word is set. */
@@ -62,6 +64,8 @@ class VcpuThread {
       }
     } catch (error) {
       if (!(error instanceof LeaveGuest)) throw error;
+    } finally {
+      this.#setDeadline?.(Number.POSITIVE_INFINITY); // the word will be unmapped
     }
   }
 
@@ -73,9 +77,9 @@ class VcpuThread {
     for (;;) {
       this.#service(engine);
       if (Atomics.load(this.#words, this.#pending) & PENDING_EXIT) return this.#interrupted();
-      if (this.#control("requestWindow") !== 0 && engine.interruptible() && !this.#hasIrqchip())
+      if (this.#control("requestWindow") !== 0 && engine.interruptible() && !this.#irqchip.exists)
         return this.#exit("KVM_EXIT_IRQ_WINDOW_OPEN", engine);
-      if (this.#mpState === KVM_MP_STATE.HALTED) {
+      if (this.#mpState !== KVM_MP_STATE.RUNNABLE) {
         this.#halt();
         continue;
       }
@@ -91,7 +95,7 @@ class VcpuThread {
           continue;
         case EngineExit.HLT:
           this.#stats.count(EXIT.KVM_EXIT_HLT, -1);
-          if (!this.#hasIrqchip()) return this.#exit("KVM_EXIT_HLT", engine);
+          if (!this.#irqchip.exists) return this.#exit("KVM_EXIT_HLT", engine);
           this.#mpState = KVM_MP_STATE.HALTED;
           continue;
         case EngineExit.SHUTDOWN:
@@ -113,12 +117,8 @@ class VcpuThread {
     Atomics.exchange(words, this.#kick, 0); // before the bits that it announces are read (mailbox.ts)
     if (this.#control("stop") !== 0) throw new LeaveGuest();
     engine.serve();
-    if (this.#hasIrqchip() && this.#start.vcpu === 0) {
-      this.#lines.gather();
-      if (this.#pic.intr && engine.interruptible()) {
-        this.#mpState = KVM_MP_STATE.RUNNABLE;
-        engine.interrupt(this.#pic.acknowledge());
-      }
+    if (this.#irqchip.exists) {
+      this.#serviceIrqchip(engine);
     } else {
       const injected = this.#control("injected");
       if (injected !== 0 && engine.interruptible()) {
@@ -130,12 +130,48 @@ class VcpuThread {
     this.#askForWindow();
   }
 
-  /** The engine comes back when IF allows the interrupt that waits now. */
-  #askForWindow(): void {
-    const waits = this.#hasIrqchip()
-      ? this.#start.vcpu === 0 && this.#pic.intr
+  #serviceIrqchip(engine: Engine): void {
+    const irqchip = this.#irqchip;
+    const now = irqchip.nextDeadline() === Number.POSITIVE_INFINITY ? 0 : clockMonotonic();
+    if (now >= this.#armed) this.#armed = -1; // it has fired, or does: the same time once more is a new deadline
+    irqchip.service(now);
+    this.#arm();
+    this.#mpState = takeStartup(this.#start.memory, irqchip.lapic, this.#mpState);
+    if (this.#mpState !== KVM_MP_STATE.RUNNABLE && this.#mpState !== KVM_MP_STATE.HALTED) return;
+    if (irqchip.takeNmi()) {
+      this.#mpState = KVM_MP_STATE.RUNNABLE;
+      engine.interrupt(NMI);
+    }
+    if (engine.interruptible() && irqchip.pending()) {
+      this.#mpState = KVM_MP_STATE.RUNNABLE;
+      engine.interrupt(irqchip.acknowledge());
+    }
+  }
+
+  /** The kick word is set when the next timer runs out. */
+  #arm(): void {
+    const deadline = this.#irqchip.nextDeadline();
+    if (deadline === this.#armed) return;
+    this.#armed = deadline;
+    this.#setDeadline ??= bindDeadline(this.#words, this.#kick, KICKED);
+    this.#setDeadline(deadline);
+  }
+
+  /** The guest has reached an interrupt controller, in the middle of an instruction. */
+  #interruptsChanged(): void {
+    this.#arm();
+    // With IF set the engine has no reason to look for a window: it leaves at its next branch.
+    if (this.#askForWindow() && this.#words[(this.#zone + CPU.eflags) >> 2]! & IF)
+      Atomics.or(this.#words, this.#kick, KICKED);
+  }
+
+  /** The engine comes back when IF allows the interrupt that waits now. True if one does. */
+  #askForWindow(): boolean {
+    const waits = this.#irqchip.exists
+      ? this.#irqchip.pending()
       : this.#control("injected") !== 0 || this.#control("requestWindow") !== 0;
     this.#engine?.interruptWindow(waits);
+    return waits;
   }
 
   /** HLT: sleeps on the KICK word until something changes; the caller then looks at everything once more. */
@@ -174,10 +210,6 @@ class VcpuThread {
       this.#engineName = name;
     }
     return this.#engine;
-  }
-
-  #hasIrqchip(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
   }
 
   #control(field: Parameters<typeof controlAt>[1]): number {

@@ -9,7 +9,7 @@ import { Worker } from "node:worker_threads";
 import { KvmError } from "../../shared/errno.ts";
 import type { RunResult } from "../../shared/exits.ts";
 import { EXIT } from "../../shared/exits.ts";
-import type { Arg } from "../../shared/ioctls.ts";
+import { type Arg, KVM_MP_STATE } from "../../shared/ioctls.ts";
 import { KICKED } from "../../shared/mailbox.ts";
 import { futexWake, mapFixed, PROT_READ, PROT_WRITE } from "../../shared/native.ts";
 import {
@@ -27,6 +27,8 @@ import { answered, GUEST_MODE } from "../cpu/requests.ts";
 import { CPU } from "../cpu/state.ts";
 import { PAGE_SIZE, vcpuZone, ZONE } from "../cpu/zones.ts";
 import { type EngineName, resetVcpu } from "../engine/engine.ts";
+import { Lapic } from "../irqchip/lapic.ts";
+import { LapicDelivery } from "../irqchip/lapic-delivery.ts";
 import { Descriptor } from "../vm/descriptor.ts";
 import {
   COMMAND_RUN,
@@ -37,6 +39,7 @@ import {
   PENDING_STOP,
   PENDING_TLB,
   statsAt,
+  VM_STATE,
 } from "../vm/vm-state.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
 import { PageExchange } from "./page-exchange.ts";
@@ -50,6 +53,8 @@ export class Vcpu {
   readonly memory: WebAssembly.Memory;
   readonly kickPage: Descriptor;
   readonly stats: Descriptor;
+  /** For requests while the vCPU is at rest. */
+  readonly lapic: Lapic;
   readonly #words: Int32Array;
   readonly #thread: Worker;
   readonly #ended: Promise<void>;
@@ -79,6 +84,9 @@ export class Vcpu {
     this.stats = this.#makeStats(bytes);
     new Uint8Array(memory.buffer, controlAt(id, "command"), CONTROL.size).fill(0);
     resetVcpu(memory, this.zone, id);
+    this.lapic = new Lapic(memory, id, new LapicDelivery(memory));
+    this.lapic.reset();
+    if (id !== 0 && Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0) this.mpState = KVM_MP_STATE.UNINITIALIZED;
     this.engine = "patch";
     const start: ThreadStart = { memory, module, vcpu: id };
     this.#thread = new Worker(new URL("./vcpu-thread.ts", import.meta.url), { workerData: start });

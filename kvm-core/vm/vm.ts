@@ -7,18 +7,20 @@ import { setImmediate } from "node:timers/promises";
 import { CODE_MAP_BYTES } from "../../shared/code-map.ts";
 import { KvmError } from "../../shared/errno.ts";
 import type { Arg } from "../../shared/ioctls.ts";
+import { clockMonotonic } from "../../shared/native.ts";
 import { MAX_VCPUS } from "../../shared/server-area.ts";
 import { initRow, STATS_REASONS } from "../../shared/stats-page.ts";
 import { PENDING_PROTECT } from "../cpu/requests.ts";
-import { CODE_MAP } from "../cpu/zones.ts";
-import { Pic } from "../irqchip/pic.ts";
+import { CLOCK_BASE, CODE_MAP } from "../cpu/zones.ts";
+import { LapicDelivery } from "../irqchip/lapic-delivery.ts";
 import { Vcpu } from "../vcpu/vcpu.ts";
 import { Descriptor } from "./descriptor.ts";
 import { DeviceServers, isGone, type Peer } from "./device-servers.ts";
 import type { MemoryPool } from "./memory-pool.ts";
 import { MemSlots } from "./memslots.ts";
 import { RegionTable } from "./regions.ts";
-import { statsAt, VM_STATE } from "./vm-state.ts";
+import { VmIrqchip } from "./vm-irqchip.ts";
+import { statsAt } from "./vm-state.ts";
 
 /** Seconds of SPLITVM_KEEP_VM: a day. (setTimeout takes at most 2^31 ms, and fires at once for more.) */
 export const MAX_LINGER = 86_400;
@@ -29,12 +31,12 @@ export class Vm {
   readonly slots: MemSlots;
   readonly regions: RegionTable;
   readonly servers: DeviceServers;
+  readonly irqchip: VmIrqchip;
   /** What device servers and vCPUs tell each other of code pages (shared/code-map.ts). */
   readonly codeMap: Descriptor;
   readonly vcpus = new Map<number, Vcpu>();
   /** Places and names of the regions, by id: their rows in the statistics. */
   readonly #names = new Map<number, { space: number; base: number; length: number; name: string }>();
-  readonly #words: Int32Array;
   readonly #pool: MemoryPool;
   readonly #module: WebAssembly.Module;
   #owner: object | undefined;
@@ -54,12 +56,14 @@ export class Vm {
     this.#pool = pool;
     this.#module = module;
     this.memory = pool.take();
-    this.#words = new Int32Array(this.memory.buffer);
+    new DataView(this.memory.buffer).setFloat64(CLOCK_BASE, clockMonotonic(), true);
     this.codeMap = Descriptor.create("splitvm-code-map", CODE_MAP_BYTES);
     this.codeMap.map(new Uint8Array(this.memory.buffer), CODE_MAP, CODE_MAP_BYTES, 0, "the code map");
     this.slots = new MemSlots(this.memory);
     this.regions = new RegionTable(this.memory);
     this.servers = new DeviceServers(this.memory);
+    this.irqchip = new VmIrqchip(this.memory, () => this.vcpus.get(0)?.interruptsChanged());
+    this.irqchip.delivery = new LapicDelivery(this.memory);
     this.servers.place(owner, peer, true);
   }
 
@@ -91,41 +95,20 @@ export class Vm {
     return vcpu;
   }
 
-  /** KVM_CREATE_IRQCHIP: the two 8259s. EEXIST: they exist; EINVAL: a vCPU exists already, as in Linux. */
+  /** KVM_CREATE_IRQCHIP. EEXIST: it exists; EINVAL: a vCPU exists already, as in Linux. */
   createIrqchip(): void {
-    if (this.hasIrqchip) throw new KvmError("EEXIST", "the irqchip exists");
-    if (this.vcpus.size > 0) throw new KvmError("EINVAL", "KVM_CREATE_IRQCHIP comes before the first KVM_CREATE_VCPU");
-    new Pic(this.memory).reset();
-    Atomics.store(this.#words, VM_STATE.irqchip >> 2, 1);
+    if (!this.hasIrqchip && this.vcpus.size > 0)
+      throw new KvmError("EINVAL", "KVM_CREATE_IRQCHIP comes before the first KVM_CREATE_VCPU");
+    this.irqchip.create();
   }
 
-  /**
-   * The 8259s, for KVM_GET_IRQCHIP and KVM_SET_IRQCHIP of `chip`, while the thread that drives them has vCPU 0 at rest.
-   * ENXIO without an irqchip, EINVAL for a chip that there is none of.
-   */
-  async withPic<T>(chip: number, work: (pic: Pic) => T): Promise<T> {
-    if (!this.hasIrqchip) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
-    if (chip > 1) throw new KvmError("EINVAL", `chip ${chip}: 0 and 1 are the 8259s, the IOAPIC is not built`);
-    const pic = new Pic(this.memory);
-    return this.vcpus.get(0)?.whenIdle(() => work(pic)) ?? work(pic);
+  /** Work on the interrupt controllers' state while the thread that drives them has vCPU 0 at rest. */
+  async withIrqchip<T>(work: (irqchip: VmIrqchip) => T): Promise<T> {
+    return this.vcpus.get(0)?.whenIdle(() => work(this.irqchip)) ?? work(this.irqchip);
   }
 
   get hasIrqchip(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
-  }
-
-  /** KVM_IRQ_LINE. ENXIO without an irqchip, EINVAL for a GSI that it does not have. */
-  setIrqLine(gsi: number, level: boolean): void {
-    if (!this.hasIrqchip) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
-    if (gsi >= 16) throw new KvmError("EINVAL", `GSI ${gsi}: the two 8259s have 0 to 15`);
-    const bit = 1 << gsi;
-    if (level) {
-      if (!(Atomics.or(this.#words, VM_STATE.lineLevels >> 2, bit) & bit))
-        Atomics.or(this.#words, VM_STATE.lineRises >> 2, bit);
-    } else {
-      Atomics.and(this.#words, VM_STATE.lineLevels >> 2, ~bit);
-    }
-    this.vcpus.get(0)?.interruptsChanged();
+    return this.irqchip.exists;
   }
 
   /** Adds a region and its rows in the statistics; returns its id. */

@@ -6,10 +6,12 @@
 import { type CpuOption, DEFAULT_MODEL } from "../machine/cpu-models.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import { memoryMap } from "../machine/memory-map.ts";
+import { DEFAULT_RTC, type RtcOption } from "../machine/rtc-clock.ts";
 import { type CharSpec, parseCharSpec } from "./char-spec.ts";
 import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
 import { type OptionSection, type ParseRules, parseOptions } from "./option-table.ts";
+import { parseRtc } from "./rtc-option.ts";
 import { parseSize } from "./size.ts";
 import { UsageError, unknownWord } from "./usage-error.ts";
 
@@ -28,11 +30,12 @@ export interface RunOptions {
   readonly serial: CharSpec;
   readonly debugcon: CharSpec;
   readonly nographic: boolean;
-  /** -no-reboot: a triple fault ends the run with a register dump. */
+  /** -no-reboot: a reset ends the run with status 0, a triple fault with a register dump. */
   readonly noReboot: boolean;
   /** -S: do not start the CPU. */
   readonly stopped: boolean;
   readonly devices: readonly DeviceOption[];
+  readonly rtc: RtcOption;
   readonly trace: ReadonlySet<TraceItem>;
   /** -D: where -d writes; undefined: stderr. */
   readonly logFile: string | undefined;
@@ -59,6 +62,7 @@ interface Draft {
   noReboot: boolean;
   stopped: boolean;
   readonly devices: DeviceOption[];
+  rtc: RtcOption;
   readonly trace: Set<TraceItem>;
   logFile: string | undefined;
   core: string | undefined;
@@ -97,7 +101,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         name: "kernel",
         dashes: "-",
         argument: "FILE",
-        help: ["kernel: multiboot 1, or ELF with a PVH note"],
+        help: ["kernel: Linux bzImage, multiboot 1, or ELF with a PVH note"],
         again: "last",
         set: (d, v) => {
           d.kernel = v;
@@ -173,6 +177,16 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         },
       },
       {
+        name: "rtc",
+        dashes: "-",
+        argument: "[base=utc|localtime|DATETIME][,clock=host|vm]",
+        help: ["the real-time clock: what it shows at first, and whether it", "follows the host's clock or the VM's"],
+        again: "last",
+        set: (d, v) => {
+          d.rtc = parseRtc(v);
+        },
+      },
+      {
         name: "name",
         dashes: "-",
         argument: "NAME",
@@ -224,7 +238,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "no-reboot",
         dashes: "-",
-        help: ["end with a register dump where the PC would reset"],
+        help: ["end where the PC would reset; at a triple fault with a register dump"],
         again: "last",
         set: (d) => {
           d.noReboot = true;
@@ -301,7 +315,7 @@ const ABSENT = [
   ..."bios blockdev boot cdrom chardev daemonize display drive enable-kvm fw_cfg gdb global hda hdb incoming".split(
     " ",
   ),
-  ..."loadvm M machine monitor netdev nic nodefaults object parallel pflash pidfile qmp rtc s sandbox smbios smp".split(
+  ..."loadvm M machine monitor netdev nic nodefaults object parallel pflash pidfile qmp s sandbox smbios smp".split(
     " ",
   ),
   ..."snapshot spice usb vga virtfs vnc watchdog".split(" "),
@@ -336,6 +350,7 @@ export function parseRun(
     noReboot: false,
     stopped: false,
     devices: [],
+    rtc: DEFAULT_RTC,
     trace: new Set(),
     logFile: undefined,
     core: undefined,

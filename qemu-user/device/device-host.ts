@@ -4,6 +4,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { stopAtExit } from "../../shared/stop.ts";
+import type { PowerRequest } from "../bus/interfaces.ts";
 import { type DeviceMemory, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
 import { RingServer } from "./ring-server.ts";
@@ -11,6 +12,7 @@ import { RingServer } from "./ring-server.ts";
 export type DeviceEvents = {
   readonly onChars: (channel: "serial" | "debugcon") => void;
   readonly onExit: (status: number) => void;
+  readonly onPower: PowerRequest;
   readonly onIrq: (gsi: number, level: boolean) => void;
   readonly onRegion: (kind: "map" | "unmap", region: RegionReport) => void;
   readonly onLog: (line: string) => void;
@@ -79,6 +81,11 @@ export class DeviceHost {
     });
   }
 
+  /** Presses the power button: a guest that listens to it shuts down by itself. */
+  powerButton(): void {
+    this.#tell({ kind: "power-button" });
+  }
+
   /** Ends the thread; resolves when it has ended. */
   async stop(): Promise<void> {
     this.#signalStop();
@@ -108,6 +115,9 @@ export class DeviceHost {
         break;
       case "exit":
         events.onExit(message.status);
+        break;
+      case "power":
+        events.onPower(message.what);
         break;
       case "irq":
         events.onIrq(message.gsi, message.level);

@@ -17,6 +17,7 @@ import type { Bus, Region } from "../bus/bus.ts";
 import type { IrqLine } from "../bus/interfaces.ts";
 import { memoryMap } from "../machine/memory-map.ts";
 import { createPc, LEVEL_GSIS, type Pc } from "../machine/pc.ts";
+import { rtcClock } from "../machine/rtc-clock.ts";
 import { codeMapOf, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import { type AccessLog, Dispatcher } from "./dispatch.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
@@ -87,6 +88,8 @@ function build(): Pc | undefined {
         if (endStatus < 0) post({ kind: "exit", status });
         endStatus = status;
       },
+      power: (what) => post({ kind: "power", what }),
+      wallClock: rtcClock(start.rtc),
       clock: { now: clockMonotonic },
       timers,
       devices: start.devices,
@@ -134,6 +137,10 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
   if (message.kind === "reset") {
     pc.reset();
     post({ kind: "reset-done" });
+    return;
+  }
+  if (message.kind === "power-button") {
+    pc.powerButton();
     return;
   }
   const { space, direction, address, size, low, high } = message;

@@ -3,8 +3,9 @@
  * In page mode the device thread never returns to its event loop: the main thread posts, sets LOCAL_MAIL and rings
  * the doorbell, and the thread takes the messages between two exits.
  */
-import type { PostedRange } from "../bus/interfaces.ts";
+import type { PostedRange, PowerRequest } from "../bus/interfaces.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
+import type { RtcOption } from "../machine/rtc-clock.ts";
 import type { MemoryPlan } from "./device-memory.ts";
 
 export type DeviceThreadStart = {
@@ -16,6 +17,7 @@ export type DeviceThreadStart = {
   /** Channels (backend/char-channel.ts) of COM1 and the debug console; null: nothing plugged in. */
   readonly serial: SharedArrayBuffer | null;
   readonly debugcon: SharedArrayBuffer | null;
+  readonly rtc: RtcOption;
   /** Where `-d exits` writes, or -1. */
   readonly exitLogFd: number;
   /** True when this process took a dead one's place. */
@@ -33,6 +35,7 @@ export type RegionReport = {
 
 export type ToDevice =
   | { readonly kind: "reset" }
+  | { readonly kind: "power-button" }
   | {
       readonly kind: "access";
       readonly space: number;
@@ -54,5 +57,6 @@ export type FromDevice =
   | { readonly kind: "reset-done" }
   /** The guest asked for the end of the run. */
   | { readonly kind: "exit"; readonly status: number }
+  | { readonly kind: "power"; readonly what: Parameters<PowerRequest>[0] }
   /** The board cannot be built as asked; one line for the user. */
   | { readonly kind: "refused"; readonly message: string };

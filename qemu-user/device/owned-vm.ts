@@ -4,6 +4,7 @@
  * Leaves out: the board (device-thread.ts) and what the guest is to run (loader/).
  */
 import { closeSync } from "node:fs";
+import { KVM_PIT_SPEAKER_DUMMY } from "../../shared/ioctls.ts";
 import { JOURNAL_BYTES } from "../../shared/journal.ts";
 import { AREA_BYTES } from "../../shared/server-area.ts";
 import type { Kvm, Vcpu, Vm } from "../kvm/kvm.ts";
@@ -33,6 +34,7 @@ export async function createOwnedVm(
   await vm.setMemory(RAM_SLOT, 0, ramSize, ram);
   closeSync(ram);
   await vm.request("KVM_CREATE_IRQCHIP", {});
+  await vm.request("KVM_CREATE_PIT2", { flags: KVM_PIT_SPEAKER_DUMMY });
   const vcpu = await vm.createVcpu(0);
   const { entries } = await kvm.request("KVM_GET_SUPPORTED_CPUID", {});
   await vcpu.request("KVM_SET_CPUID2", { entries: cpuidEntries(cpu, entries) });

@@ -1,8 +1,8 @@
 /**
- * The state of the boot CPU that a loader hands over in: 32-bit flat protected mode, paging off.
+ * The states of the boot CPU that a loader hands over in: 32-bit flat protected mode with paging off, or 64-bit mode.
  * Follows: Multiboot specification 0.6.96 section 3.2 "Machine state"; PVH boot ABI (xen/include/public/arch-x86/hvm/start_info.h).
- * Both ask for the same state. Field names are those of Linux's struct kvm_regs and kvm_sregs.
- * Left out: other ways to start (real mode, 64-bit).
+ * Both ask for the same state. Linux: Documentation/arch/x86/boot.rst, its 32-bit and 64-bit boot protocols. Field names are those of Linux's struct kvm_regs and kvm_sregs.
+ * Left out: real mode.
  */
 
 export interface Segment {
@@ -25,6 +25,7 @@ export interface InitialRegs {
   readonly rip: bigint;
   readonly rax: bigint;
   readonly rbx: bigint;
+  readonly rsi: bigint;
   readonly rflags: bigint;
 }
 
@@ -99,5 +100,31 @@ const RFLAGS = 2n;
 
 /** Registers at the entry point: a magic number or zero in EAX, the address of the information structure in EBX. */
 export function initialRegs(entry: number, eax: number, ebx: number): InitialRegs {
-  return { rip: BigInt(entry), rax: BigInt(eax), rbx: BigInt(ebx), rflags: RFLAGS };
+  return { rip: BigInt(entry), rax: BigInt(eax), rbx: BigInt(ebx), rsi: 0n, rflags: RFLAGS };
+}
+
+/** At a Linux kernel's entry point: the zero page in RSI. */
+export function linuxRegs(entry: number, zeroPage: number): InitialRegs {
+  return { ...initialRegs(entry, 0, 0), rsi: BigInt(zeroPage) };
+}
+
+const CR0_PG = 0x8000_0000n;
+const CR4_PAE = 0x20n;
+const EFER_LONG = 0x500n; // LME and LMA
+
+/** A GDT that lies in memory, __BOOT_CS 0x10 and __BOOT_DS 0x18; with `pageTables` the 64-bit entry's state. */
+export function linuxSregs(gdt: number, gdtLimit: number, pageTables: number): InitialSregs {
+  const long = pageTables !== 0;
+  const data: Segment = { ...DATA, selector: 0x18 };
+  return {
+    ...FLAT_PROTECTED_MODE,
+    cs: { ...CODE, selector: 0x10, l: long ? 1 : 0, db: long ? 0 : 1 },
+    ds: data,
+    es: data,
+    fs: data,
+    gs: data,
+    ss: data,
+    gdt: { base: BigInt(gdt), limit: gdtLimit },
+    ...(long ? { cr0: CR0_PE | CR0_ET | CR0_PG, cr3: BigInt(pageTables), cr4: CR4_PAE, efer: EFER_LONG } : {}),
+  };
 }

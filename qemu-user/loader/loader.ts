@@ -1,12 +1,20 @@
 /**
  * Loading a kernel: which format it is, and the state of the machine that starts it.
- * Follows: QEMU's order for -kernel: multiboot first, then PVH.
- * Left out: Linux bzImage, firmware.
+ * Follows: QEMU's order for -kernel: multiboot first, then PVH, then Linux.
+ * Left out: firmware; ELF kernels of Linux without a PVH note.
  */
 import type { GuestMemory } from "../../shared/guest-memory.ts";
 import { BootFile } from "./boot-file.ts";
 import { readElf } from "./elf.ts";
-import { FLAT_PROTECTED_MODE, type InitialRegs, type InitialSregs, initialRegs } from "./initial-state.ts";
+import {
+  FLAT_PROTECTED_MODE,
+  type InitialRegs,
+  type InitialSregs,
+  initialRegs,
+  linuxRegs,
+  linuxSregs,
+} from "./initial-state.ts";
+import { isLinux, LINUX_GDT_LIMIT, loadLinux } from "./linux.ts";
 import { LoaderError } from "./loader-error.ts";
 import { loadModules, parseModules } from "./modules.ts";
 import { findMultiboot, loadMultiboot, MULTIBOOT_LOADER_MAGIC, writeMultibootInfo } from "./multiboot.ts";
@@ -22,21 +30,23 @@ export interface BootFiles {
 
 /** A kernel that lies in guest memory, and the state of the boot CPU that starts it. */
 export interface LoadedKernel {
-  readonly kind: "multiboot" | "pvh";
+  readonly kind: "multiboot" | "pvh" | "linux";
   readonly entry: number;
   readonly regs: InitialRegs;
   readonly sregs: InitialSregs;
 }
 
-/** "HdrS" in the header of a Linux bzImage (Documentation/arch/x86/boot.rst). */
-const LINUX_MAGIC_AT = 0x202;
-const LINUX_MAGIC = 0x5372_6448;
-
 /**
- * Loads kernel and modules into guest memory, with the memory map that the guest is told.
+ * Loads kernel and modules into guest memory, with the memory map that the guest is told and the address of the ACPI
+ * tables' RSDP, or 0.
  * Throws a LoaderError whose message is one line fit for the user: "PATH: reason". Guest memory is then of no use.
  */
-export function loadKernel(files: BootFiles, memory: GuestMemory, map: readonly MemoryMapEntry[]): LoadedKernel {
+export function loadKernel(
+  files: BootFiles,
+  memory: GuestMemory,
+  map: readonly MemoryMapEntry[],
+  rsdp = 0,
+): LoadedKernel {
   const placement = new Placement(map);
   const file = new BootFile(files.kernel);
   try {
@@ -49,12 +59,29 @@ export function loadKernel(files: BootFiles, memory: GuestMemory, map: readonly 
       const info = writeMultibootInfo(file.path, commandLine, modules, map, memory, placement);
       return loaded("multiboot", entry, MULTIBOOT_LOADER_MAGIC, info);
     }
+    if (isLinux(file)) {
+      const { entry, zeroPage, gdt, pageTables } = loadLinux(
+        file,
+        files.initrd,
+        files.append,
+        map,
+        rsdp,
+        memory,
+        placement,
+      );
+      return {
+        kind: "linux",
+        entry,
+        regs: linuxRegs(entry, zeroPage),
+        sregs: linuxSregs(gdt, LINUX_GDT_LIMIT, pageTables),
+      };
+    }
     const elf = readElf(file);
     const entry = elf === undefined ? undefined : findPvhEntry(file, elf);
     if (elf === undefined || entry === undefined) throw notAKernel(file);
     loadPvh(file, elf, entry, memory, placement);
     const modules = loadModules(parseModules(files.initrd), memory, placement);
-    const info = writeStartInfo(file.path, files.append, modules, map, memory, placement);
+    const info = writeStartInfo(file.path, files.append, modules, map, rsdp, memory, placement);
     return loaded("pvh", entry, 0, info);
   } finally {
     file.close();
@@ -66,10 +93,5 @@ function loaded(kind: LoadedKernel["kind"], entry: number, eax: number, ebx: num
 }
 
 function notAKernel(file: BootFile): LoaderError {
-  const linux =
-    file.contains(LINUX_MAGIC_AT, 4) && file.read(LINUX_MAGIC_AT, 4, "header").getUint32(0, true) === LINUX_MAGIC;
-  const reason = linux
-    ? "a Linux bzImage, which is not built yet: multiboot and PVH kernels are"
-    : "not a multiboot or PVH kernel";
-  return new LoaderError(file.path, reason);
+  return new LoaderError(file.path, "not a multiboot, PVH or Linux (bzImage) kernel");
 }

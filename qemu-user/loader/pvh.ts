@@ -1,7 +1,7 @@
 /**
  * PVH kernels: ELF files with a note that gives a 32-bit entry point, and the structure they are started with.
  * Follows: Xen's PVH boot ABI (xen/include/public/arch-x86/hvm/start_info.h, version 1; elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY).
- * Left out: ACPI tables (there are none yet: rsdp_paddr is 0), Xen itself.
+ * Left out: Xen itself.
  */
 import { hex } from "../../shared/bits.ts";
 import type { GuestMemory } from "../../shared/guest-memory.ts";
@@ -41,6 +41,7 @@ export function writeStartInfo(
   commandLine: string,
   modules: readonly LoadedModule[],
   map: readonly MemoryMapEntry[],
+  rsdp: number,
   memory: GuestMemory,
   placement: Placement,
 ): number {
@@ -73,6 +74,7 @@ export function writeStartInfo(
   block.u32(info + 12, modules.length);
   block.u64(info + 16, modules.length > 0 ? modlist : 0);
   block.u64(info + 24, block.string(commandLine));
+  block.u64(info + 32, rsdp);
   block.u64(info + 40, memmap);
   block.u32(info + 48, map.length);
   return info;

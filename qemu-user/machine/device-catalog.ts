@@ -10,6 +10,7 @@ import type {
   Clock,
   Device,
   ExitRequest,
+  IrqLine,
   Log,
   PciDevice,
   PciSlot,
@@ -17,6 +18,7 @@ import type {
 } from "../bus/interfaces.ts";
 import type { PropertyTable, PropertyValue, PropertyValues } from "../bus/property.ts";
 import { ISA_DEBUG_EXIT_PROPERTIES, IsaDebugExit } from "../hw/isa-debug-exit.ts";
+import { PcTestdev, TESTDEV_LINES } from "../hw/pc-testdev.ts";
 import { PVPANIC_PROPERTIES, Pvpanic } from "../hw/pvpanic.ts";
 import { SPLITVM_TEST_PROPERTIES, SplitvmTest } from "../hw/splitvm-test.ts";
 import { VirtioConsole } from "../virtio/console.ts";
@@ -62,18 +64,48 @@ export interface IsaRow extends CatalogRow {
   create(env: DeviceEnv, properties: PropertyValues): Device & BusDevice;
 }
 
+/** A device that is in several places, which are the same wherever it is, and has lines of its own. */
+export interface BoardRow extends CatalogRow {
+  readonly bus: "board";
+  create(env: DeviceEnv, gsi: (number: number) => IrqLine): BoardParts;
+}
+
+export interface BoardParts {
+  readonly device: Device;
+  readonly ports: readonly (readonly [base: number, size: number, device: BusDevice])[];
+  readonly memory: readonly (readonly [base: number, size: number, device: BusDevice])[];
+}
+
 /** Slot 0 is the host bridge's, so 0 can mean that the board chooses. */
 const PCI_PROPERTIES = {
   addr: { kind: "pci-slot", default: 0, help: "PCI slot, hexadecimal; 0: the first that is free" },
 } as const satisfies PropertyTable;
 
-export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow>> = {
+export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow | BoardRow>> = {
   "isa-debug-exit": {
     bus: "ISA",
     description: "port that ends the run with a status of the guest's choice",
     properties: ISA_DEBUG_EXIT_PROPERTIES,
     ports: (p) => ({ base: number(p["iobase"]), size: Math.max(1, number(p["iosize"])) }),
     create: (env) => new IsaDebugExit(env.exit),
+  },
+  "pc-testdev": {
+    bus: "board",
+    description: "test device of kvm-unit-tests: ports, memory, interrupt lines",
+    properties: {},
+    create: (_env, gsi) => {
+      const device = new PcTestdev(gsi);
+      return {
+        device,
+        ports: [
+          [0xe0, 4, device.ports],
+          [0xe4, 4, device.ports],
+          [0xe8, 1, device.flush],
+          [0x2000, TESTDEV_LINES, device.irqs],
+        ],
+        memory: [[0xff00_0000, 0x1_0000, device.memory]],
+      };
+    },
   },
   pvpanic: {
     bus: "ISA",

@@ -9,6 +9,10 @@ import type { MemoryMapEntry } from "../loader/placement.ts";
 
 /** Legacy video memory, option ROMs and BIOS: not usable as RAM by a guest that follows the map. */
 const HOLE_640K = 0xa_0000;
+/** Extended BIOS data area: firmware's, below the hole. */
+const EBDA = 0x9_fc00;
+/** The system BIOS, and here the ACPI tables. */
+const BIOS = 0xf_0000;
 const ABOVE_1M = MiB;
 
 /** 32-bit PCI memory begins here; the RAM must end below it. */
@@ -44,8 +48,9 @@ export function memoryMap(ramSize: number): MemoryMap {
     ramSize,
     slots: [{ gpa: 0, size: ramSize, at: 0 }],
     entries: [
-      { base: 0, size: HOLE_640K, type: 1 },
-      { base: HOLE_640K, size: ABOVE_1M - HOLE_640K, type: 2 },
+      { base: 0, size: EBDA, type: 1 },
+      { base: EBDA, size: HOLE_640K - EBDA, type: 2 },
+      { base: BIOS, size: ABOVE_1M - BIOS, type: 2 },
       { base: ABOVE_1M, size: ramSize - ABOVE_1M, type: 1 },
     ],
   };

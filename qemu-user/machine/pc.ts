@@ -1,10 +1,11 @@
 /**
  * The board: a PC with an i440FX host bridge. Every port, address, GSI and PCI slot is in this file, and only here.
  * Follows: the IBM PC/AT's port assignments; QEMU's `pc` machine for the rest.
- * Left out: PIIX3, PIT, RTC, keyboard controller, VGA, firmware. The interrupt controllers are kvm-core's.
+ * Left out: the rest of the PIIX3, DMA controllers, VGA, firmware. The interrupt controllers and the PIT are kvm-core's.
  */
 import { alignUp } from "../../shared/bits.ts";
 import type { GuestMemory } from "../../shared/guest-memory.ts";
+import type { AcpiInfo } from "../acpi/tables.ts";
 import { Bus } from "../bus/bus.ts";
 import type {
   BusDevice,
@@ -16,12 +17,19 @@ import type {
   IrqLine,
   Journalled,
   Log,
+  PowerRequest,
   StateValue,
   Timers,
 } from "../bus/interfaces.ts";
 import { SharedIrq } from "../bus/irq.ts";
 import { expectUnsigned, expectVersion } from "../bus/state.ts";
+import { ACPI_DISABLE, ACPI_ENABLE, AcpiPm, PM_SIZE, S5_TYPE } from "../hw/acpi-pm.ts";
 import { DebugConsole } from "../hw/debugcon.ts";
+import { DmaPage } from "../hw/dma-page.ts";
+import { I8042 } from "../hw/i8042.ts";
+import { Port92 } from "../hw/port92.ts";
+import { ResetControl } from "../hw/reset-control.ts";
+import { cmosMemorySize, Rtc, type WallClock } from "../hw/rtc.ts";
 import { Uart16550 } from "../hw/serial.ts";
 import { PCI_COMMAND } from "../pci/config-space.ts";
 import { PciHost, type SlotWiring } from "../pci/host.ts";
@@ -32,7 +40,16 @@ import { PCI_HOLE, PCI_HOLE_END } from "./memory-map.ts";
 const BOARD = {
   DEBUGCON: { port: 0xe9, size: 1 },
   COM1: { port: 0x3f8, size: 8, gsi: 4 },
+  RTC: { port: 0x70, size: 2, gsi: 8 },
+  DMA_PAGE: { port: 0x80, size: 16 },
+  I8042_DATA: { port: 0x60, size: 1, gsi: 1 },
+  I8042_COMMAND: { port: 0x64, size: 1, gsi: 12 },
+  PORT92: { port: 0x92, size: 1 },
+  ACPI_PM: { port: 0x600, size: PM_SIZE, gsi: 9 },
+  SMI_CMD: { port: 0xb2, size: 2 },
   PCI_ADDRESS: { port: 0xcf8, size: 4 },
+  /** The reset control register's byte of PCI_ADDRESS. */
+  RESET_CONTROL: { port: 0xcf9 },
   PCI_DATA: { port: 0xcfc, size: 4 },
 } as const;
 
@@ -43,13 +60,35 @@ const DEFAULT_DEVICES = ["isa-debug-exit"] as const;
 const pciGsi = (slot: number) => [10, 11, 10, 11][slot & 3]!;
 
 /** GSIs that the board wires as level-triggered: preset in the ELCR. */
-export const LEVEL_GSIS: readonly number[] = [10, 11];
+export const LEVEL_GSIS: readonly number[] = [BOARD.ACPI_PM.gsi, 10, 11];
+
+/** Configuration space of bus 0 as memory. */
+const ECAM = { base: PCI_HOLE, size: 0x10_0000 } as const;
 
 /** Where BARs may lie. The board presets them from the bottom, as firmware does. */
 const PCI_WINDOW = {
   io: { from: 0xc000, to: 0x1_0000 },
-  memory: { from: PCI_HOLE, to: PCI_HOLE_END },
+  memory: { from: ECAM.base + ECAM.size, to: PCI_HOLE_END },
 } as const;
+
+/** What the ACPI tables say of this board. */
+export function acpiInfo(cpus: number): AcpiInfo {
+  return {
+    cpus,
+    pciGsi,
+    levelGsis: LEVEL_GSIS,
+    sciGsi: BOARD.ACPI_PM.gsi,
+    pmBase: BOARD.ACPI_PM.port,
+    pmSize: BOARD.ACPI_PM.size,
+    smiCommand: BOARD.SMI_CMD.port,
+    acpiEnable: ACPI_ENABLE,
+    acpiDisable: ACPI_DISABLE,
+    s5Type: S5_TYPE,
+    ecamBase: ECAM.base,
+    ecamSize: ECAM.size,
+    pciMemory: { base: ECAM.base + ECAM.size, end: PCI_HOLE_END },
+  };
+}
 
 const PORTS = 0x1_0000;
 const ADDRESSES = 2 ** 32;
@@ -64,6 +103,9 @@ export interface PcEnv {
   /** Port 0xe9; null: writes vanish. */
   readonly debugcon: CharBackend | null;
   readonly exit: ExitRequest;
+  readonly power: PowerRequest;
+  /** What the RTC is to show: ms since 1970, in the guest's time zone. */
+  readonly wallClock: WallClock;
   readonly clock: Clock;
   readonly timers: Timers;
   /** Back ends that `-device NAME,chardev=ID` can name; absent: there are none. */
@@ -82,6 +124,8 @@ export interface Pc {
   readonly journalled: readonly (Device & Journalled)[];
   /** Puts every device into its state after power-on, and BARs where firmware would. */
   reset(): void;
+  /** Presses the power button. */
+  powerButton(): void;
   save(): DeviceState;
   /** Throws an Error naming the device whose state cannot be taken; the machine must then be reset or given up. */
   load(state: DeviceState): void;
@@ -112,9 +156,27 @@ export function createPc(env: PcEnv): Pc {
 
   atPort(BOARD.DEBUGCON, add("debugcon", new DebugConsole(env.debugcon)));
   atPort(BOARD.COM1, add("serial", new Uart16550(gsi(BOARD.COM1.gsi), env.serial)));
+  const { wallClock, clock, timers, power } = env;
+  const contents = cmosMemorySize(env.memory.slots.reduce((end, { gpa, size }) => Math.max(end, gpa + size), 0));
+  atPort(BOARD.RTC, add("rtc", new Rtc({ irq: gsi(BOARD.RTC.gsi), wallClock, clock, timers, contents })));
+  atPort(BOARD.DMA_PAGE, add("dma-page", new DmaPage()));
+  const a20 = { enabled: true };
+  const keyboardIrq = gsi(BOARD.I8042_DATA.gsi);
+  const i8042 = add("i8042", new I8042({ keyboardIrq, auxIrq: gsi(BOARD.I8042_COMMAND.gsi), a20, power }));
+  atPort(BOARD.I8042_DATA, i8042.data);
+  atPort(BOARD.I8042_COMMAND, i8042.command);
+  atPort(BOARD.PORT92, add("port92", new Port92(a20, power)));
+  const pm = add(
+    "acpi-pm",
+    new AcpiPm({ sci: gsi(BOARD.ACPI_PM.gsi), power: env.power, clock: env.clock, timers: env.timers }),
+  );
+  atPort(BOARD.ACPI_PM, pm);
+  atPort(BOARD.SMI_CMD, pm.command);
   const pci = add("pci", new PciHost({ ports, mmio }));
-  atPort(BOARD.PCI_ADDRESS, pci.address);
+  const resetControl = add("reset-control", new ResetControl(power));
+  atPort(BOARD.PCI_ADDRESS, resetControl.inside(pci.address, BOARD.RESET_CONTROL.port - BOARD.PCI_ADDRESS.port));
   atPort(BOARD.PCI_DATA, pci.data);
+  mmio.map(ECAM.base, ECAM.size, pci.ecam);
 
   const placeBar = barPlacer();
   const wiring = (slot: number): SlotWiring => ({
@@ -142,6 +204,11 @@ export function createPc(env: PcEnv): Pc {
     if (row.bus === "ISA") {
       const { base, size } = row.ports(properties);
       ports.map(base, size, add(name, row.create(deviceEnv, properties)));
+    } else if (row.bus === "board") {
+      const parts = row.create(deviceEnv, gsi);
+      add(name, parts.device);
+      for (const [base, size, device] of parts.ports) ports.map(base, size, device);
+      for (const [base, size, device] of parts.memory) mmio.map(base, size, device);
     } else {
       const slot = Number(properties["addr"]) || pci.freeSlot();
       add(
@@ -163,6 +230,7 @@ export function createPc(env: PcEnv): Pc {
     reset() {
       for (const device of devices.values()) device.reset();
     },
+    powerButton: () => pm.powerButton(),
     save() {
       const states: Record<string, StateValue> = {};
       for (const [name, device] of devices) states[name] = { ...device.save() };

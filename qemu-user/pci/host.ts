@@ -1,8 +1,8 @@
 /**
- * PCI host bridge: configuration mechanism 1, and bus 0 behind it, with the bridge itself at 00:00.0.
+ * PCI host bridge: configuration mechanism 1 and ECAM, and bus 0 behind them, with the bridge itself at 00:00.0.
  * Follows: PCI Local Bus Specification 3.0 section 3.2.2.3.2; Intel 82441FX (i440FX) data sheet section 3.1 for ports and
- * identity.
- * Left out: further buses, functions other than 0, ECAM, and the bridge's own registers (PAM, SMRAM, DRAM rows).
+ * identity; PCI Express Base Specification 3.0 section 7.2.2 for ECAM, which an i440FX has not: ACPI's MCFG names it.
+ * Left out: further buses, functions other than 0, extended configuration space, and the bridge's own registers (PAM, SMRAM, DRAM rows).
  */
 import {
   ALL_ONES,
@@ -20,6 +20,7 @@ import { expectUnsigned, expectVersion } from "../bus/state.ts";
 import { ConfigSpace, type PciBuses } from "./config-space.ts";
 
 const SLOT_COUNT = 32;
+const CONFIG_SIZE = 256;
 /** CONFADD: enable, bus, device, function, register; the rest reads zero. */
 const ENABLE = 0x8000_0000;
 const ADDRESS_BITS = 0x80ff_fffc;
@@ -65,6 +66,16 @@ export class PciHost implements Device {
     name: "pci-data",
     read: (offset, width) => this.#read(offset, width),
     write: (offset, width, value) => this.#write(offset, width, value),
+  };
+
+  /** The enhanced mechanism: 4 KiB a function, of which a conventional one has the first 256 bytes. */
+  readonly ecam: BusDevice = {
+    name: "pci-ecam",
+    read: (offset, width) => this.#enhanced(offset)?.read(offset & 0xfff, width) ?? ALL_ONES[width],
+    write: (offset, width, value) => {
+      this.#enhanced(offset)?.write(offset & 0xfff, width, value);
+      if ((offset & 0xfff) < DECODE_REGISTERS_END) this.#updateDecode();
+    },
   };
 
   readonly #buses: PciBuses;
@@ -136,6 +147,12 @@ export class PciHost implements Device {
     const fn = (address >>> 8) & 7;
     if (address < ENABLE || bus !== 0 || fn !== 0) return undefined;
     return this.#functions[(address >>> 11) & 0x1f];
+  }
+
+  /** The function whose conventional registers are at an offset in ECAM's bus 0. */
+  #enhanced(offset: number): ConfigSpace | undefined {
+    if ((offset & 0xfff) >= CONFIG_SIZE || ((offset >>> 12) & 7) !== 0) return undefined;
+    return this.#functions[(offset >>> 15) & 0x1f];
   }
 
   #read(offset: number, width: Width): number {

@@ -8,7 +8,7 @@ import { clockMonotonic } from "../../shared/native.ts";
 import { median } from "./distribution.ts";
 import { ended, spawnOn } from "./pinned.ts";
 
-const QEMU = "qemu-system-x86_64";
+export const QEMU = "qemu-system-x86_64";
 const KERNEL = fileURLToPath(new URL("../../build/guest/bench64.elf", import.meta.url));
 const ROUNDS = 3;
 /** The larger count, in multiples of the smaller: large enough that starting QEMU is not what is measured. */

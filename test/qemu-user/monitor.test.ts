@@ -14,6 +14,7 @@ beforeEach(() => {
     },
     stop: () => told.push("stop"),
     cont: () => told.push("cont"),
+    powerDown: () => told.push("powerDown"),
     quit: () => told.push("quit"),
     registers: async () => "RAX=0\n",
   });
@@ -26,6 +27,7 @@ describe("the monitor", () => {
     ["c", "cont"],
     ["quit", "quit"],
     ["q", "quit"],
+    ["system_powerdown", "powerDown"],
   ])("%s tells the machine %s", async (line, what) => {
     expect(await monitor.command(line)).toBe("");
     expect(told).toEqual([what]);

@@ -69,6 +69,8 @@ function serve({ memory, plan, port }: WorkerStart): WorkerEnd {
       exit: (value) => {
         status = value;
       },
+      power: () => {},
+      wallClock: Date.now,
       clock: { now: clockMonotonic },
       timers: new TimerQueue(),
       devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: false } }],

@@ -45,6 +45,8 @@ const pc = createPc({
   exit: (value) => {
     status = value;
   },
+  power: () => {},
+  wallClock: Date.now,
   clock: { now: clockMonotonic },
   timers: new TimerQueue(),
   devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: journalled === "on" } }],

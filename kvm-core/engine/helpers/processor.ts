@@ -6,9 +6,10 @@
  */
 
 import { randomFillSync } from "node:crypto";
+import { clockMonotonic } from "../../../shared/native.ts";
 import { CR4 } from "../../cpu/control.ts";
 import { VECTOR } from "../../cpu/fault.ts";
-import { msrField, tscNow } from "../../cpu/msr.ts";
+import { msrField } from "../../cpu/msr.ts";
 import { CPU, GPR } from "../../cpu/state.ts";
 import { type Helper, type HelperContext, NEXT } from "./context.ts";
 
@@ -27,9 +28,11 @@ export function processorHelpers(c: HelperContext): Record<Name, Helper> {
 
   const timeDenied = (): boolean => (state.get(CPU.cr4) & CR4.TSD) !== 0 && c.cpl !== 0;
   const readTime = (): void => {
-    const now = BigInt.asUintN(64, tscNow() + state.view.getBigUint64(state.zone + TSC, true));
-    state.setGpr(GPR.rax, Number(now & 0xffff_ffffn));
-    state.setGpr(GPR.rdx, Number(now >> 32n));
+    // tscNow() without a BigInt: nanoseconds stay below 2^53.
+    const now = clockMonotonic();
+    const low = (now % 2 ** 32) + state.get(TSC);
+    state.setGpr(GPR.rax, low >>> 0);
+    state.setGpr(GPR.rdx, (Math.floor(now / 2 ** 32) + state.high(TSC) + (low >= 2 ** 32 ? 1 : 0)) >>> 0);
   };
   const randomWord = (): number => {
     if (left === 0) {

@@ -194,8 +194,8 @@ describe("interrupts", () => {
     await ok("KVM_SET_IRQCHIP", vm, { ...state, imr: 0xfe, elcr: 0xff });
     expect(await ok("KVM_GET_IRQCHIP", vm, { chip_id: 1 })).toMatchObject({ imr: 0xfe, elcr: 0xde });
     expect(await ok("KVM_GET_IRQCHIP", vm, { chip_id: 0 })).toMatchObject({ imr: 0, elcr: 0 });
-    expect(await refused("KVM_GET_IRQCHIP", vm, { chip_id: 2 })).toBe("EINVAL");
-    expect(await refused("KVM_SET_IRQCHIP", vm, { ...state, chip_id: 2 })).toBe("EINVAL");
+    expect(await refused("KVM_GET_IRQCHIP", vm, { chip_id: 3 })).toBe("EINVAL");
+    expect(await refused("KVM_SET_IRQCHIP", vm, { ...state, chip_id: 2 })).toBe("EINVAL"); // without an IOAPIC's state
     expect(await refused("KVM_SET_IRQCHIP", vm, { ...state, imr: 256 })).toBe("EINVAL");
   });
 
@@ -203,7 +203,7 @@ describe("interrupts", () => {
     expect(await refused("KVM_IRQ_LINE", vm, { irq: 0, level: 1 })).toBe("ENXIO");
     await ok("KVM_CREATE_IRQCHIP", vm, {});
     await ok("KVM_IRQ_LINE", vm, { irq: 15, level: 1 });
-    expect(await refused("KVM_IRQ_LINE", vm, { irq: 16, level: 1 })).toBe("EINVAL");
+    expect(await refused("KVM_IRQ_LINE", vm, { irq: 64, level: 1 })).toBe("EINVAL");
   });
 
   test("KVM_IRQFD", async () => {
@@ -215,7 +215,7 @@ describe("interrupts", () => {
       [{}, "EBUSY"],
       [{ gsi: 6 }, "EBUSY"],
       [{ event: 1024 }, "EINVAL"],
-      [{ event: 8, gsi: 16 }, "EINVAL"],
+      [{ event: 8, gsi: 1024 }, "EINVAL"],
       [{ event: 8, flags: 2 }, "EINVAL"],
       [{ gsi: 6, flags: 1 }, "ENOENT"],
       [{ event: 9, flags: 1 }, "ENOENT"],

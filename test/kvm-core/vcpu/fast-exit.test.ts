@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { VCPU_ZONES, vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import { EngineExit, type EngineHost } from "../../../kvm-core/engine/engine.ts";
+import { Irqchip } from "../../../kvm-core/irqchip/irqchip.ts";
 import { Pic } from "../../../kvm-core/irqchip/pic.ts";
 import { cellsAt, ExitCells } from "../../../kvm-core/vcpu/exit-cells.ts";
 import { ExitPath } from "../../../kvm-core/vcpu/exit-path.ts";
@@ -80,7 +81,7 @@ class Board {
   }
 
   #path(memory: WebAssembly.Memory, zone: number, vcpu: number): ExitPath {
-    return new ExitPath(memory, zone, vcpu, new Pic(memory), () => {
+    return new ExitPath(memory, zone, vcpu, new Irqchip(memory, 0), () => {
       this.messages++;
       Atomics.store(this.words, controlAt(vcpu, "command") >> 2, COMMAND_RUN);
     });

@@ -2,11 +2,12 @@
 import { describe, expect, test } from "vitest";
 import { Bus } from "../../../qemu-user/bus/bus.ts";
 import type { RegisterDevice, RegMap } from "../../../qemu-user/bus/regmap.ts";
+import { ACPI_PM_REGISTERS, AcpiPm } from "../../../qemu-user/hw/acpi-pm.ts";
 import { SERIAL_REGISTERS, Uart16550 } from "../../../qemu-user/hw/serial.ts";
 import { SPLITVM_TEST_REGISTERS, SplitvmTest } from "../../../qemu-user/hw/splitvm-test.ts";
 import { CONFIG_REGISTERS, ConfigSpace } from "../../../qemu-user/pci/config-space.ts";
 import { VIRTIO_COMMON_REGISTERS } from "../../../qemu-user/virtio/common-config.ts";
-import { FakeBackend, FakeLine, testBoard } from "../support/fakes.ts";
+import { FakeBackend, FakeClock, FakeLine, testBoard } from "../support/fakes.ts";
 import { echoBoard } from "../virtio/echo.ts";
 
 function uart(dlab: boolean): Uart16550 {
@@ -35,6 +36,11 @@ function configSpace(): ConfigSpace {
   return config;
 }
 
+function acpiPm(): AcpiPm {
+  const clock = new FakeClock();
+  return new AcpiPm({ sci: new FakeLine(), power: () => {}, clock, timers: clock.timers });
+}
+
 interface Case<D extends RegisterDevice> {
   readonly map: RegMap<D>;
   readonly make: () => D;
@@ -44,6 +50,7 @@ const entry = <D extends RegisterDevice>(map: RegMap<D>, make: () => D) =>
   ({ map, make }) as unknown as Case<RegisterDevice>;
 
 const CASES: readonly (readonly [string, Case<RegisterDevice>])[] = [
+  ["acpi-pm", entry(ACPI_PM_REGISTERS, acpiPm)],
   ["serial", entry(SERIAL_REGISTERS, () => uart(false))],
   ["serial with DLAB", entry(SERIAL_REGISTERS, () => uart(true))],
   ["pci-config", entry(CONFIG_REGISTERS, configSpace)],

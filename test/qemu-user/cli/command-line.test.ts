@@ -39,6 +39,7 @@ describe("run", () => {
       noReboot: false,
       stopped: false,
       devices: [],
+      rtc: { base: "utc", clock: "host" },
       trace: new Set(),
       logFile: undefined,
       core: undefined,
@@ -72,6 +73,9 @@ describe("run", () => {
     ["--mode message", { mode: "message" }],
     ["-name vm-1.a", { name: "vm-1.a" }],
     ["--take-over --core /c -name vm", { takeOver: true, core: "/c", name: "vm" }],
+    ["-rtc base=localtime,clock=vm", { rtc: { base: "localtime", clock: "vm" } }],
+    ["-rtc base=2006-06-17T16:01:21", { rtc: { base: Date.UTC(2006, 5, 17, 16, 1, 21), clock: "host" } }],
+    ["-rtc base=2006-06-17", { rtc: { base: Date.UTC(2006, 5, 17), clock: "host" } }],
     ["-append -h", { append: "-h" }],
   ])("%s", (line, expected) => {
     expect(run(line)).toMatchObject(expected);
@@ -101,6 +105,13 @@ describe("run", () => {
     ["-kernel k --mode paeg", "--mode paeg is not known; did you mean page?"],
     ["-kernel k -name a/b", `-name "a/b": up to 64 letters, digits, '-', '.' or '_' are allowed`],
     ["-kernel k --take-over", "--take-over needs --core PATH and -name NAME: which VM is to go on"],
+    ["-kernel k -rtc driftfix=slew", "-rtc driftfix is not built yet; base and clock are"],
+    ["-kernel k -rtc clock=rt", "-rtc clock=rt is not built yet; host and vm are"],
+    ["-kernel k -rtc bse=utc", "-rtc bse is not known; did you mean base?"],
+    [
+      "-kernel k -rtc base=2006-02-30",
+      "-rtc base=2006-02-30 is not utc, localtime, or a time such as 2006-06-17T16:01:21",
+    ],
     ["-kernle k", "option -kernle is not known; did you mean -kernel?"],
     ["--nographics", "option --nographics is not known; did you mean -nographic?"],
     ["-xyzzy", "option -xyzzy is not known; qemu-user run --help lists all"],

@@ -55,10 +55,10 @@ describe("pvpanic", () => {
   });
 
   test("has no event that the command line takes away, and is where it says", () => {
-    const { pc, log } = testBoard(option("pvpanic", { ioport: 0x600, events: 1 }));
-    expect([pc.ports.read(PORT, 1), pc.ports.read(0x600, 1)]).toEqual([0xff, 1]);
-    pc.ports.write(0x600, 1, 2);
-    pc.ports.write(0x600, 1, 3);
+    const { pc, log } = testBoard(option("pvpanic", { ioport: 0x700, events: 1 }));
+    expect([pc.ports.read(PORT, 1), pc.ports.read(0x700, 1)]).toEqual([0xff, 1]);
+    pc.ports.write(0x700, 1, 2);
+    pc.ports.write(0x700, 1, 3);
     expect(log.slice(1)).toEqual([PANICKED]); // log[0]: nobody at 0x505
   });
 

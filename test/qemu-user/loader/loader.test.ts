@@ -106,7 +106,7 @@ describe("multiboot", () => {
     const info = Number(loaded.regs.rbx);
     const u32 = (at: number) => memory.readU32(info + at);
     expect(u32(0)).toBe(0x1 | 0x4 | 0x8 | 0x40 | 0x200);
-    expect([u32(4), u32(8)]).toEqual([640, 15 * 1024]);
+    expect([u32(4), u32(8)]).toEqual([639, 15 * 1024]);
     expect(text(memory, u32(16))).toBe(`${join(folder, "mb-info")} a=1 b`);
     expect(u32(20)).toBe(0);
     expect(text(memory, u32(64))).toBe("qemu-user");
@@ -115,8 +115,9 @@ describe("multiboot", () => {
       entries.push([8, 12, 4, 16, 20].map((offset) => memory.readU32(at + offset)));
     }
     expect(entries).toEqual([
-      [0, 0xa_0000, 0, 0, 1],
-      [0, 0x6_0000, 0xa_0000, 0, 2],
+      [0, 0x9_fc00, 0, 0, 1],
+      [0, 0x400, 0x9_fc00, 0, 2],
+      [0, 0x1_0000, 0xf_0000, 0, 2],
       [0, 15 * MiB, MiB, 0, 1],
     ]);
     expect(u32(12) | u32(28) | u32(52) | u32(72)).toBe(0); // fields that are not valid
@@ -168,16 +169,17 @@ describe("PVH", () => {
     const { memory, loaded } = boot(file("pvh-info", pvhElf(64)), "a=1", `${module} args`);
     const info = Number(loaded.regs.rbx);
     const u32 = (at: number) => memory.readU32(info + at);
-    expect([u32(0), u32(4), u32(8), u32(12), u32(32), u32(48), u32(52)]).toEqual([0x336e_c578, 1, 0, 1, 0, 3, 0]);
+    expect([u32(0), u32(4), u32(8), u32(12), u32(32), u32(48), u32(52)]).toEqual([0x336e_c578, 1, 0, 1, 0, 4, 0]);
     expect([u32(20), u32(28), u32(36), u32(44)]).toEqual([0, 0, 0, 0]); // high halves
     expect(text(memory, u32(24))).toBe("a=1");
     const [modlist, memmap] = [u32(16), u32(40)];
     expect([memory.readU32(modlist), memory.readU32(modlist + 8)]).toEqual([MiB + 0x1000, 6]);
     expect(text(memory, memory.readU32(modlist + 16))).toBe(`${module} args`);
-    const map = [0, 1, 2].map((i) => [0, 8, 16, 20].map((at) => memory.readU32(memmap + 24 * i + at)));
+    const map = [0, 1, 2, 3].map((i) => [0, 8, 16, 20].map((at) => memory.readU32(memmap + 24 * i + at)));
     expect(map).toEqual([
-      [0, 0xa_0000, 1, 0],
-      [0xa_0000, 0x6_0000, 2, 0],
+      [0, 0x9_fc00, 1, 0],
+      [0x9_fc00, 0x400, 2, 0],
+      [0xf_0000, 0x1_0000, 2, 0],
       [MiB, 15 * MiB, 1, 0],
     ]);
   });
@@ -249,13 +251,17 @@ describe("no kernel, in one line that names file and reason", () => {
   };
 
   test.each<[string, () => Uint8Array | string, string | RegExp]>([
-    ["empty", () => "", "not a multiboot or PVH kernel"],
-    ["text", () => "#!/bin/sh\n", "not a multiboot or PVH kernel"],
-    ["bzImage", linux, /a Linux bzImage, which is not built yet/],
-    ["wrong checksum", () => multibootHeader(0, [], 1), "not a multiboot or PVH kernel"],
-    ["header too far", () => concat(new Uint8Array(8192 - 8), multibootHeader(0)), "not a multiboot or PVH kernel"],
-    ["no note", () => pvhElf(64, u32Bytes(MiB), "Xen", 5), "not a multiboot or PVH kernel"],
-    ["another's note", () => pvhElf(64, u32Bytes(MiB), "Sun", 18), "not a multiboot or PVH kernel"],
+    ["empty", () => "", "not a multiboot, PVH or Linux (bzImage) kernel"],
+    ["text", () => "#!/bin/sh\n", "not a multiboot, PVH or Linux (bzImage) kernel"],
+    ["bzImage", linux, /a Linux kernel without its boot flag/],
+    ["wrong checksum", () => multibootHeader(0, [], 1), "not a multiboot, PVH or Linux (bzImage) kernel"],
+    [
+      "header too far",
+      () => concat(new Uint8Array(8192 - 8), multibootHeader(0)),
+      "not a multiboot, PVH or Linux (bzImage) kernel",
+    ],
+    ["no note", () => pvhElf(64, u32Bytes(MiB), "Xen", 5), "not a multiboot, PVH or Linux (bzImage) kernel"],
+    ["another's note", () => pvhElf(64, u32Bytes(MiB), "Sun", 18), "not a multiboot, PVH or Linux (bzImage) kernel"],
     ["note of 2 bytes", () => pvhElf(64, Uint8Array.of(1, 2)), "PVH entry note has 2 bytes"],
     ["note points nowhere", () => pvhElf(64, u32Bytes(0x50_0000)), "entry point 0x500000 lies outside the kernel"],
     ["video", () => multibootHeader(4), /asks for a video mode/],

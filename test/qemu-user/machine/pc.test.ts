@@ -12,23 +12,34 @@ describe("the board", () => {
       .pc.ports.regions()
       .map(({ base, size, device }) => [base, size, device.name]);
     expect(map).toEqual([
+      [0x60, 1, "i8042-data"],
+      [0x64, 1, "i8042-command"],
+      [0x70, 2, "rtc"],
+      [0x80, 16, "dma-page"],
+      [0x92, 1, "port92"],
+      [0xb2, 2, "acpi-smi"],
       [0xe9, 1, "debugcon"],
       [0xf4, 4, "isa-debug-exit"],
       [0x3f8, 8, "serial"],
+      [0x600, 0x40, "acpi-pm"],
       [0xcf8, 4, "pci-address"],
       [0xcfc, 4, "pci-data"],
     ]);
   });
 
-  test("has no memory of devices without -device", () => {
-    expect(testBoard().pc.mmio.regions()).toEqual([]);
+  test("has no memory of devices but ECAM without -device", () => {
+    expect(
+      testBoard()
+        .pc.mmio.regions()
+        .map(({ base, size, device }) => [base, size, device.name]),
+    ).toEqual([[0xe000_0000, 0x10_0000, "pci-ecam"]]);
   });
 
   test("wires INTA of slot n to GSI 10, 11, 10, 11, and slots may share one", () => {
     const { pc, lines } = testBoard(...[4, 5, 6, 7].map((addr) => option("splitvm-test", { addr })));
     const pci = new PciDriver(pc);
     expect([4, 5, 6, 7].map((slot) => pci.read(slot, 0x3c, 1))).toEqual([10, 11, 10, 11]);
-    expect(LEVEL_GSIS).toEqual([10, 11]);
+    expect(LEVEL_GSIS).toEqual([9, 10, 11]);
     const io = (slot: number) => pci.read(slot, 0x10) & ~3;
     pc.ports.write(io(4) + 0x10, 4, 1);
     pc.ports.write(io(6) + 0x10, 4, 1);
@@ -40,7 +51,9 @@ describe("the board", () => {
 
   test("gives each BAR a place of its own, aligned to its size", () => {
     const { pc } = testBoard(option("splitvm-test"), option("splitvm-test"));
-    expect(pc.mmio.regions().map(({ base }) => base)).toEqual([0xe000_0000, 0xe000_1000, 0xe000_2000, 0xe000_3000]);
+    expect(pc.mmio.regions().map(({ base }) => base)).toEqual([
+      0xe000_0000, 0xe010_0000, 0xe010_1000, 0xe010_2000, 0xe010_3000,
+    ]);
     expect(
       pc.ports
         .regions()
@@ -54,7 +67,13 @@ describe("the board", () => {
     expect([...pc.devices.keys()]).toEqual([
       "debugcon",
       "serial",
+      "rtc",
+      "dma-page",
+      "i8042",
+      "port92",
+      "acpi-pm",
       "pci",
+      "reset-control",
       "isa-debug-exit.0",
       "splitvm-test.0",
       "mine",
@@ -90,8 +109,9 @@ describe("memory map", () => {
       ramSize: 128 * MiB,
       slots: [{ gpa: 0, size: 128 * MiB, at: 0 }],
       entries: [
-        { base: 0, size: 0xa_0000, type: 1 },
-        { base: 0xa_0000, size: 0x6_0000, type: 2 },
+        { base: 0, size: 0x9_fc00, type: 1 },
+        { base: 0x9_fc00, size: 0x400, type: 2 },
+        { base: 0xf_0000, size: 0x1_0000, type: 2 },
         { base: MiB, size: 127 * MiB, type: 1 },
       ],
     });

@@ -23,7 +23,7 @@ describe("mechanism 1", () => {
     const { ports } = board.pc;
     ports.write(0xcfb, 1, 0x01); // how Linux asks for mechanism 1
     ports.write(0xcf8, 4, 0x8000_0000);
-    expect([ports.read(0xcf8, 4), ports.read(0xcf8, 1), ports.read(0xcfa, 2), ports.read(0xcf9, 1)]).toEqual([
+    expect([ports.read(0xcf8, 4), ports.read(0xcf8, 1), ports.read(0xcfa, 2), ports.read(0xcfb, 1)]).toEqual([
       0x8000_0000, 0xff, 0xffff, 0xff,
     ]);
     ports.write(0xcf8, 2, 0x1234);
@@ -81,7 +81,7 @@ describe("a header", () => {
       0x5356_1234, 0xff00_0001, 3, 0x5356_1234,
     ]);
     expect([pci.read(SLOT, BAR0), pci.read(SLOT, BAR1), pci.read(SLOT, BAR2), pci.read(SLOT, 0x1c)]).toEqual([
-      0xc001, 0xe000_0000, 0xe000_1000, 0,
+      0xc001, 0xe010_0000, 0xe010_1000, 0,
     ]);
     expect([pci.read(SLOT, 0x3c, 1), pci.read(SLOT, 0x3d, 1)]).toEqual([11, 1]);
   });
@@ -113,12 +113,12 @@ describe("BARs", () => {
     expect(pci.read(SLOT, bar)).toBe(mask);
     pci.write(SLOT, bar, before);
     expect(pci.read(SLOT, bar)).toBe(before);
-    expect([board.pc.ports.read(0xc000, 4), board.pc.mmio.read(0xe000_0000, 4)]).toEqual([ID, ID]);
+    expect([board.pc.ports.read(0xc000, 4), board.pc.mmio.read(0xe010_0000, 4)]).toEqual([ID, ID]);
   });
 
   test("are decoded nowhere while they hold ones, also with decoding on", () => {
     for (const bar of [BAR0, BAR1, BAR2]) pci.write(SLOT, bar, 0xffff_ffff);
-    expect(board.pc.mmio.regions()).toEqual([]);
+    expect(board.pc.mmio.regions().map(({ device }) => device.name)).toEqual(["pci-ecam"]);
     expect([board.pc.ports.read(0xffc0, 4), board.pc.mmio.read(0xffff_f000, 4)]).toEqual([0xffff_ffff, 0xffff_ffff]);
   });
 
@@ -126,16 +126,16 @@ describe("BARs", () => {
     pci.write(SLOT, BAR0, 0xd040);
     pci.write(SLOT, BAR1, 0xf123_4567);
     expect([board.pc.ports.read(0xd040, 4), board.pc.ports.read(0xc000, 4)]).toEqual([ID, 0xffff_ffff]);
-    expect([board.pc.mmio.read(0xf123_4000, 4), board.pc.mmio.read(0xe000_0000, 4)]).toEqual([ID, 0xffff_ffff]);
+    expect([board.pc.mmio.read(0xf123_4000, 4), board.pc.mmio.read(0xe010_0000, 4)]).toEqual([ID, 0xffff_ffff]);
     pci.write(SLOT, BAR0 + 1, 0xe0, 1);
     expect([pci.read(SLOT, BAR0), board.pc.ports.read(0xe040, 4)]).toEqual([0xe041, ID]);
   });
 
   test("follow the command register: memory and ports apart", () => {
     pci.write(SLOT, COMMAND, 1, 2);
-    expect([board.pc.ports.read(0xc000, 4), board.pc.mmio.read(0xe000_0000, 4)]).toEqual([ID, 0xffff_ffff]);
+    expect([board.pc.ports.read(0xc000, 4), board.pc.mmio.read(0xe010_0000, 4)]).toEqual([ID, 0xffff_ffff]);
     pci.write(SLOT, COMMAND, 2, 2);
-    expect([board.pc.ports.read(0xc000, 4), board.pc.mmio.read(0xe000_0000, 4)]).toEqual([0xffff_ffff, ID]);
+    expect([board.pc.ports.read(0xc000, 4), board.pc.mmio.read(0xe010_0000, 4)]).toEqual([0xffff_ffff, ID]);
   });
 
   test("at address zero, or above 64 KiB for ports, are decoded nowhere", () => {
@@ -147,12 +147,13 @@ describe("BARs", () => {
   });
 
   test("in the way of another device wait until it is gone", () => {
-    pci.write(SLOT, BAR2, 0xe000_0000); // BAR1 is there
-    expect(board.pc.mmio.read(0xe000_0000, 4)).toBe(ID);
-    expect(board.pc.mmio.regions()).toHaveLength(1);
-    pci.write(SLOT, BAR1, 0xe000_5000);
-    expect(board.pc.mmio.read(0xe000_5000, 4)).toBe(ID);
+    pci.write(SLOT, BAR2, 0xe010_0000); // BAR1 is there
+    expect(board.pc.mmio.read(0xe010_0000, 4)).toBe(ID);
+    expect(board.pc.mmio.regions()).toHaveLength(2);
+    pci.write(SLOT, BAR1, 0xe010_5000);
+    expect(board.pc.mmio.read(0xe010_5000, 4)).toBe(ID);
     expect(board.pc.mmio.regions().map((region) => region.device.name)).toEqual([
+      "pci-ecam",
       "splitvm-test.0.bar2",
       "splitvm-test.0.bar1",
     ]);
@@ -176,7 +177,7 @@ describe("BARs", () => {
     pci.write(SLOT, BAR2, 0xf000_0000);
     pci.write(SLOT, BAR2, 0xf000_0fff); // the same place
     pci.write(SLOT, COMMAND, 0, 2);
-    expect(changes).toEqual(["unmap e0001000", "map f0000000", "unmap e0000000", "unmap f0000000"]);
+    expect(changes).toEqual(["unmap e0101000", "map f0000000", "unmap e0100000", "unmap f0000000"]);
   });
 });
 
@@ -186,7 +187,7 @@ describe("state", () => {
     const state = JSON.parse(JSON.stringify(board.pc.devices.get("pci")!.save()));
     const other = testBoard(option("splitvm-test"));
     other.pc.devices.get("pci")!.load(state);
-    expect([other.pc.mmio.read(0xf000_0000, 4), other.pc.mmio.read(0xe000_0000, 4)]).toEqual([ID, 0xffff_ffff]);
+    expect([other.pc.mmio.read(0xf000_0000, 4), other.pc.mmio.read(0xe010_0000, 4)]).toEqual([ID, 0xffff_ffff]);
     expect(other.pc.ports.read(0xcf8, 4)).toBe(0x8000_0814);
   });
 
@@ -242,5 +243,32 @@ describe("mistakes of the board", () => {
     const host = new PciHost({ ports: bus(), mmio: bus() });
     for (let i = 1; i < 32; i++) host.plug(host.freeSlot(), wiring, () => device(0));
     expect(() => host.freeSlot()).toThrow(/no free slot/);
+  });
+});
+
+describe("ECAM", () => {
+  const at = (slot: number, register: number, fn = 0) => 0xe000_0000 + (slot << 15) + (fn << 12) + register;
+
+  test("reaches the same registers as mechanism 1, in every width", () => {
+    const board = testBoard(option("splitvm-test"));
+    const { mmio } = board.pc;
+    expect(mmio.read(at(0, 0), 4)).toBe(0x1237_8086);
+    expect(mmio.read(at(0, 3), 1)).toBe(0x12);
+    const slot = [...Array(32).keys()].find((n) => n > 0 && mmio.read(at(n, 0), 2) !== 0xffff)!;
+    mmio.write(at(slot, 0x3c), 1, 0x5a);
+    expect(new PciDriver(board.pc).read(slot, 0x3c, 1)).toBe(0x5a);
+  });
+
+  test("moves BARs; nobody answers for other functions, and behind the 256 bytes", () => {
+    const board = testBoard(option("splitvm-test"));
+    const { mmio } = board.pc;
+    const slot = [...Array(32).keys()].find((n) => n > 0 && mmio.read(at(n, 0), 2) !== 0xffff)!;
+    const before = mmio.regions().length;
+    mmio.write(at(slot, 4), 2, 0);
+    expect(mmio.regions().length).toBeLessThan(before);
+    expect([mmio.read(at(slot, 0, 1), 4), mmio.read(at(31, 0), 4), mmio.read(at(slot, 0x100), 4)]).toEqual([
+      0xffff_ffff, 0xffff_ffff, 0xffff_ffff,
+    ]);
+    mmio.write(at(31, 0x10), 4, 0xffff_ffff); // nobody
   });
 });

@@ -97,7 +97,11 @@ export interface TestBoard {
   readonly lines: ReadonlyMap<number, FakeLine>;
   readonly log: readonly string[];
   readonly exits: readonly number[];
+  readonly power: readonly string[];
 }
+
+/** What the RTC of a test board shows when it is built. */
+export const WALL_START = Date.UTC(2024, 1, 28, 23, 59, 57);
 
 export const RAM_SIZE = 4 * 1024 * 1024;
 
@@ -113,6 +117,7 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
   const lines = new Map<number, FakeLine>();
   const log: string[] = [];
   const exits: number[] = [];
+  const power: string[] = [];
   const clock = new FakeClock();
   const pc = createPc({
     memory,
@@ -124,12 +129,14 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
     serial,
     debugcon,
     exit: (status) => exits.push(status),
+    power: (what) => power.push(what),
+    wallClock: () => WALL_START + clock.now() / 1e6,
     clock,
     timers: clock.timers,
     devices,
     log: (line) => log.push(line),
   });
-  return { pc, clock, memory, serial, debugcon, lines, log, exits };
+  return { pc, clock, memory, serial, debugcon, lines, log, exits, power };
 }
 
 /** A driver's view of PCI configuration space: mechanism 1, bus 0, function 0. */
