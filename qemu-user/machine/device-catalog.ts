@@ -43,8 +43,8 @@ export interface DeviceEnv {
   readonly log: Log;
   /** Exits served for this VM so far. */
   readonly exits: () => number;
-  /** The character back end with this id. */
-  readonly chars: (id: string) => CharBackend | undefined;
+  /** The character back end with this id; null: output vanishes; undefined: there is none of that id. */
+  readonly chars: (id: string) => CharBackend | null | undefined;
 }
 
 interface CatalogRow {

@@ -137,6 +137,7 @@ export function createPc(env: PcEnv): Pc {
   const mmio = new Bus("memory", ADDRESSES, env.log);
   const devices = new Map<string, Device>();
   const wires = new Map<number, SharedIrq>();
+  const charsTaken = new Set<string>();
 
   const gsi = (number: number): IrqLine => {
     let wire = wires.get(number);
@@ -199,7 +200,11 @@ export function createPc(env: PcEnv): Pc {
       timers,
       log,
       exits: () => ports.accesses + mmio.accesses,
-      chars: env.chars ?? (() => undefined),
+      chars: (id) => {
+        if (charsTaken.has(id)) throw new Error(`-device: the -chardev with id=${id} has a device already`);
+        charsTaken.add(id);
+        return env.chars?.(id);
+      },
     };
     if (row.bus === "ISA") {
       const { base, size } = row.ports(properties);

@@ -205,10 +205,16 @@ describe("on the board", () => {
     expect(device.offered).toBe(VIRTIO_F.VERSION_1 | VIRTIO_F.RING_INDIRECT_DESC);
   });
 
-  test("a chardev that there is not is an error", () => {
-    expect(() => testBoard(option("virtio-console-pci", { chardev: "c0" }))).toThrow(
-      "-device virtio-console-pci: there is no -chardev with id=c0",
+  test("a chardev has one device; one that there is not is an error", () => {
+    const console = (chardev: string) => option("virtio-console-pci", { chardev });
+    expect(() => testBoard(console("c0"))).toThrow("-device virtio-console-pci: there is no -chardev with id=c0");
+    expect(() => testBoard(console("char0"), console("char0"))).toThrow(
+      "the -chardev with id=char0 has a device already",
     );
+    const { pc, char0 } = testBoard(console("char0"));
+    const device = pc.devices.get("virtio-console-pci.0") as VirtioPci;
+    device.bars[0]!.region.write(0x2008, 4, 0x41);
+    expect(char0.text).toBe("A");
   });
 
   test("state goes through the board", () => {
