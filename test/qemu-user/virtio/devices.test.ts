@@ -196,7 +196,8 @@ describe("on the board", () => {
   test("both are there, with the identity that drivers look for", () => {
     const { pc } = testBoard(option("virtio-rng-pci"), option("virtio-console-pci"));
     const config = new PciDriver(pc);
-    expect([config.read(1, 0), config.read(2, 0)]).toEqual([0x1044_1af4, 0x1043_1af4]);
+    const found = [...Array(32).keys()].map((slot) => config.read(slot, 0));
+    expect(found).toEqual(expect.arrayContaining([0x1044_1af4, 0x1043_1af4]));
   });
 
   test("properties take features away", () => {
