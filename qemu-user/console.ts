@@ -1,5 +1,5 @@
 /**
- * The character back ends of one run, on the main thread: COM1 and the debug console to stdio or files, and the
+ * The character back ends of one run, on the main thread: COM1, the debug console and -chardev to stdio or files, and the
  * monitor that shares the terminal with the guest (Ctrl-A c).
  * Leaves out: the devices in front of them (hw/serial.ts, hw/debugcon.ts).
  */
@@ -8,7 +8,7 @@ import { CharPump } from "./backend/char-pump.ts";
 import { type ConsoleCommand, MUX_HELP } from "./backend/mux.ts";
 import { FileSink, StreamSink } from "./backend/sinks.ts";
 import { StdioInput } from "./backend/stdio.ts";
-import type { CharSpec } from "./cli/char-spec.ts";
+import type { Chardev, CharSpec } from "./cli/char-spec.ts";
 
 type Line = { readonly channel: SharedArrayBuffer; readonly pump: CharPump };
 
@@ -24,7 +24,7 @@ export type ConsoleEvents = {
 const PROMPT = "(qemu) ";
 
 export class Console {
-  readonly #lines = new Map<"serial" | "debugcon", Line>();
+  readonly #lines = new Map<string, Line>();
   readonly #events: ConsoleEvents;
   #input: StdioInput | undefined;
   #monitor = false;
@@ -35,20 +35,26 @@ export class Console {
   }
 
   /** Opens files and begins to read the terminal; throws an Error, fit for the user, if a file cannot be written. */
-  static async open(serial: CharSpec, debugcon: CharSpec, events: ConsoleEvents): Promise<Console> {
+  static async open(
+    serial: CharSpec,
+    debugcon: CharSpec,
+    chardevs: readonly Chardev[],
+    events: ConsoleEvents,
+  ): Promise<Console> {
     const made = new Console(events);
     await made.#add("serial", serial);
     await made.#add("debugcon", debugcon);
+    for (const { id, spec } of chardevs) await made.#add(`chardev ${id}`, spec);
     return made;
   }
 
   /** The channel to hand to the device thread; null: nothing is plugged in. */
-  channel(which: "serial" | "debugcon"): SharedArrayBuffer | null {
+  channel(which: string): SharedArrayBuffer | null {
     return this.#lines.get(which)?.channel ?? null;
   }
 
   /** The device thread says that a channel has output, or room. */
-  notified(which: "serial" | "debugcon"): void {
+  notified(which: string): void {
     this.#lines.get(which)?.pump.notified();
   }
 
@@ -58,7 +64,7 @@ export class Console {
     for (const { pump } of this.#lines.values()) await pump.close();
   }
 
-  async #add(which: "serial" | "debugcon", spec: CharSpec): Promise<void> {
+  async #add(which: string, spec: CharSpec): Promise<void> {
     if (spec.kind === "none") return;
     const channel = createCharChannel();
     const sink = spec.kind === "file" ? await FileSink.open(spec.path) : new StreamSink(process.stdout);

@@ -164,7 +164,7 @@ class Machine {
     if (trace.has("in_asm")) await vcpu.request("SPLITVM_SET_TRACE", { mask: 1 });
 
     const monitor = new Monitor(this);
-    this.#console = await Console.open(this.#o.serial, this.#o.debugcon, {
+    this.#console = await Console.open(this.#o.serial, this.#o.debugcon, this.#o.chardevs, {
       onQuit: () => this.#finish(0),
       onMonitor: (line) => monitor.command(line),
       notify: () => this.#devices?.notify(),
@@ -178,6 +178,7 @@ class Machine {
         rtc,
         serial: this.#console.channel("serial"),
         debugcon: this.#console.channel("debugcon"),
+        chardevs: this.#o.chardevs.map(({ id }) => ({ id, memory: this.#console!.channel(`chardev ${id}`) })),
         exitLogFd: trace.has("exits") ? this.#logFd : -1,
         takeOver: this.#o.takeOver,
       },

@@ -7,7 +7,7 @@ import { type CpuOption, DEFAULT_MODEL } from "../machine/cpu-models.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import { memoryMap } from "../machine/memory-map.ts";
 import { DEFAULT_RTC, type RtcOption } from "../machine/rtc-clock.ts";
-import { type CharSpec, parseCharSpec } from "./char-spec.ts";
+import { type Chardev, type CharSpec, parseChardev, parseCharSpec } from "./char-spec.ts";
 import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
 import { type OptionSection, type ParseRules, parseOptions } from "./option-table.ts";
@@ -29,6 +29,7 @@ export interface RunOptions {
   readonly accel: Accel;
   readonly serial: CharSpec;
   readonly debugcon: CharSpec;
+  readonly chardevs: readonly Chardev[];
   readonly nographic: boolean;
   /** -no-reboot: a reset ends the run with status 0, a triple fault with a register dump. */
   readonly noReboot: boolean;
@@ -58,6 +59,7 @@ interface Draft {
   accel: Accel;
   serial: CharSpec | undefined;
   debugcon: CharSpec;
+  readonly chardevs: Chardev[];
   nographic: boolean;
   noReboot: boolean;
   stopped: boolean;
@@ -230,6 +232,16 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
           d.debugcon = parseCharSpec("-debugcon", v);
         },
       },
+      {
+        name: "chardev",
+        dashes: "-",
+        argument: "stdio|file|null,id=ID[,path=PATH][,mux=on]",
+        help: ["a back end for a device that has chardev=ID"],
+        again: "all",
+        set: (d, v) => {
+          d.chardevs.push(parseChardev(v));
+        },
+      },
     ],
   },
   {
@@ -312,9 +324,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
 
 /** Options of QEMU that a script may well contain. They are refused by name, not as typing errors. */
 const ABSENT = [
-  ..."bios blockdev boot cdrom chardev daemonize display drive enable-kvm fw_cfg gdb global hda hdb incoming".split(
-    " ",
-  ),
+  ..."bios blockdev boot cdrom daemonize display drive enable-kvm fw_cfg gdb global hda hdb incoming".split(" "),
   ..."loadvm M machine monitor netdev nic nodefaults object parallel pflash pidfile qmp s sandbox smbios smp".split(
     " ",
   ),
@@ -346,6 +356,7 @@ export function parseRun(
     accel: "patch",
     serial: undefined,
     debugcon: { kind: "none" },
+    chardevs: [],
     nographic: false,
     noReboot: false,
     stopped: false,
@@ -372,12 +383,30 @@ export function parseRun(
     throw new UsageError("--take-over needs --core PATH and -name NAME: which VM is to go on");
   }
   if (draft.takeOver && draft.mode !== "page") throw new UsageError("--take-over works in page mode only");
-  const asked = draft.serial ?? { kind: "stdio", mux: false };
+  checkChardevs(draft.chardevs, draft.debugcon);
+  const taken = draft.chardevs.some(({ spec }) => spec.kind === "stdio");
+  if (taken && (draft.serial?.kind === "stdio" || (draft.nographic && draft.serial === undefined))) {
+    throw new UsageError(
+      "-serial (or -nographic) and -chardev cannot both have stdio; -serial none leaves it to the other",
+    );
+  }
+  const asked: CharSpec = draft.serial ?? (taken ? { kind: "none" } : { kind: "stdio", mux: false });
   const serial: CharSpec = asked.kind === "stdio" && draft.nographic ? { kind: "stdio", mux: true } : asked;
   if (serial.kind === "stdio" && draft.debugcon.kind === "stdio") {
     throw new UsageError("-serial and -debugcon cannot both have stdio; give one of them file:PATH or none");
   }
   return { ...rest, kernel, append: append ?? "", serial };
+}
+
+/** One id, one back end; and there is one stdio. */
+function checkChardevs(chardevs: readonly Chardev[], debugcon: CharSpec): void {
+  const ids = new Set<string>();
+  for (const { id } of chardevs) {
+    if (ids.has(id)) throw new UsageError(`-chardev: there is already a back end with id=${id}`);
+    ids.add(id);
+  }
+  const stdio = [debugcon, ...chardevs.map(({ spec }) => spec)].filter(({ kind }) => kind === "stdio");
+  if (stdio.length > 1) throw new UsageError("-chardev: only one back end can have stdio");
 }
 
 function parseMemory(text: string): number {

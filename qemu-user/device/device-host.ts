@@ -10,7 +10,7 @@ import type { DeviceThreadStart, FromDevice, MsiMessage, MsiRoute, RegionReport,
 import { RingServer } from "./ring-server.ts";
 
 export type DeviceEvents = {
-  readonly onChars: (channel: "serial" | "debugcon") => void;
+  readonly onChars: (channel: string) => void;
   readonly onExit: (status: number) => void;
   readonly onPower: PowerRequest;
   readonly onIrq: (gsi: number, level: boolean) => void;

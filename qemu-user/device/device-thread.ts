@@ -38,8 +38,7 @@ const MAX_TIMEOUT_MS = 0x7fff_ffff;
 /** Status that the guest asked to end with, or -1. */
 let endStatus = -1;
 
-function channel(which: "serial" | "debugcon"): ChannelBackend | null {
-  const memory = start[which];
+function channel(which: string, memory: SharedArrayBuffer | null): ChannelBackend | null {
   return memory === null ? null : new ChannelBackend(memory, () => post({ kind: "chars", channel: which }));
 }
 
@@ -77,8 +76,10 @@ function exitLog(fd: number): AccessLog | undefined {
   };
 }
 
-const serial = channel("serial");
-const debugcon = channel("debugcon");
+const serial = channel("serial", start.serial);
+const debugcon = channel("debugcon", start.debugcon);
+const chardevs = new Map(start.chardevs.map(({ id, memory }) => [id, channel(`chardev ${id}`, memory)]));
+const backends = [serial, debugcon, ...chardevs.values()].filter((backend) => backend !== null);
 
 function build(): Pc | undefined {
   try {
@@ -87,6 +88,7 @@ function build(): Pc | undefined {
       irq: irqLines(),
       serial,
       debugcon,
+      chars: (id) => chardevs.get(id),
       exit: (status) => {
         if (endStatus < 0) post({ kind: "exit", status });
         endStatus = status;
@@ -119,8 +121,7 @@ function announce(pc: Pc): void {
 
 /** Back ends and timers; true if a timer was due. */
 function pollBackends(): boolean {
-  serial?.poll();
-  debugcon?.poll();
+  for (let i = 0; i < backends.length; i++) backends[i]!.poll();
   return timers.next !== Number.POSITIVE_INFINITY && timers.run(clockMonotonic());
 }
 

@@ -17,6 +17,8 @@ export type DeviceThreadStart = {
   /** Channels (backend/char-channel.ts) of COM1 and the debug console; null: nothing plugged in. */
   readonly serial: SharedArrayBuffer | null;
   readonly debugcon: SharedArrayBuffer | null;
+  /** Channels of -chardev, by id; null: output vanishes. */
+  readonly chardevs: readonly { readonly id: string; readonly memory: SharedArrayBuffer | null }[];
   readonly rtc: RtcOption;
   /** Where `-d exits` writes, or -1. */
   readonly exitLogFd: number;
@@ -66,8 +68,8 @@ export type FromDevice =
   | { readonly kind: "irq"; readonly gsi: number; readonly level: boolean }
   | { readonly kind: "msi"; readonly message: MsiMessage }
   | { readonly kind: "msi-route"; readonly route: MsiRoute }
-  /** A character channel has output, or room for input. */
-  | { readonly kind: "chars"; readonly channel: "serial" | "debugcon" }
+  /** A character channel ("serial", "debugcon", "chardev ID") has output, or room for input. */
+  | { readonly kind: "chars"; readonly channel: string }
   | { readonly kind: "log"; readonly line: string }
   | { readonly kind: "reset-done" }
   /** The guest asked for the end of the run. */

@@ -6,6 +6,7 @@
 import type { GuestMemory } from "../../shared/guest-memory.ts";
 import type {
   BusDevice,
+  CharBackend,
   Clock,
   Device,
   ExitRequest,
@@ -21,6 +22,9 @@ import { PcTestdev, TESTDEV_LINES } from "../hw/pc-testdev.ts";
 import { PciTestdev } from "../hw/pci-testdev.ts";
 import { PVPANIC_PROPERTIES, Pvpanic } from "../hw/pvpanic.ts";
 import { SPLITVM_TEST_PROPERTIES, SplitvmTest } from "../hw/splitvm-test.ts";
+import { VirtioConsole } from "../virtio/console.ts";
+import { VIRTIO_PCI_PROPERTIES, VirtioPci } from "../virtio/pci.ts";
+import { VirtioRng } from "../virtio/rng.ts";
 
 /** One `-device NAME,prop=value`, parsed: every property of the device's table is present. */
 export interface DeviceOption {
@@ -40,6 +44,8 @@ export interface DeviceEnv {
   readonly log: Log;
   /** Exits served for this VM so far. */
   readonly exits: () => number;
+  /** The character back end with this id; null: output vanishes; undefined: there is none of that id. */
+  readonly chars: (id: string) => CharBackend | null | undefined;
 }
 
 interface CatalogRow {
@@ -122,6 +128,26 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow | BoardRow>
     create: ({ name, memory, exits }, slot, p) =>
       new SplitvmTest({ name, slot, memory, exits, journal: p["journal"] === true }),
   },
+  "virtio-console-pci": {
+    bus: "PCI",
+    description: "virtio console with one port",
+    properties: {
+      chardev: { kind: "string", default: "", help: "id of the character back end; none: output vanishes" },
+      ...VIRTIO_PCI_PROPERTIES,
+      ...PCI_PROPERTIES,
+    },
+    create: ({ name, memory, log, chars }, slot, p) => {
+      const backend = charBackend("virtio-console-pci", chars, p["chardev"]);
+      return new VirtioPci({ slot, memory, log, properties: p }, (host) => new VirtioConsole(name, host, backend));
+    },
+  },
+  "virtio-rng-pci": {
+    bus: "PCI",
+    description: "virtio entropy device: random bytes of the host",
+    properties: { ...VIRTIO_PCI_PROPERTIES, ...PCI_PROPERTIES },
+    create: ({ name, memory, log }, slot, p) =>
+      new VirtioPci({ slot, memory, log, properties: p }, () => new VirtioRng(name)),
+  },
 };
 
 /** The values of a device's table that nobody set. Throws an Error on a name that is not in the catalog. */
@@ -129,6 +155,14 @@ export function defaultProperties(name: string): PropertyValues {
   const row = DEVICE_CATALOG[name];
   if (row === undefined) throw new Error(`no device ${name}`);
   return Object.fromEntries(Object.entries(row.properties).map(([key, property]) => [key, property.default]));
+}
+
+/** The back end that `chardev=` names, null without the property. Throws an Error if there is none of that id. */
+function charBackend(device: string, chars: DeviceEnv["chars"], id: PropertyValue | undefined): CharBackend | null {
+  if (typeof id !== "string" || id === "") return null;
+  const backend = chars(id);
+  if (backend === undefined) throw new Error(`-device ${device}: there is no -chardev with id=${id}`);
+  return backend;
 }
 
 /** A property whose kind is a number: parsing made sure of it. */

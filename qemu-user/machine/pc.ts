@@ -121,6 +121,8 @@ export interface PcEnv {
   readonly wallClock: WallClock;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** Back ends that `-device NAME,chardev=ID` can name; absent: there are none. */
+  readonly chars?: DeviceEnv["chars"];
   /** `-device`, in order. */
   readonly devices: readonly DeviceOption[];
   readonly log: Log;
@@ -148,6 +150,7 @@ export function createPc(env: PcEnv): Pc {
   const mmio = new Bus("memory", ADDRESSES, env.log);
   const devices = new Map<string, Device>();
   const wires = new Map<number, SharedIrq>();
+  const charsTaken = new Set<string>();
 
   const gsi = (number: number): IrqLine => {
     let wire = wires.get(number);
@@ -220,6 +223,11 @@ export function createPc(env: PcEnv): Pc {
       timers,
       log,
       exits: () => ports.accesses + mmio.accesses,
+      chars: (id) => {
+        if (charsTaken.has(id)) throw new Error(`-device: the -chardev with id=${id} has a device already`);
+        charsTaken.add(id);
+        return env.chars?.(id);
+      },
     };
     if (row.bus === "ISA") {
       const { base, size } = row.ports(properties);

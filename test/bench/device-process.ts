@@ -89,6 +89,7 @@ const host: DeviceHost = new DeviceHost(
       properties: { ...defaultProperties(name), ...properties },
     })),
     serial: null,
+    chardevs: [],
     debugcon,
     exitLogFd: -1,
     rtc: { base: "utc", clock: "host" },

@@ -7,7 +7,9 @@ import { PIIX3_REGISTERS, PIIX4_PM_REGISTERS, piix3, piix4Pm } from "../../../qe
 import { SERIAL_REGISTERS, Uart16550 } from "../../../qemu-user/hw/serial.ts";
 import { SPLITVM_TEST_REGISTERS, SplitvmTest } from "../../../qemu-user/hw/splitvm-test.ts";
 import { CONFIG_REGISTERS, ConfigSpace } from "../../../qemu-user/pci/config-space.ts";
+import { VIRTIO_COMMON_REGISTERS } from "../../../qemu-user/virtio/common-config.ts";
 import { FakeBackend, FakeClock, FakeLine, testBoard } from "../support/fakes.ts";
+import { echoBoard } from "../virtio/echo.ts";
 
 function uart(dlab: boolean): Uart16550 {
   const device = new Uart16550(new FakeLine(), new FakeBackend());
@@ -51,6 +53,7 @@ const CASES: readonly (readonly [string, Case<RegisterDevice>])[] = [
   ["piix3", entry(PIIX3_REGISTERS, piix3)],
   ["piix4-pm", entry(PIIX4_PM_REGISTERS, () => piix4Pm(0))],
   ["splitvm-test", entry(SPLITVM_TEST_REGISTERS, testDevice)],
+  ["virtio-common", entry(VIRTIO_COMMON_REGISTERS, () => echoBoard().pci.config)],
 ];
 
 /** A small generator, so that a failure can be repeated. */

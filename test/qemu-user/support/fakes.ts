@@ -130,6 +130,8 @@ export interface TestBoard {
   readonly memory: GuestMemory;
   readonly serial: FakeBackend;
   readonly debugcon: FakeBackend;
+  /** The back end that `chardev=char0` names. */
+  readonly char0: FakeBackend;
   readonly lines: ReadonlyMap<number, FakeLine>;
   readonly log: readonly string[];
   readonly exits: readonly number[];
@@ -151,6 +153,7 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
   const memory = new GuestMemory(new ArrayBuffer(RAM_SIZE), [{ gpa: 0, size: RAM_SIZE, at: 0 }]);
   const serial = new FakeBackend();
   const debugcon = new FakeBackend();
+  const char0 = new FakeBackend();
   const lines = new Map<number, FakeLine>();
   const log: string[] = [];
   const exits: number[] = [];
@@ -166,6 +169,7 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
     },
     serial,
     debugcon,
+    chars: (id) => (id === "char0" ? char0 : undefined),
     exit: (status) => exits.push(status),
     power: (what) => power.push(what),
     msi,
@@ -175,7 +179,7 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
     devices,
     log: (line) => log.push(line),
   });
-  return { pc, clock, memory, serial, debugcon, lines, log, exits, power, msi };
+  return { pc, clock, memory, serial, debugcon, char0, lines, log, exits, power, msi };
 }
 
 /** A driver's view of PCI configuration space: mechanism 1, bus 0, function 0. */
