@@ -49,6 +49,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Devices get interfaces and never the machine; the board puts them together.
   "qemu-user/acpi": [],
   "qemu-user/bus": [],
+  // A disk knows no device; a virtio device knows its back end and no transport.
+  "qemu-user/block": [],
+  "qemu-user/virtio": ["qemu-user/bus"],
   "qemu-user/backend": ["qemu-user/bus"],
   "qemu-user/hw": ["qemu-user/bus"],
   "qemu-user/pci": ["qemu-user/bus"],
