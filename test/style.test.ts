@@ -60,7 +60,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "qemu-user/loader": [],
   "qemu-user/cli": ["qemu-user/bus", "qemu-user/machine"],
   "qemu-user/kvm": ["qemu-user/device"],
-  "qemu-user/device": ["qemu-user/backend", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
+  "qemu-user/device": ["qemu-user/backend", "qemu-user/block", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
   "qemu-user": [
     "qemu-user/acpi",
     "qemu-user/backend",

@@ -27,6 +27,8 @@ export interface DriveOption {
   readonly aio: AioMode;
   readonly writeErrors: ErrorPolicy;
   readonly readErrors: ErrorPolicy;
+  /** The `-object iothread` that serves it; undefined: with aio=threads a thread of its own. */
+  readonly ioThread: string | undefined;
   /** Refuses an image that another program has open, and keeps others from opening it. */
   readonly locking: boolean;
 }

@@ -16,6 +16,7 @@ export function drive(path: string, changes: Partial<DriveOption> = {}): DriveOp
     aio: "threads",
     writeErrors: "enospc",
     readErrors: "report",
+    ioThread: undefined,
     locking: true,
     ...changes,
   };
