@@ -51,7 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "qemu-user/bus": [],
   // A disk knows no device; a virtio device knows its back end and no transport.
   "qemu-user/block": [],
-  "qemu-user/virtio": ["qemu-user/bus"],
+  "qemu-user/virtio": ["qemu-user/block", "qemu-user/bus"],
   "qemu-user/backend": ["qemu-user/bus"],
   "qemu-user/hw": ["qemu-user/bus"],
   "qemu-user/pci": ["qemu-user/bus"],
