@@ -56,9 +56,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "qemu-user/hw": ["qemu-user/bus"],
   "qemu-user/pci": ["qemu-user/bus"],
   // The memory map is one of memory and of what a loader tells the guest about it.
-  "qemu-user/machine": ["qemu-user/acpi", "qemu-user/bus", "qemu-user/hw", "qemu-user/loader", "qemu-user/pci"],
+  "qemu-user/machine": [
+    "qemu-user/acpi",
+    "qemu-user/block",
+    "qemu-user/bus",
+    "qemu-user/hw",
+    "qemu-user/loader",
+    "qemu-user/pci",
+    "qemu-user/virtio",
+  ],
   "qemu-user/loader": [],
-  "qemu-user/cli": ["qemu-user/bus", "qemu-user/machine"],
+  "qemu-user/cli": ["qemu-user/block", "qemu-user/bus", "qemu-user/machine"],
   "qemu-user/kvm": ["qemu-user/device"],
   "qemu-user/device": ["qemu-user/backend", "qemu-user/block", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
   "qemu-user": [

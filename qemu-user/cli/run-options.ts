@@ -3,13 +3,19 @@
  * Follows: QEMU's spellings and defaults (qemu-options.hx). Options of our own are written with two dashes.
  * Left out: everything in ABSENT, which is refused by name.
  */
+
+import type { DriveOption } from "../block/drive.ts";
 import { type CpuOption, DEFAULT_MODEL } from "../machine/cpu-models.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import { memoryMap } from "../machine/memory-map.ts";
 import { DEFAULT_RTC, type RtcOption } from "../machine/rtc-clock.ts";
+import { type BlockNode, parseBlockdev } from "./blockdev-option.ts";
 import { type CharSpec, parseCharSpec } from "./char-spec.ts";
 import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
+import { resolveDisks } from "./disks.ts";
+import { type ParsedDrive, parseDrive } from "./drive-option.ts";
+import { parseIoThread } from "./object-option.ts";
 import { type OptionSection, type ParseRules, parseOptions } from "./option-table.ts";
 import { parseRtc } from "./rtc-option.ts";
 import { parseSize } from "./size.ts";
@@ -35,6 +41,8 @@ export interface RunOptions {
   /** -S: do not start the CPU. */
   readonly stopped: boolean;
   readonly devices: readonly DeviceOption[];
+  /** Each is that of a disk among the devices, or of none. */
+  readonly drives: readonly DriveOption[];
   readonly rtc: RtcOption;
   readonly trace: ReadonlySet<TraceItem>;
   /** -D: where -d writes; undefined: stderr. */
@@ -62,6 +70,9 @@ interface Draft {
   noReboot: boolean;
   stopped: boolean;
   readonly devices: DeviceOption[];
+  readonly parsedDrives: ParsedDrive[];
+  readonly nodes: BlockNode[];
+  readonly ioThreads: string[];
   rtc: RtcOption;
   readonly trace: Set<TraceItem>;
   logFile: string | undefined;
@@ -174,6 +185,39 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
           const device = parseDevice(v);
           if ("help" in device) d.text = device.help;
           else d.devices.push(device);
+        },
+      },
+      {
+        name: "drive",
+        dashes: "-",
+        argument: "file=PATH[,snapshot=on][,...]",
+        help: [
+          "add a disk with this raw image; with if=none,id=NAME",
+          "a -device virtio-blk-pci,drive=NAME is its disk",
+        ],
+        again: "all",
+        set: (d, v) => {
+          d.parsedDrives.push(parseDrive(v));
+        },
+      },
+      {
+        name: "blockdev",
+        dashes: "-",
+        argument: "driver=raw|file,node-name=NAME,...",
+        help: ["an image by its layers, for a -device; also as JSON"],
+        again: "all",
+        set: (d, v) => {
+          d.nodes.push(parseBlockdev(v));
+        },
+      },
+      {
+        name: "object",
+        dashes: "-",
+        argument: "iothread,id=NAME",
+        help: ["a thread that disks with iothread=NAME share"],
+        again: "all",
+        set: (d, v) => {
+          d.ioThreads.push(parseIoThread(v));
         },
       },
       {
@@ -312,12 +356,8 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
 
 /** Options of QEMU that a script may well contain. They are refused by name, not as typing errors. */
 const ABSENT = [
-  ..."bios blockdev boot cdrom chardev daemonize display drive enable-kvm fw_cfg gdb global hda hdb incoming".split(
-    " ",
-  ),
-  ..."loadvm M machine monitor netdev nic nodefaults object parallel pflash pidfile qmp s sandbox smbios smp".split(
-    " ",
-  ),
+  ..."bios boot cdrom chardev daemonize display enable-kvm fw_cfg gdb global hda hdb incoming".split(" "),
+  ..."loadvm M machine monitor netdev nic nodefaults parallel pflash pidfile qmp s sandbox smbios smp".split(" "),
   ..."snapshot spice usb vga virtfs vnc watchdog".split(" "),
 ];
 
@@ -328,7 +368,7 @@ const RULES: ParseRules<Draft> = {
   sections: SECTIONS,
   absent: ABSENT,
   word: (_draft, word) => {
-    throw new UsageError(`${word}: disk images are not built yet; a kernel is given by -kernel ${word}`);
+    throw new UsageError(`${word}: an image is given by -drive file=${word}, a kernel by -kernel ${word}`);
   },
 };
 
@@ -350,6 +390,9 @@ export function parseRun(
     noReboot: false,
     stopped: false,
     devices: [],
+    parsedDrives: [],
+    nodes: [],
+    ioThreads: [],
     rtc: DEFAULT_RTC,
     trace: new Set(),
     logFile: undefined,
@@ -360,7 +403,7 @@ export function parseRun(
     text: undefined,
   };
   parseOptions(RULES, argv, draft);
-  const { text, cpuHelp, kernel, append, ...rest } = draft;
+  const { text, cpuHelp, kernel, append, parsedDrives, nodes, ioThreads, devices, ...rest } = draft;
   if (text !== undefined) return { text };
   if (cpuHelp) return { cpuHelp, core: draft.core };
   if (kernel === undefined) {
@@ -368,16 +411,22 @@ export function parseRun(
     if (needy !== undefined) throw new UsageError(`${needy} is only allowed with -kernel`);
     throw new UsageError("-kernel FILE is needed: firmware that could boot without one is not built yet");
   }
+  const disks = resolveDisks(parsedDrives, nodes, ioThreads, devices);
   if (draft.takeOver && (draft.core === undefined || draft.name === undefined)) {
     throw new UsageError("--take-over needs --core PATH and -name NAME: which VM is to go on");
   }
   if (draft.takeOver && draft.mode !== "page") throw new UsageError("--take-over works in page mode only");
+  if (draft.takeOver && disks.drives.length > 0) {
+    throw new UsageError(
+      "--take-over of a VM with disks is not built yet: what its guest had asked of them would be lost",
+    );
+  }
   const asked = draft.serial ?? { kind: "stdio", mux: false };
   const serial: CharSpec = asked.kind === "stdio" && draft.nographic ? { kind: "stdio", mux: true } : asked;
   if (serial.kind === "stdio" && draft.debugcon.kind === "stdio") {
     throw new UsageError("-serial and -debugcon cannot both have stdio; give one of them file:PATH or none");
   }
-  return { ...rest, kernel, append: append ?? "", serial };
+  return { ...rest, ...disks, kernel, append: append ?? "", serial };
 }
 
 function parseMemory(text: string): number {

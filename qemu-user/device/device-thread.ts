@@ -20,6 +20,7 @@ import { createPc, LEVEL_GSIS, type Pc } from "../machine/pc.ts";
 import { rtcClock } from "../machine/rtc-clock.ts";
 import { codeMapOf, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import { type AccessLog, Dispatcher } from "./dispatch.ts";
+import { connectDrives } from "./drives.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
 import { RingServer, restoreJournal } from "./ring-server.ts";
 import { TimerQueue } from "./timer-queue.ts";
@@ -77,6 +78,15 @@ function exitLog(fd: number): AccessLog | undefined {
 const serial = channel("serial");
 const debugcon = channel("debugcon");
 
+const drives = connectDrives(start.drives, {
+  memory: buffer,
+  tellMain: (drive) => post({ kind: "block", drive }),
+  stopping: () => Atomics.load(words, (plan.local >>> 2) + LOCAL_STOP) !== 0,
+});
+const disks = [...drives.values()];
+/** Called when the guest goes on. */
+const continuing: (() => void)[] = [];
+
 function build(): Pc | undefined {
   try {
     const pc = createPc({
@@ -92,6 +102,11 @@ function build(): Pc | undefined {
       wallClock: rtcClock(start.rtc),
       clock: { now: clockMonotonic },
       timers,
+      runState: {
+        stop: (reason) => post({ kind: "stop", reason }),
+        onContinue: (callback) => continuing.push(callback),
+      },
+      drives,
       devices: start.devices,
       log: (line) => post({ kind: "log", line }),
     });
@@ -113,11 +128,13 @@ function announce(pc: Pc): void {
   post({ kind: "ready", regions, levelGsis: LEVEL_GSIS });
 }
 
-/** Back ends and timers; true if a timer was due. */
+/** Back ends and timers; true if a disk or a timer had something. */
 function pollBackends(): boolean {
   serial?.poll();
   debugcon?.poll();
-  return timers.next !== Number.POSITIVE_INFINITY && timers.run(clockMonotonic());
+  let worked = false;
+  for (let i = 0; i < disks.length; i++) if (disks[i]!.poll()) worked = true;
+  return (timers.next !== Number.POSITIVE_INFINITY && timers.run(clockMonotonic())) || worked;
 }
 
 /** Message mode: the event loop wakes the thread when the next timer is due. */
@@ -137,6 +154,10 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
   if (message.kind === "reset") {
     pc.reset();
     post({ kind: "reset-done" });
+    return;
+  }
+  if (message.kind === "continue") {
+    for (const again of continuing) again();
     return;
   }
   if (message.kind === "power-button") {

@@ -4,6 +4,7 @@
  * Left out: devices that every board has; those are in pc.ts.
  */
 import type { GuestMemory } from "../../shared/guest-memory.ts";
+import type { BlockBackend } from "../block/block.ts";
 import type {
   BusDevice,
   Clock,
@@ -13,6 +14,7 @@ import type {
   Log,
   PciDevice,
   PciSlot,
+  RunState,
   Timers,
 } from "../bus/interfaces.ts";
 import type { PropertyTable, PropertyValue, PropertyValues } from "../bus/property.ts";
@@ -20,6 +22,7 @@ import { ISA_DEBUG_EXIT_PROPERTIES, IsaDebugExit } from "../hw/isa-debug-exit.ts
 import { PcTestdev, TESTDEV_LINES } from "../hw/pc-testdev.ts";
 import { PVPANIC_PROPERTIES, Pvpanic } from "../hw/pvpanic.ts";
 import { SPLITVM_TEST_PROPERTIES, SplitvmTest } from "../hw/splitvm-test.ts";
+import { VIRTIO_BLK_PROPERTIES, virtioBlkPci } from "./virtio-blk.ts";
 
 /** One `-device NAME,prop=value`, parsed: every property of the device's table is present. */
 export interface DeviceOption {
@@ -37,6 +40,9 @@ export interface DeviceEnv {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
+  readonly runState: RunState;
+  /** Every drive by its id. */
+  readonly drives: ReadonlyMap<string, BlockBackend>;
   /** Exits served for this VM so far. */
   readonly exits: () => number;
 }
@@ -114,6 +120,12 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow | BoardRow>
     properties: { ...SPLITVM_TEST_PROPERTIES, ...PCI_PROPERTIES },
     create: ({ name, memory, exits }, slot, p) =>
       new SplitvmTest({ name, slot, memory, exits, journal: p["journal"] === true }),
+  },
+  "virtio-blk-pci": {
+    bus: "PCI",
+    description: "disk",
+    properties: { ...VIRTIO_BLK_PROPERTIES, ...PCI_PROPERTIES },
+    create: virtioBlkPci,
   },
 };
 

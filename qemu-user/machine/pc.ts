@@ -6,6 +6,7 @@
 import { alignUp } from "../../shared/bits.ts";
 import type { GuestMemory } from "../../shared/guest-memory.ts";
 import type { AcpiInfo } from "../acpi/tables.ts";
+import type { BlockBackend } from "../block/block.ts";
 import { Bus } from "../bus/bus.ts";
 import type {
   BusDevice,
@@ -18,6 +19,7 @@ import type {
   Journalled,
   Log,
   PowerRequest,
+  RunState,
   StateValue,
   Timers,
 } from "../bus/interfaces.ts";
@@ -108,6 +110,9 @@ export interface PcEnv {
   readonly wallClock: WallClock;
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly runState: RunState;
+  /** Every drive by its id. */
+  readonly drives: ReadonlyMap<string, BlockBackend>;
   /** `-device`, in order. */
   readonly devices: readonly DeviceOption[];
   readonly log: Log;
@@ -187,7 +192,7 @@ export function createPc(env: PcEnv): Pc {
     const { properties } = option;
     const row = DEVICE_CATALOG[option.name];
     if (row === undefined) throw new Error(`-device: no device ${option.name}`);
-    const { memory, exit, clock, timers, log } = env;
+    const { memory, exit, clock, timers, log, runState, drives } = env;
     const deviceEnv: DeviceEnv = {
       name,
       memory,
@@ -195,6 +200,8 @@ export function createPc(env: PcEnv): Pc {
       clock,
       timers,
       log,
+      runState,
+      drives,
       exits: () => ports.accesses + mmio.accesses,
     };
     if (row.bus === "ISA") {
