@@ -102,12 +102,13 @@ export function driveOfNode(nodes: ReadonlyMap<string, BlockNode>, { name, below
   const base = nodes.get(below);
   if (base === undefined) throw new UsageError(`${OPTION}: ${name} is over ${below}, which no -blockdev makes`);
   if (base.below !== undefined) throw new UsageError(`${OPTION}: ${name} is over ${below}, which is not driver=file`);
+  const { name: _, below: __, ...file } = base;
   return {
-    ...base,
+    ...file,
     id: name,
-    readOnly: top.readOnly || base.readOnly,
-    discard: top.discard && base.discard,
-    cache: top.cache === "unsafe" ? top.cache : base.cache,
+    readOnly: top.readOnly || file.readOnly,
+    discard: top.discard && file.discard,
+    cache: top.cache === "unsafe" ? top.cache : file.cache,
   };
 }
 
