@@ -13,6 +13,7 @@ import { SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
 import { writeAcpi } from "./acpi/tables.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
+import { BlockHost } from "./device/block-host.ts";
 import { DeviceHost } from "./device/device-host.ts";
 import { codeMapOf } from "./device/device-memory.ts";
 import { createOwnedVm, type OwnedVm, takeOverVm, VCPUS } from "./device/owned-vm.ts";
@@ -49,6 +50,7 @@ class Machine {
   #kvm: Kvm | undefined;
   #owned: OwnedVm | undefined;
   #devices: DeviceHost | undefined;
+  #blocks: BlockHost | undefined;
   #console: Console | undefined;
   #claims: Claims | undefined;
   #logFd = -1;
@@ -87,6 +89,7 @@ class Machine {
     const { vm } = this.#owned ?? {};
     if (vm) await vm.request("SPLITVM_DESTROY_VM", {}).catch(() => {});
     await this.#devices?.stop();
+    await this.#blocks?.close();
     await this.#console?.close();
     this.#kvm?.close();
     const { child } = this.#core ?? {};
@@ -116,6 +119,7 @@ class Machine {
   }
 
   cont(): void {
+    if (this.#stopped !== undefined) this.#devices?.continued();
     this.#resume?.();
     this.#stopped = undefined;
   }
@@ -170,11 +174,18 @@ class Machine {
       notify: () => this.#devices?.notify(),
     });
     const msi = new MsiRoutes(vm, (event, version, done) => this.#devices?.msiRouted(event, version, done));
+    this.#blocks = new BlockHost(this.#o.drives, {
+      memory: memory.memory,
+      area: mode === "page" ? memory.plan.area : -1,
+      notify: () => this.#devices?.notify(),
+      onFailure: (error) => this.#fail(`an I/O thread failed: ${error.stack ?? error.message}`),
+    });
     this.#devices = new DeviceHost(
       {
         mode,
         vcpus: VCPUS,
         devices,
+        drives: this.#blocks.starts,
         rtc,
         serial: this.#console.channel("serial"),
         debugcon: this.#console.channel("debugcon"),
@@ -193,6 +204,8 @@ class Machine {
         onRegion: (kind, region) =>
           void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
         onLog: (line) => this.#report(line),
+        onBlock: (drive) => this.#blocks!.notified(drive),
+        onStop: (reason) => this.#stopFor(reason),
         onFailure: (error) => this.#fail(`the device thread failed: ${error.stack ?? error.message}`),
       },
     );
@@ -290,6 +303,12 @@ class Machine {
     bytes.writeInt32LE(answer.low | 0, 0);
     bytes.writeInt32LE(answer.high | 0, 4);
     return new Uint8Array(bytes.subarray(0, exit.size));
+  }
+
+  /** A device cannot go on, and the operator can help. */
+  #stopFor(reason: string): void {
+    this.stop();
+    this.#report(`${reason}; the guest is stopped, "cont" in the monitor (Ctrl-A c) tries again`);
   }
 
   /** A triple fault: the machine resets, or with -no-reboot the run ends. */

@@ -29,6 +29,13 @@ export interface Native {
   getSeals(fd: number): number;
   /** fallocate(2); `mode` is FALLOC_FL_* bits. */
   fallocate(fd: number, mode: number, offset: number, length: number): void;
+  /**
+   * A shared lock on a range, held by the open file description, so until its last descriptor is closed. False: somebody
+   * has it exclusively. F_OFD_SETLK in fcntl(2)
+   */
+  lockShared(fd: number, start: number, length: number): boolean;
+  /** True if another open file description has a lock, of either kind, in the range. F_OFD_GETLK in fcntl(2) */
+  lockedByOthers(fd: number, start: number, length: number): boolean;
   /** Maps a part of a file over the range, shared. RangeError if it reaches beyond the file's end. mmap(2) */
   mapFixed(memory: Uint8Array, at: number, length: number, fd: number, fdOffset: number, prot: number): void;
   /** Maps fresh zero pages over the range. mmap(2) */
@@ -156,6 +163,8 @@ export const {
   addSeals,
   getSeals,
   fallocate,
+  lockShared,
+  lockedByOthers,
   mapFixed,
   mapAnonymous,
   mapNone,

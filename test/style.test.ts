@@ -49,13 +49,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Devices get interfaces and never the machine; the board puts them together.
   "qemu-user/acpi": [],
   "qemu-user/bus": [],
+  // A disk knows no device; a virtio device knows its back end and no transport.
+  "qemu-user/block": [],
+  "qemu-user/virtio": ["qemu-user/block", "qemu-user/bus"],
   "qemu-user/backend": ["qemu-user/bus"],
   "qemu-user/hw": ["qemu-user/bus"],
   "qemu-user/pci": ["qemu-user/bus"],
-  "qemu-user/virtio": ["qemu-user/bus"],
   // The memory map is one of memory and of what a loader tells the guest about it.
   "qemu-user/machine": [
     "qemu-user/acpi",
+    "qemu-user/block",
     "qemu-user/bus",
     "qemu-user/hw",
     "qemu-user/loader",
@@ -63,9 +66,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "qemu-user/virtio",
   ],
   "qemu-user/loader": [],
-  "qemu-user/cli": ["qemu-user/bus", "qemu-user/machine"],
+  "qemu-user/cli": ["qemu-user/block", "qemu-user/bus", "qemu-user/machine"],
   "qemu-user/kvm": ["qemu-user/device"],
-  "qemu-user/device": ["qemu-user/backend", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
+  "qemu-user/device": ["qemu-user/backend", "qemu-user/block", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
   "qemu-user": [
     "qemu-user/acpi",
     "qemu-user/backend",

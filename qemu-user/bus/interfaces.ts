@@ -58,6 +58,14 @@ export type ExitRequest = (status: number) => void;
 /** What a guest may ask of its power supply. The machine does it once the access is complete. */
 export type PowerRequest = (what: "shutdown" | "reset") => void;
 
+/** Whether the guest runs, for a device that the host keeps from going on. */
+export interface RunState {
+  /** Stops the guest, soon; the reason is for the operator, who lets it go on with `cont`. */
+  stop(reason: string): void;
+  /** Calls back, on the device's thread, whenever the guest goes on after such a stop. */
+  onContinue(callback: () => void): void;
+}
+
 /** What a back end tells the device in front of it; both are called on the device's thread, from the back end's `poll`. */
 export interface CharFrontend {
   /** `read` has something to give. */

@@ -5,7 +5,8 @@
  */
 import { readFileSync } from "node:fs";
 import { describeOptions, type OptionSection, wantsHelp } from "./option-table.ts";
-import { parseRun, RUN_SECTIONS, type RunOptions } from "./run-options.ts";
+import { parseRun, type RunOptions } from "./run-options.ts";
+import { RUN_SECTIONS } from "./run-table.ts";
 import {
   ATTACH_SECTIONS,
   type AttachOptions,

@@ -1,23 +1,19 @@
 /**
  * `-device NAME[,prop=value...]`: parsing against the catalog, and the catalog's help.
  * Follows: QEMU's -device: `help`, `NAME,help`, `id=`, a doubled comma for a comma in a value, `prop` alone for `prop=on`.
- * Left out: JSON syntax.
+ * Or all of it as JSON, with the name as "driver".
+ * Left out: lists.
  */
 import { describeKind, type Property, type PropertyTable, type PropertyValue, parseProperty } from "../bus/property.ts";
 import { DEVICE_CATALOG, type DeviceOption, defaultProperties } from "../machine/device-catalog.ts";
+import { isJson, parseId, parseSettings, type Settings, splitSetting, splitWords } from "./key-values.ts";
 import { UsageError, unknownWord } from "./usage-error.ts";
 
-/** QEMU's rule for identifiers. */
-const ID = /^[A-Za-z][A-Za-z0-9._-]*$/;
 const HELP_WORDS = ["help", "?"];
 
 /** A device to add, or a help text that was asked for. Throws a UsageError. */
 export function parseDevice(text: string): DeviceOption | { readonly help: string } {
-  // A NUL cannot be in an argument, so it can stand in for an escaped comma.
-  const [name = "", ...settings] = text
-    .replaceAll(",,", "\0")
-    .split(",")
-    .map((part) => part.replaceAll("\0", ","));
+  const [name, settings] = isJson(text) ? driverOf(parseSettings("-device", text)) : nameOf(splitWords(text));
   if (HELP_WORDS.includes(name)) return { help: describeDevices() };
   const row = Object.hasOwn(DEVICE_CATALOG, name) ? DEVICE_CATALOG[name] : undefined;
   if (row === undefined) {
@@ -25,19 +21,22 @@ export function parseDevice(text: string): DeviceOption | { readonly help: strin
   }
   let id: string | undefined;
   const given: Record<string, PropertyValue> = {};
-  for (const setting of settings) {
-    if (HELP_WORDS.includes(setting)) return { help: describeProperties(name, row.properties) };
-    const equals = setting.indexOf("=");
-    const key = equals < 0 ? setting : setting.slice(0, equals);
-    if (key === "id") id = parseId(setting.slice(3));
-    else given[key] = parseSetting(name, row.properties, key, equals < 0 ? undefined : setting.slice(equals + 1));
+  for (const [key, value] of settings) {
+    if (value === undefined && HELP_WORDS.includes(key)) return { help: describeProperties(name, row.properties) };
+    if (key === "id") id = parseId("-device", value ?? "");
+    else given[key] = parseSetting(name, row.properties, key, value);
   }
   return { name, id, properties: { ...defaultProperties(name), ...given } };
 }
 
-function parseId(text: string): string {
-  if (ID.test(text)) return text;
-  throw new UsageError(`-device: id ${JSON.stringify(text)} must be a letter, then letters, digits, '-', '.' or '_'`);
+function nameOf([name = "", ...settings]: readonly string[]): readonly [string, Settings] {
+  return [name, settings.map(splitSetting)];
+}
+
+function driverOf(settings: Settings): readonly [string, Settings] {
+  const driver = settings.find(([key]) => key === "driver")?.[1];
+  if (driver === undefined) throw new UsageError('-device: the JSON form needs "driver", the name of the device');
+  return [driver, settings.filter(([key]) => key !== "driver")];
 }
 
 function parseSetting(device: string, table: PropertyTable, key: string, text: string | undefined): PropertyValue {

@@ -19,6 +19,10 @@ export type DeviceEvents = {
   readonly onMsiRoute: (route: MsiRoute) => void;
   readonly onRegion: (kind: "map" | "unmap", region: RegionReport) => void;
   readonly onLog: (line: string) => void;
+  /** A drive that this thread serves has requests. */
+  readonly onBlock: (drive: string) => void;
+  /** A device wants the guest stopped. */
+  readonly onStop: (reason: string) => void;
   /** The thread died by a mistake of ours, or of a device model's. */
   readonly onFailure: (error: Error) => void;
 };
@@ -93,6 +97,11 @@ export class DeviceHost {
     this.#tell({ kind: "msi-routed", event, version, done });
   }
 
+  /** The guest goes on after a stop. */
+  continued(): void {
+    this.#tell({ kind: "continue" });
+  }
+
   /** Ends the thread; resolves when it has ended. */
   async stop(): Promise<void> {
     this.#signalStop();
@@ -137,6 +146,12 @@ export class DeviceHost {
         break;
       case "log":
         events.onLog(message.line);
+        break;
+      case "block":
+        events.onBlock(message.drive);
+        break;
+      case "stop":
+        events.onStop(message.reason);
         break;
       case "reset-done":
         this.#resetDone?.();

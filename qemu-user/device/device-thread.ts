@@ -20,6 +20,7 @@ import { createPc, LEVEL_GSIS, type Pc } from "../machine/pc.ts";
 import { rtcClock } from "../machine/rtc-clock.ts";
 import { codeMapOf, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
 import { type AccessLog, Dispatcher } from "./dispatch.ts";
+import { connectDrives } from "./drives.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
 import { PostedMsi, RoutedMsi } from "./msi.ts";
 import { RingServer, restoreJournal } from "./ring-server.ts";
@@ -81,6 +82,15 @@ const debugcon = channel("debugcon", start.debugcon);
 const chardevs = new Map(start.chardevs.map(({ id, memory }) => [id, channel(`chardev ${id}`, memory)]));
 const backends = [serial, debugcon, ...chardevs.values()].filter((backend) => backend !== null);
 
+const drives = connectDrives(start.drives, {
+  memory: buffer,
+  tellMain: (drive) => post({ kind: "block", drive }),
+  stopping: () => Atomics.load(words, (plan.local >>> 2) + LOCAL_STOP) !== 0,
+});
+const disks = [...drives.values()];
+/** Called when the guest goes on. */
+const continuing: (() => void)[] = [];
+
 function build(): Pc | undefined {
   try {
     const pc = createPc({
@@ -98,6 +108,11 @@ function build(): Pc | undefined {
       clock: { now: clockMonotonic },
       msi: routedMsi ?? new PostedMsi(post),
       timers,
+      runState: {
+        stop: (reason) => post({ kind: "stop", reason }),
+        onContinue: (callback) => continuing.push(callback),
+      },
+      drives,
       devices: start.devices,
       log: (line) => post({ kind: "log", line }),
     });
@@ -119,10 +134,12 @@ function announce(pc: Pc): void {
   post({ kind: "ready", regions, levelGsis: LEVEL_GSIS });
 }
 
-/** Back ends and timers; true if a timer was due. */
+/** Back ends and timers; true if a disk or a timer had something. */
 function pollBackends(): boolean {
   for (let i = 0; i < backends.length; i++) backends[i]!.poll();
-  return timers.next !== Number.POSITIVE_INFINITY && timers.run(clockMonotonic());
+  let worked = false;
+  for (let i = 0; i < disks.length; i++) if (disks[i]!.poll()) worked = true;
+  return (timers.next !== Number.POSITIVE_INFINITY && timers.run(clockMonotonic())) || worked;
 }
 
 /** Message mode: the event loop wakes the thread when the next timer is due. */
@@ -142,6 +159,10 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
   if (message.kind === "reset") {
     pc.reset();
     post({ kind: "reset-done" });
+    return;
+  }
+  if (message.kind === "continue") {
+    for (const again of continuing) again();
     return;
   }
   if (message.kind === "power-button") {

@@ -7,6 +7,7 @@ import type { PostedRange, PowerRequest } from "../bus/interfaces.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import type { RtcOption } from "../machine/rtc-clock.ts";
 import type { MemoryPlan } from "./device-memory.ts";
+import type { DriveStart } from "./drives.ts";
 
 export type DeviceThreadStart = {
   readonly memory: WebAssembly.Memory;
@@ -14,6 +15,7 @@ export type DeviceThreadStart = {
   readonly mode: "page" | "message";
   readonly vcpus: number;
   readonly devices: readonly DeviceOption[];
+  readonly drives: readonly DriveStart[];
   /** Channels (backend/char-channel.ts) of COM1 and the debug console; null: nothing plugged in. */
   readonly serial: SharedArrayBuffer | null;
   readonly debugcon: SharedArrayBuffer | null;
@@ -50,6 +52,8 @@ export type ToDevice =
   /** The answer to "msi-route". False: kvm-core refused. */
   | { readonly kind: "msi-routed"; readonly event: number; readonly version: number; readonly done: boolean }
   | { readonly kind: "reset" }
+  /** The guest goes on after a stop: what the host failed may be tried again. */
+  | { readonly kind: "continue" }
   | { readonly kind: "power-button" }
   | {
       readonly kind: "access";
@@ -71,6 +75,10 @@ export type FromDevice =
   /** A character channel ("serial", "debugcon", "chardev ID") has output, or room for input. */
   | { readonly kind: "chars"; readonly channel: string }
   | { readonly kind: "log"; readonly line: string }
+  /** A drive that the main thread serves has requests. */
+  | { readonly kind: "block"; readonly drive: string }
+  /** A device wants the guest stopped; the reason is for the operator. */
+  | { readonly kind: "stop"; readonly reason: string }
   | { readonly kind: "reset-done" }
   /** The guest asked for the end of the run. */
   | { readonly kind: "exit"; readonly status: number }

@@ -4,6 +4,7 @@
  * Left out: devices that every board has; those are in pc.ts.
  */
 import type { GuestMemory } from "../../shared/guest-memory.ts";
+import type { BlockBackend } from "../block/block.ts";
 import type {
   BusDevice,
   CharBackend,
@@ -14,6 +15,7 @@ import type {
   Log,
   PciDevice,
   PciSlot,
+  RunState,
   Timers,
 } from "../bus/interfaces.ts";
 import type { PropertyTable, PropertyValue, PropertyValues } from "../bus/property.ts";
@@ -25,6 +27,7 @@ import { SPLITVM_TEST_PROPERTIES, SplitvmTest } from "../hw/splitvm-test.ts";
 import { VirtioConsole } from "../virtio/console.ts";
 import { VIRTIO_PCI_PROPERTIES, VirtioPci } from "../virtio/pci.ts";
 import { VirtioRng } from "../virtio/rng.ts";
+import { VIRTIO_BLK_PROPERTIES, virtioBlkPci } from "./virtio-blk.ts";
 
 /** One `-device NAME,prop=value`, parsed: every property of the device's table is present. */
 export interface DeviceOption {
@@ -42,6 +45,9 @@ export interface DeviceEnv {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
+  readonly runState: RunState;
+  /** Every drive by its id. */
+  readonly drives: ReadonlyMap<string, BlockBackend>;
   /** Exits served for this VM so far. */
   readonly exits: () => number;
   /** The character back end with this id; null: output vanishes; undefined: there is none of that id. */
@@ -147,6 +153,12 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow | BoardRow>
     properties: { ...VIRTIO_PCI_PROPERTIES, ...PCI_PROPERTIES },
     create: ({ name, memory, log }, slot, p) =>
       new VirtioPci({ slot, memory, log, properties: p }, () => new VirtioRng(name)),
+  },
+  "virtio-blk-pci": {
+    bus: "PCI",
+    description: "disk",
+    properties: { ...VIRTIO_BLK_PROPERTIES, ...PCI_PROPERTIES },
+    create: virtioBlkPci,
   },
 };
 

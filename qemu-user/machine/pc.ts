@@ -6,6 +6,7 @@
 import { alignUp } from "../../shared/bits.ts";
 import type { GuestMemory } from "../../shared/guest-memory.ts";
 import type { AcpiInfo } from "../acpi/tables.ts";
+import type { BlockBackend } from "../block/block.ts";
 import { Bus } from "../bus/bus.ts";
 import type {
   BusDevice,
@@ -19,6 +20,7 @@ import type {
   Log,
   MsiSender,
   PowerRequest,
+  RunState,
   StateValue,
   Timers,
 } from "../bus/interfaces.ts";
@@ -123,6 +125,9 @@ export interface PcEnv {
   readonly timers: Timers;
   /** Back ends that `-device NAME,chardev=ID` can name; absent: there are none. */
   readonly chars?: DeviceEnv["chars"];
+  readonly runState: RunState;
+  /** Every drive by its id. */
+  readonly drives: ReadonlyMap<string, BlockBackend>;
   /** `-device`, in order. */
   readonly devices: readonly DeviceOption[];
   readonly log: Log;
@@ -214,7 +219,7 @@ export function createPc(env: PcEnv): Pc {
     const { properties } = option;
     const row = DEVICE_CATALOG[option.name];
     if (row === undefined) throw new Error(`-device: no device ${option.name}`);
-    const { memory, exit, clock, timers, log } = env;
+    const { memory, exit, clock, timers, log, runState, drives } = env;
     const deviceEnv: DeviceEnv = {
       name,
       memory,
@@ -222,6 +227,8 @@ export function createPc(env: PcEnv): Pc {
       clock,
       timers,
       log,
+      runState,
+      drives,
       exits: () => ports.accesses + mmio.accesses,
       chars: (id) => {
         if (charsTaken.has(id)) throw new Error(`-device: the -chardev with id=${id} has a device already`);

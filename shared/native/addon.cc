@@ -55,6 +55,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterThread(exports);
   RegisterLocked(exports);
   RegisterTimer(exports);
+  RegisterLock(exports);
   return exports;
 }
 

@@ -64,5 +64,6 @@ void RegisterSocket(Napi::Object exports);
 void RegisterThread(Napi::Object exports);
 void RegisterLocked(Napi::Object exports);
 void RegisterTimer(Napi::Object exports);
+void RegisterLock(Napi::Object exports);
 
 }  // namespace splitvm

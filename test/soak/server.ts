@@ -75,6 +75,8 @@ function serve({ memory, plan, port }: WorkerStart): WorkerEnd {
       wallClock: Date.now,
       clock: { now: clockMonotonic },
       timers: new TimerQueue(),
+      runState: { stop() {}, onContinue() {} },
+      drives: new Map(),
       devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: false } }],
       log,
     });

@@ -51,6 +51,8 @@ const pc = createPc({
   wallClock: Date.now,
   clock: { now: clockMonotonic },
   timers: new TimerQueue(),
+  runState: { stop() {}, onContinue() {} },
+  drives: new Map(),
   devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: journalled === "on" } }],
   log: (line) => process.stderr.write(`${line}\n`),
 });

@@ -138,7 +138,7 @@ describe("run", () => {
     ["-xyzzy", "option -xyzzy is not known; qemu-user run --help lists all"],
     ["-smp 2", "-smp: this option of QEMU is not built yet"],
     ["-kernel k --mode=page", "--mode=page: write --mode page"],
-    ["disk.img", "disk.img: disk images are not built yet; a kernel is given by -kernel disk.img"],
+    ["disk.img", "disk.img: an image is given by -drive file=disk.img, a kernel by -kernel disk.img"],
   ])("%s: refused", (line, message) => {
     expect(() => parse(line)).toThrow(expect.objectContaining({ name: "UsageError", message }));
   });

@@ -176,6 +176,8 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
     wallClock: () => WALL_START + clock.now() / 1e6,
     clock,
     timers: clock.timers,
+    runState: { stop: (reason) => log.push(reason), onContinue: () => {} },
+    drives: new Map(),
     devices,
     log: (line) => log.push(line),
   });

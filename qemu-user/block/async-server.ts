@@ -1,0 +1,84 @@
+/**
+ * aio=async: a raw image served by the event loop of the main thread, many requests at a time, on libuv's thread pool.
+ * Follows: node:fs' callback functions; raw-file.ts says what each request means.
+ * Left out: overlays, whose copying must not overtake itself: those are served by a thread of their own.
+ */
+import { fdatasync, readv, writev } from "node:fs";
+import { ERRNO } from "../../shared/errno.ts";
+import { type BlockRequest, type BlockResult, FLAG, OP } from "./block.ts";
+import { bytesOf, errnoOf, remaining } from "./host-file.ts";
+import { RawImage, type RawOptions } from "./raw-file.ts";
+import { RequestReceiver } from "./request-ring.ts";
+
+export class AsyncServer {
+  readonly #receiver: RequestReceiver;
+  readonly #fd: number;
+  readonly #o: RawOptions;
+  readonly #rare: RawImage;
+  readonly #notify: () => void;
+  #underWay = 0;
+  #idle: () => void = () => {};
+
+  /** `notify` tells the device's thread of completions. The descriptor stays the caller's to close. */
+  constructor(ring: SharedArrayBuffer, memory: ArrayBufferLike, fd: number, options: RawOptions, notify: () => void) {
+    this.#receiver = new RequestReceiver(ring, memory);
+    this.#fd = fd;
+    this.#o = options;
+    this.#rare = new RawImage(fd, options);
+    this.#notify = notify;
+  }
+
+  /** Call when the device's thread says that there are requests. */
+  notified(): void {
+    for (let slot = this.#receiver.take(); slot >= 0; slot = this.#receiver.take()) this.#serve(slot);
+  }
+
+  /** Resolves when nothing is under way; then the descriptor may be closed. */
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idle = resolve;
+      if (this.#underWay === 0) resolve();
+    });
+  }
+
+  #serve(slot: number): void {
+    const request = this.#receiver.requestOf(slot);
+    this.#underWay++;
+    const finish = (result: BlockResult): void => {
+      this.#receiver.complete(slot, result);
+      this.#underWay--;
+      this.#notify();
+      if (this.#underWay === 0) this.#idle();
+    };
+    const flush = (result: BlockResult): void => {
+      if (result !== 0 || this.#o.noFlush) finish(result);
+      else fdatasync(this.#fd, (error) => finish(error ? errnoOf(error) : 0));
+    };
+    if (request.op === OP.read) this.#transfer(request, 0, finish);
+    else if (request.op === OP.write) this.#transfer(request, 0, (request.flags & FLAG.FUA) !== 0 ? flush : finish);
+    else if (request.op === OP.flush) flush(0);
+    else finish(this.#rare.run(request)); // holes and zeroes are the file system's metadata: quick
+  }
+
+  /** From `done` bytes on to the end. */
+  #transfer(request: BlockRequest, done: number, finish: (result: BlockResult) => void): void {
+    const { op, offset, length, buffers } = request;
+    if (done === length) {
+      finish(0);
+      return;
+    }
+    const rest = remaining(buffers, done);
+    const after = (error: NodeJS.ErrnoException | null, count: number): void => {
+      if (error) {
+        if (errnoOf(error) === ERRNO.EINTR) this.#transfer(request, done, finish);
+        else finish(errnoOf(error));
+      } else if (count > 0) {
+        this.#transfer(request, done + count, finish);
+      } else if (op === OP.read) {
+        for (const buffer of rest) buffer.fill(0); // beyond the file's end: somebody has cut it
+        this.#transfer(request, done + bytesOf(rest), finish);
+      } else finish(ERRNO.EIO);
+    };
+    (op === OP.read ? readv : writev)(this.#fd, rest, offset + done, after);
+  }
+}
