@@ -11,7 +11,7 @@ const PATIENCE = 240_000;
 // 0 to 2 test addressing, 3 to 6 are moving inversions: ones, a walking bit in 8, random, a walking bit in 64.
 test.each([
   ["x64", "patch", 3],
-  ["x64", "wasm", 5],
+  ["x64", "wasm", 4],
   ["ia32", "patch", 3],
   ["ia32", "wasm", 3],
 ] as const)(

@@ -3,8 +3,7 @@
  * Document: memtest86+ 6's README.md, "Boot Options" and "Operation".
  * Leaves out: which tests are run, and how long they may take: who uses this.
  */
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { debianFile } from "./debian.ts";
 import { type Finished, type Running, start, until } from "./qemu-user.ts";
 import { screen } from "./screen.ts";
 
@@ -26,8 +25,7 @@ export class MemTest {
   readonly #running: Running;
 
   constructor(bits: "x64" | "ia32", accel: string) {
-    const kernel = fileURLToPath(new URL(`../../build/guest/debian/memtest86+/${bits}.bin`, import.meta.url));
-    if (!existsSync(kernel)) throw new Error(`${kernel} is not there: make guest`);
+    const kernel = debianFile("memtest86+", `${bits}.bin`);
     const machine = ["-accel", accel, "-m", "128M", "-nographic", "-no-reboot"];
     this.#running = start("run", ...machine, "-kernel", kernel, "-append", "console=ttyS0,115200 nopause");
   }

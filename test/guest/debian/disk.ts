@@ -15,18 +15,25 @@ const SIZE = 64 * MIB;
 /** Debian keeps it where an ordinary user's PATH does not lead. */
 const SBIN = ["/usr/sbin", "/sbin"];
 
-/** What lies on the disk, by path. `zeros.bin` has more blocks than one extent's bitmap shows at a glance. */
+/** What lies on the disk, by path. */
 export const DISK_FILES: Readonly<Record<string, string | Uint8Array>> = {
   "hello.txt": "hello from the disk\n",
   "folder/numbers.txt": Array.from({ length: 1000 }, (_, i) => `${i + 1}\n`).join(""),
   "zeros.bin": new Uint8Array(MIB),
 };
 
+/** The path of a program of e2fsprogs. Throws an Error, fit for the user, if it is not installed. */
+export function e2fsprogs(program: string): string {
+  const places = [...(process.env["PATH"] ?? "").split(delimiter), ...SBIN].map((place) => join(place, program));
+  const found = places.find((place) => existsSync(place));
+  if (found === undefined)
+    throw new Error(`there is no ${program}, which Debian guests' disks need: install e2fsprogs`);
+  return found;
+}
+
 /** Makes a sparse image at `path`. Throws an Error, fit for the user, without mke2fs. */
 export function makeDisk(path: string): void {
-  const places = [...(process.env["PATH"] ?? "").split(delimiter), ...SBIN].map((place) => join(place, "mke2fs"));
-  const mke2fs = places.find((place) => existsSync(place));
-  if (mke2fs === undefined) throw new Error("there is no mke2fs, which makes the disk: install e2fsprogs");
+  const mke2fs = e2fsprogs("mke2fs");
   const content = mkdtempSync(join(tmpdir(), "splitvm-disk-"));
   try {
     for (const [name, data] of Object.entries(DISK_FILES)) {
