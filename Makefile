@@ -42,8 +42,9 @@ format: $(INSTALL) ## Format the sources in place
 bench: build guest debian build/floor build/native ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
 	$(NODE) test/bench/bench.ts $(if $(ONLY),--only $(ONLY))
 
-soak: build guest ## Ten million exits with three device servers (COUNT=...)
+soak: build guest ## Ten million exits with three device servers (COUNT=...); a whole pass of memtest86+
 	$(NODE) test/soak/soak.ts $(if $(COUNT),--count $(COUNT))
+	$(NODE) test/soak/memtest.ts
 
 fuzz-frames: build ## Random and mutated frames against the server (N=100000 SEED=...)
 	$(NODE) test/fuzz/frames.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))

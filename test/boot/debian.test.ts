@@ -1,28 +1,25 @@
 /**
  * Debian's own kernels, unmodified, from the bzImage to a shell that answers, on the engines that people use.
  * Document: README.md; what is booted is made by `make guest` (test/guest/debian).
- * Leaves out: disks, which the board does not have yet.
+ * Leaves out: disks and the virtio console: debian-disk.test.ts.
  */
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
+import { debianFile, trouble } from "../support/debian.ts";
 import { type Running, start, until } from "../support/qemu-user.ts";
 
 const PATIENCE = 240_000;
 const APPEND = "console=ttyS0 panic=-1";
-/** What has no place in a boot: dmesg's own words. */
-const TROUBLE =
-  /WARNING|BUG:|Oops|Call Trace|[Uu]nstable|\blost\b|nobody cared|[Dd]isabling IRQ|disagrees|could not be loaded|unchecked MSR/;
 
-function file(arch: string, name: string): string {
-  const path = fileURLToPath(new URL(`../../build/guest/debian/${arch}/${name}`, import.meta.url));
-  if (!existsSync(path)) throw new Error(`${path} is not there: make guest`);
-  return path;
-}
-
-function boot(arch: string, accel: string): Running {
+function boot(arch: "amd64" | "i386", accel: string): Running {
   const args = ["-accel", accel, "-m", "256M", "-nographic", "-no-reboot", "-append", APPEND];
-  const running = start("run", ...args, "-kernel", file(arch, "vmlinuz"), "-initrd", file(arch, "initrd.img"));
+  const running = start(
+    "run",
+    ...args,
+    "-kernel",
+    debianFile(arch, "vmlinuz"),
+    "-initrd",
+    debianFile(arch, "initrd.img"),
+  );
   onTestFinished(() => void running.child.kill("SIGKILL"));
   return running;
 }
@@ -32,7 +29,7 @@ test.each([
   ["amd64", "wasm", "x86_64"],
   ["i386", "patch", "i686"],
   ["i386", "wasm", "i686"],
-])(
+] as const)(
   "%s on %s: to a shell that answers, and the clock runs",
   async (arch, accel, machine) => {
     const guest = boot(arch, accel);
@@ -53,20 +50,10 @@ test.each([
     type("dmesg -n 1; ls -d /sys/module/ext4 /sys/module/virtio_blk; echo sum=$(seq 1000 | sha256sum | cut -c1-8)");
     await says("sum=67d4ff71");
     expect(guest.stdout()).toContain("/sys/module/virtio_blk");
-    expect(
-      guest
-        .stdout()
-        .split("\n")
-        .filter((line) => TROUBLE.test(line)),
-    ).toEqual([]);
+    expect(trouble(guest.stdout())).toEqual([]);
     type("poweroff");
     expect(await guest.finished).toMatchObject({ status: 0 });
-    expect(
-      guest
-        .stdout()
-        .split("\n")
-        .filter((line) => TROUBLE.test(line)),
-    ).toEqual([]);
+    expect(trouble(guest.stdout())).toEqual([]);
   },
   PATIENCE,
 );
@@ -75,7 +62,14 @@ test(
   "reboot starts the machine anew, and poweroff ends it",
   async () => {
     const args = ["-accel", "patch", "-m", "256M", "-nographic", "-append", `${APPEND} quiet`];
-    const guest = start("run", ...args, "-kernel", file("amd64", "vmlinuz"), "-initrd", file("amd64", "initrd.img"));
+    const guest = start(
+      "run",
+      ...args,
+      "-kernel",
+      debianFile("amd64", "vmlinuz"),
+      "-initrd",
+      debianFile("amd64", "initrd.img"),
+    );
     onTestFinished(() => void guest.child.kill("SIGKILL"));
     const boots = () => guest.stdout().split("/root # ").length - 1;
     await until(() => boots() === 1, "the first shell", PATIENCE);

@@ -6,10 +6,11 @@ import { spawnSync } from "node:child_process";
 import { closeSync, ftruncateSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { DebianGuest, hostProgram, PATIENCE, scratch } from "../support/debian.ts";
+import { e2fsprogs } from "../guest/debian/disk.ts";
+import { DebianGuest, hostProgram, PATIENCE, scratch } from "../support/debian-guest.ts";
 
-const MKE2FS = "/usr/sbin/mke2fs";
-const E2FSCK = "/usr/sbin/e2fsck";
+const MKE2FS = e2fsprogs("mke2fs");
+const E2FSCK = e2fsprogs("e2fsck");
 const MIB = 2 ** 20;
 
 function image(folder: string, size: number): string {

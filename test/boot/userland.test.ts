@@ -8,7 +8,8 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { MODE } from "../guest/debian/newc.ts";
-import { type Arch, DebianGuest, debianFile, PATIENCE, scratch } from "../support/debian.ts";
+import { debianFile } from "../support/debian.ts";
+import { type Arch, DebianGuest, PATIENCE, scratch } from "../support/debian-guest.ts";
 
 const SCRIPT = fileURLToPath(new URL("../guest/debian/check/userland.sh", import.meta.url));
 const CONSOLE = [

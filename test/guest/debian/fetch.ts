@@ -1,9 +1,9 @@
 /**
- * `make guest`: Debian's kernels and busybox, as an ordinary user, into build/guest/debian/ARCH.
+ * `make guest`: Debian's kernels with busybox, and memtest86+, as an ordinary user, into build/guest/debian/NAME.
  *   fetch.ts FOLDER
  * Document: apt-get(8), apt.conf(5), dpkg-deb(1). apt gets a state of its own below FOLDER, so that neither root, nor filled lists,
  * nor the i386 architecture of the host are needed; where to get packages from is the host's /etc/apt.
- * Versions move: what was fetched is noted in ARCH/packages, and nothing is fetched again while that is there.
+ * Versions move: what was fetched is noted in NAME/packages, and nothing is fetched again while that is there.
  * Left out: the initramfs (pack.ts); checking signatures, which apt does.
  */
 import { execFileSync, spawnSync } from "node:child_process";
@@ -11,16 +11,41 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, w
 import { join, resolve } from "node:path";
 
 interface Guest {
+  /** Its folder. */
+  readonly name: string;
   readonly arch: string;
   /** A metapackage: what it depends on is the kernel. */
-  readonly kernel: string;
+  readonly kernel?: string;
+  readonly packages: readonly string[];
+  /** What of /boot is the guest: its file's name, or how that begins, and the name it gets here. */
+  readonly images: readonly (readonly [prefix: string, name: string])[];
+  /** True if the packages' other files are needed later: modules and busybox, for the initramfs. */
+  readonly keepsRoot: boolean;
 }
 
+const linux = (arch: string, kernel: string): Guest => ({
+  name: arch,
+  arch,
+  kernel,
+  packages: ["busybox-static"],
+  images: [["vmlinuz-", "vmlinuz"]],
+  keepsRoot: true,
+});
+
 const GUESTS: readonly Guest[] = [
-  { arch: "amd64", kernel: "linux-image-cloud-amd64" },
-  { arch: "i386", kernel: "linux-image-686" },
+  linux("amd64", "linux-image-cloud-amd64"),
+  linux("i386", "linux-image-686"),
+  {
+    name: "memtest86+",
+    arch: "amd64",
+    packages: ["memtest86+"],
+    images: [
+      ["memtest86+x64.bin", "x64.bin"],
+      ["memtest86+ia32.bin", "ia32.bin"],
+    ],
+    keepsRoot: false,
+  },
 ];
-const BUSYBOX = "busybox-static";
 const WITHOUT =
   "make guest needs apt-get and dpkg-deb of a Debian system; elsewhere: make run KERNEL=path/of/a/bzImage INITRD=path";
 
@@ -79,7 +104,7 @@ function update(): void {
 }
 
 /** The package that a metapackage stands for. */
-function kernelOf({ arch, kernel }: Guest): string {
+function kernelOf(kernel: string, arch: string): string {
   const shown = run("apt-cache", [...options, "show", `${kernel}:${arch}`]);
   const depends = /^Depends: .*?\b(linux-image-\d[^\s,(]*)/m.exec(shown)?.[1];
   return depends ?? fail(`${kernel}:${arch} depends on no kernel`);
@@ -98,22 +123,25 @@ function unpack(name: string, arch: string, into: string): string {
   return file;
 }
 
-function make(guest: Guest): void {
-  const place = join(folder, guest.arch);
-  if (existsSync(join(place, "packages"))) return;
+function make({ name, arch, kernel, packages, images, keepsRoot }: Guest): void {
+  const place = join(folder, name);
   const fresh = `${place}.new`;
   rmSync(fresh, { recursive: true, force: true });
   mkdirSync(fresh, { recursive: true });
   const root = join(fresh, "root");
-  const packages = [unpack(kernelOf(guest), guest.arch, root), unpack(BUSYBOX, guest.arch, root)];
-  const image = readdirSync(join(root, "boot")).find((file) => file.startsWith("vmlinuz-"))!;
-  copyFileSync(join(root, "boot", image), join(fresh, "vmlinuz"));
-  writeFileSync(join(fresh, "packages"), `${packages.join("\n")}\n`);
+  const wanted = kernel === undefined ? packages : [kernelOf(kernel, arch), ...packages];
+  const files = wanted.map((each) => unpack(each, arch, root));
+  for (const [prefix, image] of images) {
+    const found = readdirSync(join(root, "boot")).find((file) => file.startsWith(prefix));
+    copyFileSync(join(root, "boot", found ?? fail(`${files[0]} has no /boot/${prefix}*`)), join(fresh, image));
+  }
+  if (!keepsRoot) rmSync(root, { recursive: true });
+  writeFileSync(join(fresh, "packages"), `${files.join("\n")}\n`);
   rmSync(place, { recursive: true, force: true });
   renameSync(fresh, place);
 }
 
-const missing = GUESTS.filter(({ arch }) => !existsSync(join(folder, arch, "packages")));
+const missing = GUESTS.filter(({ name }) => !existsSync(join(folder, name, "packages")));
 if (missing.length > 0) {
   try {
     execFileSync("apt-get", ["--version"], { stdio: "ignore" });

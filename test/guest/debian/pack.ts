@@ -15,8 +15,10 @@ function found(...paths: readonly string[]): string {
 }
 
 const folder = process.argv[2] ?? ".";
-for (const arch of readdirSync(folder).filter((name) => existsSync(join(folder, name, "packages")))) {
-  const place = join(folder, arch);
+/** Those that kept a root: memtest86+ has no initramfs. */
+const guests = readdirSync(folder).filter((name) => existsSync(join(folder, name, "packages")));
+for (const name of guests.filter((each) => existsSync(join(folder, each, "root")))) {
+  const place = join(folder, name);
   const root = join(place, "root");
   const modules = found(join(root, "lib/modules"), join(root, "usr/lib/modules"));
   const version = readdirSync(modules)[0]!;
