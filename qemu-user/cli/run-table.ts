@@ -11,6 +11,7 @@ import { type Chardev, type CharSpec, parseChardev, parseCharSpec } from "./char
 import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
 import { type ParsedDrive, parseDrive } from "./drive-option.ts";
+import { parseMachine } from "./machine-option.ts";
 import { parseIoThread } from "./object-option.ts";
 import type { OptionSection, ParseRules } from "./option-table.ts";
 import { parseRtc } from "./rtc-option.ts";
@@ -130,6 +131,17 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
   {
     title: "The machine",
     rows: [
+      {
+        name: "machine",
+        alias: "M",
+        dashes: "-",
+        argument: "pc[,prop=value...]",
+        help: ["the board, of which there is one; -machine pc,help lists properties"],
+        again: "all",
+        set: (d, v) => {
+          d.text = parseMachine(v) ?? d.text;
+        },
+      },
       {
         name: "m",
         dashes: "-",
@@ -354,7 +366,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
 /** Options of QEMU that a script may well contain. They are refused by name, not as typing errors. */
 const ABSENT = [
   ..."bios boot cdrom daemonize display enable-kvm fw_cfg gdb global hda hdb incoming".split(" "),
-  ..."loadvm M machine monitor netdev nic nodefaults parallel pflash pidfile qmp s sandbox smbios smp".split(" "),
+  ..."loadvm monitor netdev nic nodefaults parallel pflash pidfile qmp s sandbox smbios smp".split(" "),
   ..."snapshot spice usb vga virtfs vnc watchdog".split(" "),
 ];
 

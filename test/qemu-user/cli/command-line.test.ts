@@ -5,6 +5,7 @@ import { describeCpus } from "../../../qemu-user/cli/cpu-option.ts";
 import type { RunOptions } from "../../../qemu-user/cli/run-options.ts";
 import { parseSize } from "../../../qemu-user/cli/size.ts";
 import { editDistance, nearest } from "../../../qemu-user/cli/usage-error.ts";
+import { DEVICE_CATALOG } from "../../../qemu-user/machine/device-catalog.ts";
 import type { CpuFeature } from "../../../shared/cpu-features.ts";
 
 const MiB = 1024 * 1024;
@@ -87,6 +88,8 @@ describe("run", () => {
     ["-rtc base=localtime,clock=vm", { rtc: { base: "localtime", clock: "vm" } }],
     ["-rtc base=2006-06-17T16:01:21", { rtc: { base: Date.UTC(2006, 5, 17, 16, 1, 21), clock: "host" } }],
     ["-rtc base=2006-06-17", { rtc: { base: Date.UTC(2006, 5, 17), clock: "host" } }],
+    ["-M pc -machine pc,kernel-irqchip=on,usb=off", {}],
+    ["-machine type=pc,hpet=off", {}],
     ["-append -h", { append: "-h" }],
   ])("%s", (line, expected) => {
     expect(run(line)).toMatchObject(expected);
@@ -136,6 +139,20 @@ describe("run", () => {
     ["-kernle k", "option -kernle is not known; did you mean -kernel?"],
     ["--nographics", "option --nographics is not known; did you mean -nographic?"],
     ["-xyzzy", "option -xyzzy is not known; qemu-user run --help lists all"],
+    ["-kernel k -M q35", "-machine q35: this machine of QEMU is not built yet; pc is"],
+    ["-kernel k -M pc-i440fx-9.2", "-machine pc-i440fx-9.2: this machine of QEMU is not built yet; pc is"],
+    ["-kernel k -M virt", "-machine virt is not known; -machine help lists what there is"],
+    ["-kernel k -machine pc,kernel-irqchip=split", "-machine: kernel-irqchip=split is not built yet; on is"],
+    ["-kernel k -machine pc,kernel-irqchip=off", "-machine: kernel-irqchip=off is not built yet; on is"],
+    ["-kernel k -machine pc,kernel-irqchip=maybe", "-machine: kernel-irqchip=maybe is not on|off"],
+    ["-kernel k -machine pc,usb=on", "-machine: usb=on is not built yet; off is"],
+    ["-kernel k -machine pc,accel=tcg", "-machine accel=tcg: write -accel tcg"],
+    ["-kernel k -machine pc,max-ram-below-4g=2G", "-machine: max-ram-below-4g is not built yet"],
+    [
+      "-kernel k -machine pc,kernel-irqchp=on",
+      "-machine: property kernel-irqchp is not known; did you mean kernel-irqchip?",
+    ],
+    ["-kernel k -machine pc,usb", "-machine: usb needs a value: usb=..."],
     ["-smp 2", "-smp: this option of QEMU is not built yet"],
     ["-kernel k --mode=page", "--mode=page: write --mode page"],
     ["disk.img", "disk.img: an image is given by -drive file=disk.img, a kernel by -kernel disk.img"],
@@ -179,6 +196,10 @@ describe("-device", () => {
     expect(printed("-device help")).toMatch(/^ {2}splitvm-test +PCI +test device/m);
     expect(printed("-device ?")).toBe(printed("-device help"));
     expect(printed("-device splitvm-test,help")).toMatch(/^ {2}journal=on\|off +COUNTER .* \(on unless said\)$/m);
+    for (const name of Object.keys(DEVICE_CATALOG)) {
+      expect(printed("-device help")).toMatch(new RegExp(`^ {2}${name} `, "m"));
+      expect(printed(`-device ${name},help`)).toContain(`Properties of ${name}:`);
+    }
   });
 });
 
@@ -282,6 +303,14 @@ describe("help", () => {
     for (const line of ["--help", "run -h", "stat -h", "attach -h", "-device help", "-d help", "-accel help"]) {
       for (const row of printed(line).split("\n")) expect(row.length, row).toBeLessThanOrEqual(110);
     }
+  });
+
+  test("-M help is QEMU's list, and -machine pc,help what can be asked of the board", () => {
+    expect(printed("-M help")).toBe(
+      "Supported machines are:\npc                   Standard PC (i440FX + PIIX, 1996) (default)\n",
+    );
+    expect(printed("-machine ?")).toBe(printed("-M help"));
+    expect(printed("-machine pc,help")).toMatch(/^ {2}kernel-irqchip=on +interrupt controllers in kvm-core$/m);
   });
 
   test("-d help and -accel help", () => {
