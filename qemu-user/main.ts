@@ -30,6 +30,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
 });
 
+// Nor is a terminal that is gone, as after SIGHUP: the guest has its time to shut down, unheard.
+process.stderr.on("error", () => {});
+
 try {
   process.exit(await main(process.argv.slice(2)));
 } catch (error) {

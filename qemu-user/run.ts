@@ -27,6 +27,7 @@ import { memoryMap } from "./machine/memory-map.ts";
 import { acpiInfo } from "./machine/pc.ts";
 import { Monitor } from "./monitor.ts";
 import { dumpRegisters } from "./registers.ts";
+import { PowerSignals } from "./signals.ts";
 
 /** How long a shared kvm-core keeps the VM of a qemu-user that died, in seconds. */
 const LINGER = 300;
@@ -73,9 +74,11 @@ class Machine {
 
   async run(): Promise<number> {
     if (this.#o.stopped) this.stop();
-    process.on("SIGINT", () => this.#signalled("SIGINT"));
-    process.on("SIGTERM", () => this.#signalled("SIGTERM"));
-    process.on("SIGHUP", () => this.#signalled("SIGHUP"));
+    new PowerSignals({
+      pressPowerButton: () => this.powerDown(),
+      end: (status) => this.#finish(status),
+      report: (line) => this.#report(line),
+    }).listen();
     await this.#connect();
     await this.#startDevices();
     if (!this.#o.takeOver) await this.#load();
@@ -102,8 +105,10 @@ class Machine {
 
   // What the monitor may do.
 
-  powerDown(): void {
-    this.#devices?.powerButton();
+  /** False: the guest does not run, or does not listen to the button. */
+  async powerDown(): Promise<boolean> {
+    const listens = (await this.#devices?.powerButton()) ?? false;
+    return listens && this.running;
   }
 
   get running(): boolean {
@@ -337,11 +342,6 @@ class Machine {
     // A machine that was taken over: nobody here saw its beginning, so #load goes on from what it finds.
     await this.#powerOn?.restore();
     await this.#load();
-  }
-
-  #signalled(signal: NodeJS.Signals): void {
-    this.#report(`terminating on ${signal}`);
-    this.#finish(signal === "SIGINT" ? 130 : signal === "SIGTERM" ? 143 : 129);
   }
 
   /** Ends the run with a message, unless it is ending already: what follows the first failure only confuses. */

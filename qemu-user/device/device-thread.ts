@@ -166,7 +166,7 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
     return;
   }
   if (message.kind === "power-button") {
-    pc.powerButton();
+    post({ kind: "button-pressed", heard: pc.powerButton() });
     return;
   }
   if (message.kind === "msi-routed") {

@@ -80,6 +80,8 @@ export type FromDevice =
   /** A device wants the guest stopped; the reason is for the operator. */
   | { readonly kind: "stop"; readonly reason: string }
   | { readonly kind: "reset-done" }
+  /** The answer to "power-button": whether the guest listens to it. */
+  | { readonly kind: "button-pressed"; readonly heard: boolean }
   /** The guest asked for the end of the run. */
   | { readonly kind: "exit"; readonly status: number }
   | { readonly kind: "power"; readonly what: Parameters<PowerRequest>[0] }

@@ -142,8 +142,8 @@ export interface Pc {
   readonly journalled: readonly (Device & Journalled)[];
   /** Puts every device into its state after power-on, and BARs where firmware would. */
   reset(): void;
-  /** Presses the power button. */
-  powerButton(): void;
+  /** Presses the power button; true if the guest has said that it wants to hear of it. */
+  powerButton(): boolean;
   save(): DeviceState;
   /** Throws an Error naming the device whose state cannot be taken; the machine must then be reset or given up. */
   load(state: DeviceState): void;
@@ -265,7 +265,10 @@ export function createPc(env: PcEnv): Pc {
     reset() {
       for (const device of devices.values()) device.reset();
     },
-    powerButton: () => pm.powerButton(),
+    powerButton() {
+      pm.powerButton();
+      return pm.powerButtonEnabled;
+    },
     save() {
       const states: Record<string, StateValue> = {};
       for (const [name, device] of devices) states[name] = { ...device.save() };

@@ -86,3 +86,18 @@ test(
   },
   PATIENCE,
 );
+
+test(
+  "SIGTERM presses the power button, and the guest powers off by itself",
+  async () => {
+    const args = ["-accel", "patch", "-m", "256M", "-nographic", "-no-reboot", "-append", `${APPEND} quiet`];
+    const guest = start("run", ...args, "-kernel", file("amd64", "vmlinuz"), "-initrd", file("amd64", "initrd.img"));
+    onTestFinished(() => void guest.child.kill("SIGKILL"));
+    await until(() => guest.stdout().includes("/root # "), "the shell", PATIENCE);
+    guest.child.kill("SIGTERM");
+    const { status, stderr } = await guest.finished;
+    expect(stderr).toContain("SIGTERM: the power button is pressed");
+    expect(status).toBe(0);
+  },
+  PATIENCE,
+);

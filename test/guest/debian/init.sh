@@ -21,6 +21,9 @@ hostname splitvm
 while read -r module; do
 	insmod "/modules/$module.ko" || echo "init: $module could not be loaded"
 done </modules/order
+# The power button is an input event; acpid runs this file for it.
+mkdir -p /etc/acpi/PWRF /var/log /var/run && printf '#!/bin/sh\n. /etc/profile\npoweroff\n' >/etc/acpi/PWRF/00000080
+chmod +x /etc/acpi/PWRF/00000080 && acpid
 echo "splitvm: Debian GNU/Linux shell, Linux $(uname -r) $(uname -m)"
 script=$(sed -n 's/.*splitvm\.script=\([^ ]*\).*/\1/p' /proc/cmdline)
 if [ -n "$script" ]; then

@@ -296,6 +296,7 @@ describe("help", () => {
       expect(printed(line)).toMatch(/^qemu-user run -kernel FILE/);
       for (const option of ["-kernel FILE", "-m SIZE", "-device NAME", "--core PATH"])
         expect(printed(line)).toContain(option);
+      expect(printed(line)).toContain("SIGTERM, SIGINT and SIGHUP press the guest's power button");
     },
   );
 
