@@ -4,7 +4,7 @@
  * Leaves out: the devices in front of them (hw/serial.ts, hw/debugcon.ts).
  */
 import { createCharChannel } from "./backend/char-channel.ts";
-import { CharPump } from "./backend/char-pump.ts";
+import { type ByteSink, CharPump } from "./backend/char-pump.ts";
 import { type ConsoleCommand, MUX_HELP } from "./backend/mux.ts";
 import { FileSink, StreamSink } from "./backend/sinks.ts";
 import { StdioInput } from "./backend/stdio.ts";
@@ -17,6 +17,8 @@ export type ConsoleEvents = {
   readonly onQuit: () => void;
   /** A line typed at the monitor; the answer is printed. */
   readonly onMonitor: (line: string) => Promise<string>;
+  /** What the guest wrote to a back end, on its way out. */
+  readonly onOutput?: (which: string, bytes: Uint8Array) => void;
   /** Wakes the device thread. */
   readonly notify: () => void;
 };
@@ -68,7 +70,9 @@ export class Console {
     if (spec.kind === "none") return;
     const channel = createCharChannel();
     const sink = spec.kind === "file" ? await FileSink.open(spec.path) : new StreamSink(process.stdout);
-    const pump = new CharPump(channel, sink, this.#events.notify, (error) => {
+    const { onOutput } = this.#events;
+    const seen = onOutput === undefined ? sink : watched(sink, (bytes) => onOutput(which, bytes));
+    const pump = new CharPump(channel, seen, this.#events.notify, (error) => {
       process.stderr.write(`qemu-user: output of ${which} is lost: ${error.message}\n`);
     });
     this.#lines.set(which, { channel, pump });
@@ -118,4 +122,14 @@ export class Console {
     }
     return true;
   }
+}
+
+function watched(sink: ByteSink, look: (bytes: Uint8Array) => void): ByteSink {
+  return {
+    write(bytes) {
+      look(bytes);
+      return sink.write(bytes);
+    },
+    close: () => sink.close(),
+  };
 }

@@ -11,6 +11,7 @@ import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
 import { writeAcpi } from "./acpi/tables.ts";
+import { BootTimer } from "./boot-timer.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
 import { BlockHost } from "./device/block-host.ts";
@@ -62,6 +63,7 @@ class Machine {
   #resume: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #powerOn: PowerOnState | undefined;
+  readonly #bootTimer: BootTimer | undefined;
   /** The run's status, from whoever is first. */
   #finish: (status: number) => void = () => {};
   readonly #finished = new Promise<number>((resolve) => {
@@ -70,6 +72,9 @@ class Machine {
 
   constructor(options: RunOptions) {
     this.#o = options;
+    const { bootTimer } = options;
+    const report = (line: string) => this.#report(line);
+    this.#bootTimer = bootTimer && new BootTimer(bootTimer, { now: () => performance.now(), report });
   }
 
   async run(): Promise<number> {
@@ -80,6 +85,7 @@ class Machine {
       report: (line) => this.#report(line),
     }).listen();
     await this.#connect();
+    this.#bootTimer?.mark("kvm-core ready");
     await this.#startDevices();
     if (!this.#o.takeOver) await this.#load();
     void this.#loop().catch((error: KvmError) => this.#loopFailed(error));
@@ -94,6 +100,7 @@ class Machine {
     await this.#devices?.stop();
     await this.#blocks?.close();
     await this.#console?.close();
+    this.#bootTimer?.end();
     this.#kvm?.close();
     const { child } = this.#core ?? {};
     if (child && child.exitCode === null && child.signalCode === null) {
@@ -177,6 +184,7 @@ class Machine {
       onQuit: () => this.#finish(0),
       onMonitor: (line) => monitor.command(line),
       notify: () => this.#devices?.notify(),
+      ...(this.#bootTimer && { onOutput: (which, bytes) => this.#bootTimer?.output(which, bytes) }),
     });
     const msi = new MsiRoutes(vm, (event, version, done) => this.#devices?.msiRouted(event, version, done));
     this.#blocks = new BlockHost(this.#o.drives, {
@@ -250,6 +258,7 @@ class Machine {
     let data = new Uint8Array(0);
     while (!this.#ending) {
       await this.#stopped;
+      this.#bootTimer?.mark("guest entered");
       let exit: RunResult;
       try {
         exit = await vcpu.run(data);

@@ -42,6 +42,8 @@ export interface RunOptions {
   readonly name: string | undefined;
   /** --take-over: go on with the VM of that name, whose qemu-user died. */
   readonly takeOver: boolean;
+  /** --boot-timer, and the text of --boot-text. */
+  readonly bootTimer: { readonly text: string | undefined } | undefined;
 }
 
 /** Options, or a help text that was asked for: that of -cpu is kvm-core's to know. Throws a UsageError. */

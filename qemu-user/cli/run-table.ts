@@ -58,6 +58,7 @@ export interface Draft {
   mode: ExitMode;
   name: string | undefined;
   takeOver: boolean;
+  bootTimer: { readonly text: string | undefined } | undefined;
   text: string | undefined;
 }
 
@@ -88,6 +89,7 @@ export function emptyDraft(): Draft {
     mode: "page",
     name: undefined,
     takeOver: false,
+    bootTimer: undefined,
     text: undefined,
   };
 }
@@ -325,6 +327,26 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         again: "last",
         set: (d, v) => {
           d.logFile = v;
+        },
+      },
+      {
+        name: "boot-timer",
+        dashes: "--",
+        help: ["say when the guest was entered, first wrote, and ended"],
+        again: "last",
+        set: (d) => {
+          d.bootTimer ??= { text: undefined };
+        },
+      },
+      {
+        name: "boot-text",
+        dashes: "--",
+        argument: "TEXT",
+        help: ["the same, and when it first wrote TEXT"],
+        again: "last",
+        set: (d, v) => {
+          if (v === "") throw new UsageError("--boot-text needs a text that is not empty");
+          d.bootTimer = { text: v };
         },
       },
       {

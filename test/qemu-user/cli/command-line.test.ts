@@ -46,6 +46,7 @@ describe("run", () => {
       core: undefined,
       mode: "page",
       name: undefined,
+      bootTimer: undefined,
     });
   });
 
@@ -88,6 +89,8 @@ describe("run", () => {
     ["-rtc base=localtime,clock=vm", { rtc: { base: "localtime", clock: "vm" } }],
     ["-rtc base=2006-06-17T16:01:21", { rtc: { base: Date.UTC(2006, 5, 17, 16, 1, 21), clock: "host" } }],
     ["-rtc base=2006-06-17", { rtc: { base: Date.UTC(2006, 5, 17), clock: "host" } }],
+    ["-boot-timer", { bootTimer: { text: undefined } }],
+    ["--boot-text login: --boot-timer", { bootTimer: { text: "login:" } }],
     ["-M pc -machine pc,kernel-irqchip=on,usb=off", {}],
     ["-machine type=pc,hpet=off", {}],
     ["-append -h", { append: "-h" }],
