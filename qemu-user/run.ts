@@ -84,12 +84,18 @@ class Machine {
       end: (status) => this.#finish(status),
       report: (line) => this.#report(line),
     }).listen();
+    await Promise.race([this.#start(), this.#finished]);
+    return this.#finished;
+  }
+
+  /** May be left behind at any point by the end of the run. */
+  async #start(): Promise<void> {
     await this.#connect();
     this.#bootTimer?.mark("kvm-core ready");
     await this.#startDevices();
+    if (this.#ending) return;
     if (!this.#o.takeOver) await this.#load();
     void this.#loop().catch((error: KvmError) => this.#loopFailed(error));
-    return this.#finished;
   }
 
   /** Stops everything in order; safe to call at any point of the start. */
@@ -180,12 +186,14 @@ class Machine {
     if (trace.has("in_asm")) await vcpu.request("SPLITVM_SET_TRACE", { mask: 1 });
 
     const monitor = new Monitor(this);
-    this.#console = await Console.open(this.#o.serial, this.#o.debugcon, this.#o.chardevs, {
+    this.#console = new Console({
       onQuit: () => this.#finish(0),
       onMonitor: (line) => monitor.command(line),
       notify: () => this.#devices?.notify(),
       ...(this.#bootTimer && { onOutput: (which, bytes) => this.#bootTimer?.output(which, bytes) }),
     });
+    await this.#console.open(this.#o.serial, this.#o.debugcon, this.#o.chardevs);
+    if (this.#ending) return; // a signal, while it waited for a client
     const msi = new MsiRoutes(vm, (event, version, done) => this.#devices?.msiRouted(event, version, done));
     this.#blocks = new BlockHost(this.#o.drives, {
       memory: memory.memory,

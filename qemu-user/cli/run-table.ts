@@ -7,7 +7,7 @@ import { type CpuOption, DEFAULT_MODEL } from "../machine/cpu-models.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import { DEFAULT_RTC, type RtcOption } from "../machine/rtc-clock.ts";
 import { type BlockNode, parseBlockdev } from "./blockdev-option.ts";
-import { type Chardev, type CharSpec, parseChardev, parseCharSpec } from "./char-spec.ts";
+import { CHAR_SPECS, type Chardev, type CharSpec, parseChardev, parseCharSpec } from "./char-spec.ts";
 import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
 import { type ParsedDrive, parseDrive } from "./drive-option.ts";
@@ -258,8 +258,11 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "serial",
         dashes: "-",
-        argument: "stdio|file:PATH|none",
-        help: ["serial port COM1 (stdio unless said)"],
+        argument: CHAR_SPECS,
+        help: [
+          "serial port COM1 (stdio unless said); a socket listens",
+          "with server=on, and wait=off does not wait for somebody",
+        ],
         again: "refused",
         set: (d, v) => {
           d.serial = parseCharSpec("-serial", v);
@@ -268,7 +271,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "debugcon",
         dashes: "-",
-        argument: "stdio|file:PATH|none",
+        argument: CHAR_SPECS,
         help: ["debug console, port 0xe9 (none unless said)"],
         again: "refused",
         set: (d, v) => {
@@ -278,8 +281,11 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "chardev",
         dashes: "-",
-        argument: "stdio|file|null,id=ID[,path=PATH][,mux=on]",
-        help: ["a back end for a device that has chardev=ID"],
+        argument: "stdio|file|socket|pty|null,id=ID[,prop=value...]",
+        help: [
+          "a back end for a device that has chardev=ID; socket:",
+          "path=PATH or host=HOST,port=PORT, server=on, wait=off",
+        ],
         again: "all",
         set: (d, v) => {
           d.chardevs.push(parseChardev(v));

@@ -1,5 +1,6 @@
 /** The command line: what each option means, what is refused and how, and help. */
 import { describe, expect, test } from "vitest";
+import type { SocketAddress, SocketSpec } from "../../../qemu-user/backend/socket.ts";
 import { type Command, parseCommandLine } from "../../../qemu-user/cli/command-line.ts";
 import { describeCpus } from "../../../qemu-user/cli/cpu-option.ts";
 import type { RunOptions } from "../../../qemu-user/cli/run-options.ts";
@@ -12,6 +13,10 @@ const MiB = 1024 * 1024;
 
 /** Words as a shell would split them; none of the tests needs quotes. */
 const parse = (line: string): Command => parseCommandLine(line.split(" ").filter((word) => word !== ""));
+
+function socket(address: SocketAddress, server: boolean, wait: boolean): SocketSpec {
+  return { kind: "socket", address, server, wait, nodelay: false };
+}
 
 function run(line: string): RunOptions {
   const command = parse(`run -kernel k ${line}`);
@@ -78,6 +83,24 @@ describe("run", () => {
         ],
       },
     ],
+    ["-serial unix:/tmp/s,server=on,wait=off", { serial: socket({ path: "/tmp/s" }, true, false) }],
+    ["-serial unix:/tmp/a,,b,server,nowait", { serial: socket({ path: "/tmp/a,b" }, true, false) }],
+    ["-serial unix:/tmp/s,server=on", { serial: socket({ path: "/tmp/s" }, true, true) }],
+    ["-serial unix:/tmp/s", { serial: socket({ path: "/tmp/s" }, false, false) }],
+    ["-serial tcp:localhost:4444", { serial: socket({ host: "localhost", port: 4444 }, false, false) }],
+    ["-debugcon tcp::1,server=on,wait=off", { debugcon: socket({ host: "", port: 1 }, true, false) }],
+    ["-serial tcp:[::1]:80,nodelay", { serial: { ...socket({ host: "::1", port: 80 }, false, false), nodelay: true } }],
+    ["-serial pty -debugcon null", { serial: { kind: "pty" }, debugcon: { kind: "none" } }],
+    [
+      "-chardev socket,id=a,path=/s,server=on,wait=off -chardev socket,host=h,port=7,id=b -chardev pty,id=c",
+      {
+        chardevs: [
+          { id: "a", spec: socket({ path: "/s" }, true, false) },
+          { id: "b", spec: socket({ host: "h", port: 7 }, false, false) },
+          { id: "c", spec: { kind: "pty" } },
+        ],
+      },
+    ],
     ["-serial none -debugcon stdio", { debugcon: { kind: "stdio", mux: false } }],
     ["-no-reboot -S", { noReboot: true, stopped: true }],
     ["-d exits,in_asm -D log", { trace: new Set(["exits", "in_asm"]), logFile: "log" }],
@@ -117,7 +140,24 @@ describe("run", () => {
     ["-kernel k -serial studio", "-serial studio is not known; did you mean stdio?"],
     ["-kernel k -serial file:", "-serial file: needs a path: -serial file:PATH"],
     ["-kernel k -serial none -serial none", "-serial is given twice; one is all there is"],
-    ["-kernel k -chardev pty,id=c", "-chardev pty is not known; one of: stdio, file, null"],
+    ["-kernel k -chardev udp,id=c", "-chardev udp is not known; one of: stdio, file, socket, pty, null"],
+    ["-kernel k -chardev pty,id=c,path=x", "-chardev pty: property path is not known; one of: id"],
+    ["-kernel k -chardev socket,id=c", "-chardev socket needs path=PATH, or host=HOST and port=PORT"],
+    ["-kernel k -chardev socket,id=c,path=a,port=1", "-chardev socket: it is either path= or host= and port="],
+    ["-kernel k -chardev socket,id=c,path=a,wait=on", "-chardev socket: wait is for a server: server=on"],
+    ["-kernel k -chardev socket,id=c,path=a,reconnect=1", "-chardev socket: reconnect is not built yet"],
+    [
+      "-kernel k -chardev socket,id=c,path=a,sever=on",
+      "-chardev socket: property sever is not known; did you mean server?",
+    ],
+    ["-kernel k -serial unix:", "-serial unix needs the path of a socket"],
+    [
+      `-kernel k -serial unix:${"a".repeat(108)}`,
+      "-serial unix: the path of a socket has at most 107 bytes, this one has 108",
+    ],
+    ["-kernel k -serial tcp:4444", '-serial tcp: "4444" is not HOST:PORT'],
+    ["-kernel k -serial tcp::99999", '-serial tcp: port "99999" is not a number from 1 to 65535'],
+    ["-kernel k -serial tcp::4444,server=maybe", "-serial tcp: server=maybe is not on|off"],
     ["-kernel k -chardev stdio", "-chardev stdio needs an id: -chardev stdio,id=NAME"],
     ["-kernel k -chardev file,id=c", "-chardev file,id=c needs a path: path=PATH"],
     ["-kernel k -chardev stdio,id=c,mux=2", "-chardev stdio: mux=2 is not on|off"],
