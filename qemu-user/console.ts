@@ -3,7 +3,7 @@
  * or pseudo terminals, and the monitor that shares the terminal with the guest (Ctrl-A c).
  * Leaves out: the devices in front of them (hw/serial.ts, hw/debugcon.ts).
  */
-import { createCharChannel } from "./backend/char-channel.ts";
+import { createCharChannel, setScreenSize } from "./backend/char-channel.ts";
 import { type ByteSink, CharPump } from "./backend/char-pump.ts";
 import type { CharLink } from "./backend/link.ts";
 import { type ConsoleCommand, MUX_HELP } from "./backend/mux.ts";
@@ -34,6 +34,7 @@ export class Console {
   #input: StdioInput | undefined;
   #monitor = false;
   #typed = "";
+  #forget: () => void = () => {};
 
   constructor(events: ConsoleEvents) {
     this.#events = events;
@@ -62,6 +63,7 @@ export class Console {
   /** Writes out everything that the guest wrote, gives the terminal back and closes the files. */
   async close(): Promise<void> {
     this.#input?.close();
+    this.#forget();
     await Promise.all([...this.#lines.values()].map(({ pump }) => pump.close()));
   }
 
@@ -76,6 +78,7 @@ export class Console {
       report(`output of ${which} is lost: ${error.message}`);
     });
     this.#lines.set(which, { channel, pump });
+    if (spec.kind === "stdio") this.#followSize(channel);
     if ("start" in sink) sink.start(pump);
     if (spec.kind === "socket" && spec.wait && sink instanceof SocketLink) {
       return () => {
@@ -93,6 +96,19 @@ export class Console {
     };
     this.#input = new StdioInput(target, { mux: spec.mux, onCommand: (command) => this.#command(command) });
     return undefined;
+  }
+
+  /** A terminal tells how large it is, at first and when that changes. */
+  #followSize(channel: SharedArrayBuffer): void {
+    const { stdout } = process;
+    if (!stdout.isTTY) return;
+    const tell = () => {
+      setScreenSize(channel, stdout.columns, stdout.rows);
+      this.#events.notify();
+    };
+    tell();
+    stdout.on("resize", tell);
+    this.#forget = () => stdout.off("resize", tell);
   }
 
   #command(command: ConsoleCommand): void {
