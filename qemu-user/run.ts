@@ -17,6 +17,7 @@ import { Console } from "./console.ts";
 import { BlockHost } from "./device/block-host.ts";
 import { DeviceHost } from "./device/device-host.ts";
 import { codeMapOf } from "./device/device-memory.ts";
+import { readFwCfgFiles } from "./device/fw-cfg-files.ts";
 import { createOwnedVm, type OwnedVm, takeOverVm, VCPUS } from "./device/owned-vm.ts";
 import { PowerOnState } from "./device/power-on-state.ts";
 import { Claims } from "./kvm/claims.ts";
@@ -175,6 +176,7 @@ class Machine {
 
   async #startDevices(): Promise<void> {
     const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, rtc, logFile } = this.#o;
+    const { nographic, append, fwCfg } = this.#o;
     if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
     const owned = this.#o.takeOver
       ? await takeOverVm(this.#kvm!, name)
@@ -207,6 +209,7 @@ class Machine {
         vcpus: VCPUS,
         devices,
         drives: this.#blocks.starts,
+        fwCfg: { nographic, commandLine: append, files: readFwCfgFiles(fwCfg, (line) => this.#report(line)) },
         rtc,
         serial: this.#console.channel("serial"),
         debugcon: this.#console.channel("debugcon"),

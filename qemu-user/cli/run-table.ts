@@ -11,6 +11,7 @@ import { CHAR_SPECS, type Chardev, type CharSpec, parseChardev, parseCharSpec } 
 import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
 import { type ParsedDrive, parseDrive } from "./drive-option.ts";
+import { type FwCfgOption, parseFwCfg } from "./fw-cfg-option.ts";
 import { parseMachine } from "./machine-option.ts";
 import { parseIoThread } from "./object-option.ts";
 import type { OptionSection, ParseRules } from "./option-table.ts";
@@ -51,6 +52,7 @@ export interface Draft {
   readonly parsedDrives: ParsedDrive[];
   readonly nodes: BlockNode[];
   readonly ioThreads: string[];
+  readonly fwCfg: FwCfgOption[];
   rtc: RtcOption;
   readonly trace: Set<TraceItem>;
   logFile: string | undefined;
@@ -82,6 +84,7 @@ export function emptyDraft(): Draft {
     parsedDrives: [],
     nodes: [],
     ioThreads: [],
+    fwCfg: [],
     rtc: DEFAULT_RTC,
     trace: new Set(),
     logFile: undefined,
@@ -219,6 +222,16 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         again: "all",
         set: (d, v) => {
           d.ioThreads.push(parseIoThread(v));
+        },
+      },
+      {
+        name: "fw_cfg",
+        dashes: "-",
+        argument: "[name=]NAME,file=PATH|string=TEXT",
+        help: ["an item for the guest, in its /sys/firmware/qemu_fw_cfg"],
+        again: "all",
+        set: (d, v) => {
+          d.fwCfg.push(parseFwCfg(v));
         },
       },
       {
@@ -393,7 +406,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
 
 /** Options of QEMU that a script may well contain. They are refused by name, not as typing errors. */
 const ABSENT = [
-  ..."bios boot cdrom daemonize display enable-kvm fw_cfg gdb global hda hdb incoming".split(" "),
+  ..."bios boot cdrom daemonize display enable-kvm gdb global hda hdb incoming".split(" "),
   ..."loadvm monitor netdev nic nodefaults parallel pflash pidfile qmp s sandbox smbios smp".split(" "),
   ..."snapshot spice usb vga virtfs vnc watchdog".split(" "),
 ];

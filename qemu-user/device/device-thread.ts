@@ -99,6 +99,7 @@ function build(): Pc | undefined {
       serial,
       debugcon,
       chars: (id) => chardevs.get(id),
+      fwCfg: { ...start.fwCfg, cpus: start.vcpus },
       exit: (status) => {
         if (endStatus < 0) post({ kind: "exit", status });
         endStatus = status;

@@ -11,7 +11,7 @@ import { MODE, type NewcEntry, newc } from "./newc.ts";
 
 const INIT = fileURLToPath(new URL("./init.sh", import.meta.url));
 /** What the board's devices need, and a file system for disks. */
-const MODULES = ["button", "evdev", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "ext4"];
+const MODULES = ["button", "evdev", "qemu_fw_cfg", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "ext4"];
 
 /**
  * @param busybox path of a static busybox
