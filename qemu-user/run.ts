@@ -81,7 +81,7 @@ class Machine {
   async run(): Promise<number> {
     if (this.#o.stopped) this.stop();
     new PowerSignals({
-      pressPowerButton: () => this.powerDown(),
+      pressPowerButton: async () => (await this.powerDown()) && this.running, // a stopped guest hears nothing
       end: (status) => this.#finish(status),
       report: (line) => this.#report(line),
     }).listen();
@@ -119,10 +119,8 @@ class Machine {
 
   // What the monitor may do.
 
-  /** False: the guest does not run, or does not listen to the button. */
   async powerDown(): Promise<boolean> {
-    const listens = (await this.#devices?.powerButton()) ?? false;
-    return listens && this.running;
+    return (await this.#devices?.powerButton()) ?? false;
   }
 
   get running(): boolean {
