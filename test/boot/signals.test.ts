@@ -3,15 +3,20 @@
  * Document: ACPI 6.5 section 4.8.2.2 "Power Button"; qemu-user/signals.ts.
  * Left out: guests that do not listen (lifetime.test.ts), and Debian's (debian.test.ts).
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { ACPI_ENABLE, S5_TYPE } from "../../qemu-user/hw/acpi-pm.ts";
+import { openPty } from "../../shared/native.ts";
 import { assemble } from "../kvm-core/support/asm.ts";
 import { concat, elf, multibootHeader } from "../qemu-user/support/images.ts";
 import { type Running, start, until } from "../support/qemu-user.ts";
 
+const MAIN = fileURLToPath(new URL("../../qemu-user/main.ts", import.meta.url));
 const LOAD = 0x10_0000;
 const HEADER = 12;
 
@@ -25,6 +30,7 @@ const program = (after: string) => `
 const SHUTS_DOWN = `
   mov dx, 0x600
   1: in ax, dx; test ax, 0x100; jz 1b
+  mov dx, 0x3f8; mov al, 0x2e; out dx, al
   mov dx, 0x604; mov ax, ${0x2000 | (S5_TYPE << 10)}; out dx, ax
   2: jmp 2b`;
 const IGNORES = "1: jmp 1b";
@@ -35,11 +41,15 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function boot(after: string, ...args: string[]): Promise<Running> {
+function kernel(after: string): string {
   const path = join(folder, "kernel");
   const segments = [{ paddr: LOAD, bytes: concat(multibootHeader(0), assemble(program(after), 32)) }];
   writeFileSync(path, elf({ bits: 32, entry: LOAD + HEADER, segments }));
-  const vm = start("run", "-kernel", path, "-nographic", ...args);
+  return path;
+}
+
+async function boot(after: string, ...args: string[]): Promise<Running> {
+  const vm = start("run", "-kernel", kernel(after), "-nographic", ...args);
   onTestFinished(() => void vm.child.kill("SIGKILL"));
   await until(() => vm.stdout().includes("!"), "the guest");
   return vm;
@@ -61,4 +71,28 @@ it("a guest that listens and does nothing is ended by the second signal", async 
   const { status, stderr } = await vm.finished;
   expect(stderr).toContain("terminating on SIGTERM");
   expect(status).toBe(143);
+});
+
+it("a terminal that is closed: the guest shuts down all the same, unheard", async () => {
+  const { fd, path } = openPty();
+  const other = openSync(path, constants.O_RDWR | constants.O_NOCTTY);
+  const child = spawn(process.execPath, [MAIN, "run", "-kernel", kernel(SHUTS_DOWN), "-nographic"], {
+    stdio: [other, other, other],
+  });
+  const ended = once(child, "exit");
+  onTestFinished(() => void child.kill("SIGKILL"));
+  closeSync(other);
+  let text = "";
+  await until(() => {
+    const bytes = Buffer.alloc(64);
+    try {
+      text += bytes.toString("latin1", 0, readSync(fd, bytes));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+    return text.includes("!");
+  }, "the guest");
+  closeSync(fd);
+  child.kill("SIGHUP"); // it is not the child's controlling terminal, so the kernel does not send it
+  expect(await ended).toEqual([0, null]);
 });
