@@ -1,7 +1,9 @@
 /** fw_cfg on the board: what a kernel's driver finds at ports 0x510 to 0x51b. */
 import { expect, test } from "vitest";
+import { Bus } from "../../../qemu-user/bus/bus.ts";
+import { FW_CFG_SIZE } from "../../../qemu-user/hw/fw-cfg.ts";
 import { boardFwCfg, NO_FW_CFG } from "../../../qemu-user/machine/fw-cfg-items.ts";
-import { boardWith, RAM_SIZE, testBoard } from "../support/fakes.ts";
+import { RAM_SIZE, testBoard } from "../support/fakes.ts";
 
 const contents = {
   ...NO_FW_CFG,
@@ -14,14 +16,21 @@ const contents = {
 };
 
 function board() {
-  const made = boardWith([], contents);
-  const { ports } = made.pc;
+  const { memory } = testBoard();
+  const ports = new Bus("port", 0x1_0000, () => {});
+  ports.map(0x510, FW_CFG_SIZE, boardFwCfg(memory, contents));
   const item = (key: number, length: number): Buffer => {
     ports.write(0x510, 2, key);
     return Buffer.from(Array.from({ length }, () => ports.read(0x511, 1)));
   };
-  return { ...made, ports, item };
+  return { memory, ports, item };
 }
+
+test("is on every board", () => {
+  const { pc } = testBoard();
+  pc.ports.write(0x510, 2, 0);
+  expect(String.fromCharCode(...[1, 2, 3, 4].map(() => pc.ports.read(0x511, 1)))).toBe("QEMU");
+});
 
 test("the items that have no name", () => {
   const { item, ports } = board();

@@ -7,7 +7,6 @@
 import type { CharBackend, CharFrontend, IrqLine, MsiSender, MsiVector } from "../../../qemu-user/bus/interfaces.ts";
 import { TimerQueue } from "../../../qemu-user/device/timer-queue.ts";
 import { type DeviceOption, defaultProperties } from "../../../qemu-user/machine/device-catalog.ts";
-import { type FwCfgContents, NO_FW_CFG } from "../../../qemu-user/machine/fw-cfg-items.ts";
 import { createPc, type Pc } from "../../../qemu-user/machine/pc.ts";
 import { GuestMemory } from "../../../shared/guest-memory.ts";
 
@@ -151,11 +150,6 @@ export function option(name: string, properties: DeviceOption["properties"] = {}
 }
 
 export function testBoard(...devices: DeviceOption[]): TestBoard {
-  return boardWith(devices, NO_FW_CFG);
-}
-
-/** The same, with what fw_cfg says. */
-export function boardWith(devices: readonly DeviceOption[], fwCfg: FwCfgContents): TestBoard {
   const memory = new GuestMemory(new ArrayBuffer(RAM_SIZE), [{ gpa: 0, size: RAM_SIZE, at: 0 }]);
   const serial = new FakeBackend();
   const debugcon = new FakeBackend();
@@ -176,7 +170,6 @@ export function boardWith(devices: readonly DeviceOption[], fwCfg: FwCfgContents
     serial,
     debugcon,
     chars: (id) => (id === "char0" ? char0 : undefined),
-    fwCfg,
     exit: (status) => exits.push(status),
     power: (what) => power.push(what),
     msi,
