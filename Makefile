@@ -15,8 +15,8 @@ help: ## This list
 
 run: build $(if $(KERNEL),,debian) ## Boot Debian to a shell (KERNEL=bzImage INITRD=... MEM=512M ARGS="more options")
 	@echo "Booting Debian: a shell in a few seconds. Ctrl-A x ends it."
-	@qemu-user/qemu-user run -m $(or $(MEM),512M) -nographic -no-reboot -kernel $(or $(KERNEL),$(DEBIAN)/amd64/vmlinuz) \
-	  $(if $(KERNEL),$(if $(INITRD),-initrd $(INITRD)),-initrd $(DEBIAN)/amd64/initrd.img) -append "$(or $(APPEND),$(DEBIAN_APPEND))" $(ARGS)
+	@size=$$(stty size 2>/dev/null | tr ' ' x); qemu-user/qemu-user run -m $(or $(MEM),512M) -nographic -no-reboot -kernel $(or $(KERNEL),$(DEBIAN)/amd64/vmlinuz) \
+	  $(if $(KERNEL),$(if $(INITRD),-initrd $(INITRD)),-initrd $(DEBIAN)/amd64/initrd.img) -append "$(or $(APPEND),$(DEBIAN_APPEND)$(if $(KERNEL),,$${size:+ splitvm.size=$$size}))" $(ARGS)
 
 demo: build guest ## Run the bare-metal demo guest (GUEST=..., ARGS="more options")
 	@qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make demo" -device splitvm-test -nographic -no-reboot \

@@ -1,12 +1,15 @@
 /**
- * The character back ends of one run, on the main thread: COM1, the debug console and -chardev to stdio or files, and the
- * monitor that shares the terminal with the guest (Ctrl-A c).
+ * The character back ends of one run, on the main thread: COM1, the debug console and -chardev to stdio, files, sockets
+ * or pseudo terminals, and the monitor that shares the terminal with the guest (Ctrl-A c).
  * Leaves out: the devices in front of them (hw/serial.ts, hw/debugcon.ts).
  */
-import { createCharChannel } from "./backend/char-channel.ts";
-import { CharPump } from "./backend/char-pump.ts";
+import { createCharChannel, setScreenSize } from "./backend/char-channel.ts";
+import { type ByteSink, CharPump } from "./backend/char-pump.ts";
+import type { CharLink } from "./backend/link.ts";
 import { type ConsoleCommand, MUX_HELP } from "./backend/mux.ts";
+import { PtyLink } from "./backend/pty.ts";
 import { FileSink, StreamSink } from "./backend/sinks.ts";
+import { describeSocket, SocketLink } from "./backend/socket.ts";
 import { StdioInput } from "./backend/stdio.ts";
 import type { Chardev, CharSpec } from "./cli/char-spec.ts";
 
@@ -17,6 +20,8 @@ export type ConsoleEvents = {
   readonly onQuit: () => void;
   /** A line typed at the monitor; the answer is printed. */
   readonly onMonitor: (line: string) => Promise<string>;
+  /** What the guest wrote to a back end, on its way out. */
+  readonly onOutput?: (which: string, bytes: Uint8Array) => void;
   /** Wakes the device thread. */
   readonly notify: () => void;
 };
@@ -29,23 +34,20 @@ export class Console {
   #input: StdioInput | undefined;
   #monitor = false;
   #typed = "";
+  #forget: () => void = () => {};
 
-  private constructor(events: ConsoleEvents) {
+  constructor(events: ConsoleEvents) {
     this.#events = events;
   }
 
-  /** Opens files and begins to read the terminal; throws an Error, fit for the user, if a file cannot be written. */
-  static async open(
-    serial: CharSpec,
-    debugcon: CharSpec,
-    chardevs: readonly Chardev[],
-    events: ConsoleEvents,
-  ): Promise<Console> {
-    const made = new Console(events);
-    await made.#add("serial", serial);
-    await made.#add("debugcon", debugcon);
-    for (const { id, spec } of chardevs) await made.#add(`chardev ${id}`, spec);
-    return made;
+  /**
+   * Opens files and sockets, begins to read the terminal, and waits for clients where it was told to. Throws an Error, fit
+   * for the user, if something cannot be opened.
+   */
+  async open(serial: CharSpec, debugcon: CharSpec, chardevs: readonly Chardev[]): Promise<void> {
+    const waits = [await this.#add("serial", "serial0", serial), await this.#add("debugcon", "debugcon", debugcon)];
+    for (const { id, spec } of chardevs) waits.push(await this.#add(`chardev ${id}`, id, spec));
+    await Promise.all(waits.map((wait) => wait?.()));
   }
 
   /** The channel to hand to the device thread; null: nothing is plugged in. */
@@ -61,18 +63,30 @@ export class Console {
   /** Writes out everything that the guest wrote, gives the terminal back and closes the files. */
   async close(): Promise<void> {
     this.#input?.close();
-    for (const { pump } of this.#lines.values()) await pump.close();
+    this.#forget();
+    await Promise.all([...this.#lines.values()].map(({ pump }) => pump.close()));
   }
 
-  async #add(which: string, spec: CharSpec): Promise<void> {
-    if (spec.kind === "none") return;
+  /** Resolves with what to wait for before the guest starts. */
+  async #add(which: string, label: string, spec: CharSpec): Promise<(() => Promise<void>) | undefined> {
+    if (spec.kind === "none") return undefined;
     const channel = createCharChannel();
-    const sink = spec.kind === "file" ? await FileSink.open(spec.path) : new StreamSink(process.stdout);
-    const pump = new CharPump(channel, sink, this.#events.notify, (error) => {
-      process.stderr.write(`qemu-user: output of ${which} is lost: ${error.message}\n`);
+    const sink = await openSink(label, spec);
+    const { onOutput } = this.#events;
+    const seen = onOutput === undefined ? sink : watched(sink, (bytes) => onOutput(which, bytes));
+    const pump = new CharPump(channel, seen, this.#events.notify, (error) => {
+      report(`output of ${which} is lost: ${error.message}`);
     });
     this.#lines.set(which, { channel, pump });
-    if (spec.kind !== "stdio" || this.#input) return;
+    if (spec.kind === "stdio") this.#followSize(channel);
+    if ("start" in sink) sink.start(pump);
+    if (spec.kind === "socket" && spec.wait && sink instanceof SocketLink) {
+      return () => {
+        report(`${label} waits for somebody to connect to ${describeSocket(spec)}; with wait=off it would not`);
+        return sink.connected;
+      };
+    }
+    if (spec.kind !== "stdio" || this.#input) return undefined;
     const target = {
       feed: (bytes: Uint8Array) => (this.#monitor ? this.#type(bytes) : pump.feed(bytes)),
       onRoom: (callback: () => void) => pump.onRoom(callback),
@@ -81,6 +95,20 @@ export class Console {
       },
     };
     this.#input = new StdioInput(target, { mux: spec.mux, onCommand: (command) => this.#command(command) });
+    return undefined;
+  }
+
+  /** A terminal tells how large it is, at first and when that changes. */
+  #followSize(channel: SharedArrayBuffer): void {
+    const { stdout } = process;
+    if (!stdout.isTTY) return;
+    const tell = () => {
+      setScreenSize(channel, stdout.columns, stdout.rows);
+      this.#events.notify();
+    };
+    tell();
+    stdout.on("resize", tell);
+    this.#forget = () => stdout.off("resize", tell);
   }
 
   #command(command: ConsoleCommand): void {
@@ -118,4 +146,34 @@ export class Console {
     }
     return true;
   }
+}
+
+function report(line: string): void {
+  process.stderr.write(`qemu-user: ${line}\n`);
+}
+
+async function openSink(label: string, spec: Exclude<CharSpec, { kind: "none" }>): Promise<ByteSink | CharLink> {
+  switch (spec.kind) {
+    case "file":
+      return FileSink.open(spec.path);
+    case "socket":
+      return SocketLink.open(spec, report);
+    case "pty": {
+      const pty = new PtyLink(report);
+      process.stderr.write(`char device redirected to ${pty.path} (label ${label})\n`); // scripts look for QEMU's words
+      return pty;
+    }
+    case "stdio":
+      return new StreamSink(process.stdout);
+  }
+}
+
+function watched(sink: ByteSink, look: (bytes: Uint8Array) => void): ByteSink {
+  return {
+    write(bytes) {
+      look(bytes);
+      return sink.write(bytes);
+    },
+    close: () => sink.close(),
+  };
 }

@@ -25,10 +25,12 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-// A reader that closes our output early (| head) is no failure of ours.
+// A reader that closes our output early (| head) is no failure of ours, nor is a terminal that is gone (EIO), as after SIGHUP: the
+// guest has its time to shut down, unheard.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
+  if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
 });
+process.stderr.on("error", () => {});
 
 try {
   process.exit(await main(process.argv.slice(2)));

@@ -9,7 +9,8 @@ export type Monitored = {
   stop(): void;
   cont(): void;
   quit(): void;
-  powerDown(): void;
+  /** False: nobody in the guest listens to the button. */
+  powerDown(): Promise<boolean>;
   registers(): Promise<string>;
 };
 
@@ -40,10 +41,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   system_powerdown: {
     help: "press the power button",
-    act: (machine) => {
-      machine.powerDown();
-      return "";
-    },
+    act: async (machine) =>
+      (await machine.powerDown()) ? "" : "the power button is pressed, but the guest does not listen to it\n",
   },
   quit: {
     help: "end qemu-user; q for short",

@@ -11,11 +11,13 @@ import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
 import { writeAcpi } from "./acpi/tables.ts";
+import { BootTimer } from "./boot-timer.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
 import { BlockHost } from "./device/block-host.ts";
 import { DeviceHost } from "./device/device-host.ts";
 import { codeMapOf } from "./device/device-memory.ts";
+import { readFwCfgFiles } from "./device/fw-cfg-files.ts";
 import { createOwnedVm, type OwnedVm, takeOverVm, VCPUS } from "./device/owned-vm.ts";
 import { PowerOnState } from "./device/power-on-state.ts";
 import { Claims } from "./kvm/claims.ts";
@@ -27,6 +29,7 @@ import { memoryMap } from "./machine/memory-map.ts";
 import { acpiInfo } from "./machine/pc.ts";
 import { Monitor } from "./monitor.ts";
 import { dumpRegisters } from "./registers.ts";
+import { PowerSignals } from "./signals.ts";
 
 /** How long a shared kvm-core keeps the VM of a qemu-user that died, in seconds. */
 const LINGER = 300;
@@ -61,6 +64,7 @@ class Machine {
   #resume: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #powerOn: PowerOnState | undefined;
+  readonly #bootTimer: BootTimer | undefined;
   /** The run's status, from whoever is first. */
   #finish: (status: number) => void = () => {};
   readonly #finished = new Promise<number>((resolve) => {
@@ -69,18 +73,30 @@ class Machine {
 
   constructor(options: RunOptions) {
     this.#o = options;
+    const { bootTimer } = options;
+    const report = (line: string) => this.#report(line);
+    this.#bootTimer = bootTimer && new BootTimer(bootTimer, { now: () => performance.now(), report });
   }
 
   async run(): Promise<number> {
     if (this.#o.stopped) this.stop();
-    process.on("SIGINT", () => this.#signalled("SIGINT"));
-    process.on("SIGTERM", () => this.#signalled("SIGTERM"));
-    process.on("SIGHUP", () => this.#signalled("SIGHUP"));
+    new PowerSignals({
+      pressPowerButton: async () => (await this.powerDown()) && this.running, // a stopped guest hears nothing
+      end: (status) => this.#finish(status),
+      report: (line) => this.#report(line),
+    }).listen();
+    await Promise.race([this.#start(), this.#finished]);
+    return this.#finished;
+  }
+
+  /** May be left behind at any point by the end of the run. */
+  async #start(): Promise<void> {
     await this.#connect();
+    this.#bootTimer?.mark("kvm-core ready");
     await this.#startDevices();
+    if (this.#ending) return;
     if (!this.#o.takeOver) await this.#load();
     void this.#loop().catch((error: KvmError) => this.#loopFailed(error));
-    return this.#finished;
   }
 
   /** Stops everything in order; safe to call at any point of the start. */
@@ -91,6 +107,7 @@ class Machine {
     await this.#devices?.stop();
     await this.#blocks?.close();
     await this.#console?.close();
+    this.#bootTimer?.end();
     this.#kvm?.close();
     const { child } = this.#core ?? {};
     if (child && child.exitCode === null && child.signalCode === null) {
@@ -102,8 +119,8 @@ class Machine {
 
   // What the monitor may do.
 
-  powerDown(): void {
-    this.#devices?.powerButton();
+  async powerDown(): Promise<boolean> {
+    return (await this.#devices?.powerButton()) ?? false;
   }
 
   get running(): boolean {
@@ -157,6 +174,7 @@ class Machine {
 
   async #startDevices(): Promise<void> {
     const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, rtc, logFile } = this.#o;
+    const { nographic, append, fwCfg } = this.#o;
     if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
     const owned = this.#o.takeOver
       ? await takeOverVm(this.#kvm!, name)
@@ -168,11 +186,14 @@ class Machine {
     if (trace.has("in_asm")) await vcpu.request("SPLITVM_SET_TRACE", { mask: 1 });
 
     const monitor = new Monitor(this);
-    this.#console = await Console.open(this.#o.serial, this.#o.debugcon, this.#o.chardevs, {
+    this.#console = new Console({
       onQuit: () => this.#finish(0),
       onMonitor: (line) => monitor.command(line),
       notify: () => this.#devices?.notify(),
+      ...(this.#bootTimer && { onOutput: (which, bytes) => this.#bootTimer?.output(which, bytes) }),
     });
+    await this.#console.open(this.#o.serial, this.#o.debugcon, this.#o.chardevs);
+    if (this.#ending) return; // a signal, while it waited for a client
     const msi = new MsiRoutes(vm, (event, version, done) => this.#devices?.msiRouted(event, version, done));
     this.#blocks = new BlockHost(this.#o.drives, {
       memory: memory.memory,
@@ -186,6 +207,7 @@ class Machine {
         vcpus: VCPUS,
         devices,
         drives: this.#blocks.starts,
+        fwCfg: { nographic, commandLine: append, files: readFwCfgFiles(fwCfg, (line) => this.#report(line)) },
         rtc,
         serial: this.#console.channel("serial"),
         debugcon: this.#console.channel("debugcon"),
@@ -245,6 +267,7 @@ class Machine {
     let data = new Uint8Array(0);
     while (!this.#ending) {
       await this.#stopped;
+      this.#bootTimer?.mark("guest entered");
       let exit: RunResult;
       try {
         exit = await vcpu.run(data);
@@ -337,11 +360,6 @@ class Machine {
     // A machine that was taken over: nobody here saw its beginning, so #load goes on from what it finds.
     await this.#powerOn?.restore();
     await this.#load();
-  }
-
-  #signalled(signal: NodeJS.Signals): void {
-    this.#report(`terminating on ${signal}`);
-    this.#finish(signal === "SIGINT" ? 130 : signal === "SIGTERM" ? 143 : 129);
   }
 
   /** Ends the run with a message, unless it is ending already: what follows the first failure only confuses. */

@@ -76,6 +76,16 @@ export interface Native {
   /** Arms the timer, in nanoseconds; a value of 0 disarms it. `absolute`: the value is a clockMonotonic() time. */
   timerfdSettime(fd: number, valueNs: number, intervalNs: number, absolute: boolean): void;
 
+  // Pseudo terminals.
+
+  /**
+   * A raw pseudo terminal: the master's descriptor, non-blocking, and the path of the other side. While nobody has that open
+   * the master hangs up: POLLHUP, and EIO from read(2). pty(7)
+   */
+  openPty(): { fd: number; path: string };
+  /** Another descriptor of the same open file. F_DUPFD_CLOEXEC in fcntl(2) */
+  duplicate(fd: number): number;
+
   // The calling thread.
 
   /** The CPU it runs on now. sched_getcpu(3) */
@@ -176,6 +186,8 @@ export const {
   eventfd,
   timerfdCreate,
   timerfdSettime,
+  openPty,
+  duplicate,
   getCpu,
   setAffinity,
   getAffinity,

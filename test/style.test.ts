@@ -66,7 +66,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "qemu-user/virtio",
   ],
   "qemu-user/loader": [],
-  "qemu-user/cli": ["qemu-user/block", "qemu-user/bus", "qemu-user/machine"],
+  "qemu-user/cli": ["qemu-user/backend", "qemu-user/block", "qemu-user/bus", "qemu-user/machine"],
   "qemu-user/kvm": ["qemu-user/device"],
   "qemu-user/device": ["qemu-user/backend", "qemu-user/block", "qemu-user/bus", "qemu-user/kvm", "qemu-user/machine"],
   "qemu-user": [

@@ -1,5 +1,5 @@
 /**
- * The board's namespace: PCI host bridge with its windows and interrupt wires, ISA devices, S5, processors.
+ * The board's namespace: PCI host bridge with its windows and interrupt wires, ISA devices, fw_cfg, S5, processors.
  * Follows: ACPI 6.5 section 5.3 (namespace), 6.2 (_CRS, _PRT), 7.4.2 (_S5), 8.4 (ACPI0007); PCI Firmware 3.0 section 4.1.2
  * (ECAM is reserved by a motherboard resource).
  * Left out: S3 and S4, hot plug, thermal zones, interrupt link devices: the wires of this board are fixed.
@@ -40,6 +40,9 @@ export interface AcpiInfo {
   readonly acpiDisable: number;
   /** SLP_TYP of S5. */
   readonly s5Type: number;
+  /** First port of fw_cfg, and how many it has. */
+  readonly fwCfgBase: number;
+  readonly fwCfgSize: number;
   readonly ecamBase: number;
   readonly ecamSize: number;
   /** Where BARs may lie; `end` is the first address behind. */
@@ -80,6 +83,17 @@ function pciBridge(info: AcpiInfo): Aml {
     isaDevice("KBD", "PNP0303", io(0x60, 1), io(0x64, 1), irq(1)),
     isaDevice("MOU", "PNP0F13", irq(12)),
     isaDevice("COM1", "PNP0501", io(0x3f8, 8), irq(4)),
+    fwCfg(info),
+  );
+}
+
+/** As in QEMU's tables: present, enabled and working, not shown to users. */
+function fwCfg(info: AcpiInfo): Aml {
+  return device(
+    "FWCF",
+    name("_HID", string("QEMU0002")),
+    name("_STA", integer(0xb)),
+    name("_CRS", resources(io(info.fwCfgBase, info.fwCfgSize))),
   );
 }
 

@@ -1,7 +1,7 @@
 /**
  * Where a character back end's output ends up on the host: standard output or a file.
  * Follows: QEMU's -serial file:PATH (created or truncated).
- * Left out: sockets, pseudo terminals.
+ * Left out: what also gives input: sockets (socket.ts), pseudo terminals (pty.ts), the terminal (stdio.ts).
  */
 import { type FileHandle, open } from "node:fs/promises";
 import type { Writable } from "node:stream";

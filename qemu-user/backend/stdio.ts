@@ -4,15 +4,12 @@
  * Left out: the window size, and stopping with Ctrl-Z. After SIGKILL the terminal stays as it was: nobody can act then.
  */
 import type { ReadStream } from "node:tty";
-import type { CharPump } from "./char-pump.ts";
+import type { InputTarget } from "./link.ts";
 import { type ConsoleCommand, ConsoleInput } from "./mux.ts";
 
 /** The part of process.stdin that is used; a pipe has no `setRawMode`. */
 export type InputStream = Pick<ReadStream, "on" | "off" | "pause" | "resume"> &
   Partial<Pick<ReadStream, "isTTY" | "isRaw" | "setRawMode">>;
-
-/** Where the input goes: a CharPump, or what stands before it. */
-export type InputTarget = Pick<CharPump, "feed" | "onRoom" | "backlog">;
 
 /** The part of `process` that is used. */
 export interface ExitEvents {

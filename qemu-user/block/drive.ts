@@ -3,7 +3,7 @@
  * Follows: QEMU's -drive and -blockdev; its file locks (block/file-posix.c), so that it and we respect each other's.
  * Left out: block devices of the host, formats other than raw, images that change size.
  */
-import { closeSync, constants, fstatSync, openSync, type Stats, unlinkSync } from "node:fs";
+import { closeSync, constants, fdatasyncSync, fstatSync, openSync, type Stats, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { lockedByOthers, lockShared } from "../../shared/native.ts";
 import type { BlockImage, BlockInfo, ErrorPolicy } from "./block.ts";
@@ -60,7 +60,14 @@ export function openDrive(option: DriveOption): OpenDrive {
   }
 }
 
-export function closeDrive({ fd, top }: OpenDrive): void {
+/** What was written is on the disk then, as when QEMU closes an image; cache=unsafe leaves that to the host. */
+export function closeDrive({ option, fd, top }: OpenDrive): void {
+  const flush = !option.readOnly && !option.snapshot && option.cache !== "unsafe";
+  try {
+    if (flush) fdatasyncSync(fd);
+  } catch (error) {
+    process.stderr.write(`qemu-user: ${option.path}: what was written last may be lost: ${(error as Error).message}\n`);
+  }
   closeSync(fd);
   if (top >= 0) closeSync(top);
 }

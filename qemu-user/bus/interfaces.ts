@@ -66,12 +66,14 @@ export interface RunState {
   onContinue(callback: () => void): void;
 }
 
-/** What a back end tells the device in front of it; both are called on the device's thread, from the back end's `poll`. */
+/** What a back end tells the device in front of it; all are called on the device's thread, from the back end's `poll`. */
 export interface CharFrontend {
   /** `read` has something to give. */
   inputReady(): void;
   /** There is room again after `write` returned false. */
   outputReady(): void;
+  /** The far end's screen has this size from now on; also called by `attach`, where it is known. */
+  resize?(cols: number, rows: number): void;
 }
 
 /** The far end of a serial line or console, as its device sees it. None of these waits, except `writeAll`. */

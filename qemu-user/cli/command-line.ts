@@ -32,6 +32,8 @@ interface Subcommand {
   /** A line or two that can be copied. */
   readonly examples: readonly string[];
   readonly sections: readonly OptionSection<never>[];
+  /** What is no option and should be known all the same. */
+  readonly notes?: string;
   parse(argv: readonly string[]): Command;
 }
 
@@ -44,6 +46,9 @@ const SUBCOMMANDS: Readonly<Record<string, Subcommand>> = {
       'qemu-user run -m 512M -kernel KERNEL -append "a=1" -device splitvm-test -serial file:out.txt',
     ],
     sections: RUN_SECTIONS,
+    notes: `SIGTERM, SIGINT and SIGHUP press the guest's power button, a second one ends it at once; so does the first
+if the guest does not listen to the button.
+`,
     parse: (argv) => {
       const options = parseRun(argv);
       if ("cpuHelp" in options) return { command: "cpu-help", core: options.core };
@@ -102,9 +107,9 @@ function describe(name: string | undefined): string {
   if (name === undefined) return overview();
   const found = Object.hasOwn(SUBCOMMANDS, name) ? SUBCOMMANDS[name] : undefined;
   if (found === undefined) throw unknownWord("command", name, Object.keys(SUBCOMMANDS));
-  const { usage, summary, examples, sections } = found;
+  const { usage, summary, examples, sections, notes } = found;
   const options = sections.length === 0 ? "" : `\n${describeOptions(sections)}`;
-  return `${usage}\n    ${summary}\n\n${examples.map((line) => `  ${line}`).join("\n")}\n${options}`;
+  return `${usage}\n    ${summary}\n\n${examples.map((line) => `  ${line}`).join("\n")}\n${options}${notes === undefined ? "" : `\n${notes}`}`;
 }
 
 function overview(): string {

@@ -54,7 +54,7 @@ function parseSetting(device: string, table: PropertyTable, key: string, text: s
 
 function describeDevices(): string {
   const rows = Object.entries(DEVICE_CATALOG).map(
-    ([name, { bus, description }]) => `  ${name.padEnd(18)}${bus.padEnd(6)}${description}`,
+    ([name, { bus, description }]) => `  ${name.padEnd(20)}${bus.padEnd(6)}${description}`,
   );
   return `Devices (-device NAME,help lists a device's properties):\n${rows.join("\n")}\n`;
 }

@@ -9,6 +9,8 @@ import { UsageError, unknownWord } from "./usage-error.ts";
 export interface OptionRow<T> {
   /** Without dashes; how it is written in help: `-name`, or `--name` where QEMU has no such option. */
   readonly name: string;
+  /** Another name of it, which help names, too. */
+  readonly alias?: string;
   readonly dashes: "-" | "--";
   /** What its argument is called in help; absent: it takes none. */
   readonly argument?: string;
@@ -80,11 +82,12 @@ export function describeOptions<T>(sections: readonly OptionSection<T>[]): strin
 }
 
 function findRow<T>(rows: readonly OptionRow<T>[], name: string): OptionRow<T> | undefined {
-  return rows.find((row) => row.name === name);
+  return rows.find((row) => row.name === name || row.alias === name);
 }
 
 function describeRow<T>(row: OptionRow<T>): readonly string[] {
-  const left = `  ${row.dashes}${row.name}${row.argument === undefined ? "" : ` ${row.argument}`}`;
+  const alias = row.alias === undefined ? "" : `, ${row.dashes}${row.alias}`;
+  const left = `  ${row.dashes}${row.name}${alias}${row.argument === undefined ? "" : ` ${row.argument}`}`;
   const [first = "", ...others] = row.help;
   const lines =
     left.length < HELP_COLUMN ? [left.padEnd(HELP_COLUMN) + first] : [left, " ".repeat(HELP_COLUMN) + first];

@@ -8,6 +8,7 @@ import type { DeviceOption } from "../machine/device-catalog.ts";
 import type { RtcOption } from "../machine/rtc-clock.ts";
 import type { Chardev, CharSpec } from "./char-spec.ts";
 import { resolveDisks } from "./disks.ts";
+import type { FwCfgOption } from "./fw-cfg-option.ts";
 import { parseOptions } from "./option-table.ts";
 import { emptyDraft, RUN_RULES } from "./run-table.ts";
 import type { Accel, ExitMode, TraceItem } from "./run-words.ts";
@@ -32,6 +33,7 @@ export interface RunOptions {
   readonly devices: readonly DeviceOption[];
   /** Each is that of a disk among the devices, or of none. */
   readonly drives: readonly DriveOption[];
+  readonly fwCfg: readonly FwCfgOption[];
   readonly rtc: RtcOption;
   readonly trace: ReadonlySet<TraceItem>;
   /** -D: where -d writes; undefined: stderr. */
@@ -42,6 +44,8 @@ export interface RunOptions {
   readonly name: string | undefined;
   /** --take-over: go on with the VM of that name, whose qemu-user died. */
   readonly takeOver: boolean;
+  /** --boot-timer, and the text of --boot-text. */
+  readonly bootTimer: { readonly text: string | undefined } | undefined;
 }
 
 /** Options, or a help text that was asked for: that of -cpu is kvm-core's to know. Throws a UsageError. */
@@ -68,6 +72,9 @@ export function parseRun(
       "--take-over of a VM with disks is not built yet: what its guest had asked of them would be lost",
     );
   }
+  const names = draft.fwCfg.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new UsageError(`-fw_cfg: ${twice} is there twice`);
   checkChardevs(draft.chardevs, draft.debugcon);
   const taken = draft.chardevs.some(({ spec }) => spec.kind === "stdio");
   if (taken && (draft.serial?.kind === "stdio" || (draft.nographic && draft.serial === undefined))) {

@@ -7,10 +7,12 @@ import { type CpuOption, DEFAULT_MODEL } from "../machine/cpu-models.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
 import { DEFAULT_RTC, type RtcOption } from "../machine/rtc-clock.ts";
 import { type BlockNode, parseBlockdev } from "./blockdev-option.ts";
-import { type Chardev, type CharSpec, parseChardev, parseCharSpec } from "./char-spec.ts";
+import { CHAR_SPECS, type Chardev, type CharSpec, parseChardev, parseCharSpec } from "./char-spec.ts";
 import { parseCpu } from "./cpu-option.ts";
 import { parseDevice } from "./device-option.ts";
 import { type ParsedDrive, parseDrive } from "./drive-option.ts";
+import { type FwCfgOption, parseFwCfg } from "./fw-cfg-option.ts";
+import { parseMachine } from "./machine-option.ts";
 import { parseIoThread } from "./object-option.ts";
 import type { OptionSection, ParseRules } from "./option-table.ts";
 import { parseRtc } from "./rtc-option.ts";
@@ -50,6 +52,7 @@ export interface Draft {
   readonly parsedDrives: ParsedDrive[];
   readonly nodes: BlockNode[];
   readonly ioThreads: string[];
+  readonly fwCfg: FwCfgOption[];
   rtc: RtcOption;
   readonly trace: Set<TraceItem>;
   logFile: string | undefined;
@@ -57,6 +60,7 @@ export interface Draft {
   mode: ExitMode;
   name: string | undefined;
   takeOver: boolean;
+  bootTimer: { readonly text: string | undefined } | undefined;
   text: string | undefined;
 }
 
@@ -80,6 +84,7 @@ export function emptyDraft(): Draft {
     parsedDrives: [],
     nodes: [],
     ioThreads: [],
+    fwCfg: [],
     rtc: DEFAULT_RTC,
     trace: new Set(),
     logFile: undefined,
@@ -87,6 +92,7 @@ export function emptyDraft(): Draft {
     mode: "page",
     name: undefined,
     takeOver: false,
+    bootTimer: undefined,
     text: undefined,
   };
 }
@@ -130,6 +136,17 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
   {
     title: "The machine",
     rows: [
+      {
+        name: "machine",
+        alias: "M",
+        dashes: "-",
+        argument: "pc[,prop=value...]",
+        help: ["the board, of which there is one; -machine pc,help lists properties"],
+        again: "all",
+        set: (d, v) => {
+          d.text = parseMachine(v) ?? d.text;
+        },
+      },
       {
         name: "m",
         dashes: "-",
@@ -208,6 +225,16 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         },
       },
       {
+        name: "fw_cfg",
+        dashes: "-",
+        argument: "[name=]NAME,file=PATH|string=TEXT",
+        help: ["an item for the guest, in its /sys/firmware/qemu_fw_cfg"],
+        again: "all",
+        set: (d, v) => {
+          d.fwCfg.push(parseFwCfg(v));
+        },
+      },
+      {
         name: "rtc",
         dashes: "-",
         argument: "[base=utc|localtime|DATETIME][,clock=host|vm]",
@@ -244,8 +271,11 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "serial",
         dashes: "-",
-        argument: "stdio|file:PATH|none",
-        help: ["serial port COM1 (stdio unless said)"],
+        argument: CHAR_SPECS,
+        help: [
+          "serial port COM1 (stdio unless said); a socket listens",
+          "with server=on, and wait=off does not wait for somebody",
+        ],
         again: "refused",
         set: (d, v) => {
           d.serial = parseCharSpec("-serial", v);
@@ -254,7 +284,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "debugcon",
         dashes: "-",
-        argument: "stdio|file:PATH|none",
+        argument: CHAR_SPECS,
         help: ["debug console, port 0xe9 (none unless said)"],
         again: "refused",
         set: (d, v) => {
@@ -264,8 +294,11 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
       {
         name: "chardev",
         dashes: "-",
-        argument: "stdio|file|null,id=ID[,path=PATH][,mux=on]",
-        help: ["a back end for a device that has chardev=ID"],
+        argument: "stdio|file|socket|pty|null,id=ID[,prop=value...]",
+        help: [
+          "a back end for a device that has chardev=ID; socket:",
+          "path=PATH or host=HOST,port=PORT, server=on, wait=off",
+        ],
         again: "all",
         set: (d, v) => {
           d.chardevs.push(parseChardev(v));
@@ -316,6 +349,26 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         },
       },
       {
+        name: "boot-timer",
+        dashes: "--",
+        help: ["say when the guest was entered, first wrote, and ended"],
+        again: "last",
+        set: (d) => {
+          d.bootTimer ??= { text: undefined };
+        },
+      },
+      {
+        name: "boot-text",
+        dashes: "--",
+        argument: "TEXT",
+        help: ["the same, and when it first wrote TEXT"],
+        again: "last",
+        set: (d, v) => {
+          if (v === "") throw new UsageError("--boot-text needs a text that is not empty");
+          d.bootTimer = { text: v };
+        },
+      },
+      {
         name: "core",
         dashes: "--",
         argument: "PATH",
@@ -353,8 +406,8 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
 
 /** Options of QEMU that a script may well contain. They are refused by name, not as typing errors. */
 const ABSENT = [
-  ..."bios boot cdrom daemonize display enable-kvm fw_cfg gdb global hda hdb incoming".split(" "),
-  ..."loadvm M machine monitor netdev nic nodefaults parallel pflash pidfile qmp s sandbox smbios smp".split(" "),
+  ..."bios boot cdrom daemonize display enable-kvm gdb global hda hdb incoming".split(" "),
+  ..."loadvm monitor netdev nic nodefaults parallel pflash pidfile qmp s sandbox smbios smp".split(" "),
   ..."snapshot spice usb vga virtfs vnc watchdog".split(" "),
 ];
 

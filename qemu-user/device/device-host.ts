@@ -37,6 +37,7 @@ export class DeviceHost {
   readonly #ended: Promise<void>;
   #answer: ((answer: Answer) => void) | undefined;
   #resetDone: (() => void) | undefined;
+  readonly #pressed: ((heard: boolean) => void)[] = [];
   /** The board's regions; rejects with one line for the user if the board cannot be built. */
   readonly ready: Promise<{ readonly regions: readonly RegionReport[]; readonly levelGsis: readonly number[] }>;
 
@@ -88,9 +89,12 @@ export class DeviceHost {
     });
   }
 
-  /** Presses the power button: a guest that listens to it shuts down by itself. */
-  powerButton(): void {
-    this.#tell({ kind: "power-button" });
+  /** Presses the power button: a guest that listens to it, which the answer says, shuts down by itself. */
+  powerButton(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#pressed.push(resolve);
+      this.#tell({ kind: "power-button" });
+    });
   }
 
   msiRouted(event: number, version: number, done: boolean): void {
@@ -155,6 +159,9 @@ export class DeviceHost {
         break;
       case "reset-done":
         this.#resetDone?.();
+        break;
+      case "button-pressed":
+        this.#pressed.shift()?.(message.heard);
         break;
       default:
         events.onRegion(message.kind, message.region);

@@ -99,6 +99,7 @@ function build(): Pc | undefined {
       serial,
       debugcon,
       chars: (id) => chardevs.get(id),
+      fwCfg: { ...start.fwCfg, cpus: start.vcpus },
       exit: (status) => {
         if (endStatus < 0) post({ kind: "exit", status });
         endStatus = status;
@@ -166,7 +167,7 @@ function handle(pc: Pc, dispatcher: Dispatcher, message: ToDevice): void {
     return;
   }
   if (message.kind === "power-button") {
-    pc.powerButton();
+    post({ kind: "button-pressed", heard: pc.powerButton() });
     return;
   }
   if (message.kind === "msi-routed") {

@@ -5,6 +5,7 @@
  */
 import type { PostedRange, PowerRequest } from "../bus/interfaces.ts";
 import type { DeviceOption } from "../machine/device-catalog.ts";
+import type { FwCfgContents } from "../machine/fw-cfg-items.ts";
 import type { RtcOption } from "../machine/rtc-clock.ts";
 import type { MemoryPlan } from "./device-memory.ts";
 import type { DriveStart } from "./drives.ts";
@@ -21,6 +22,7 @@ export type DeviceThreadStart = {
   readonly debugcon: SharedArrayBuffer | null;
   /** Channels of -chardev, by id; null: output vanishes. */
   readonly chardevs: readonly { readonly id: string; readonly memory: SharedArrayBuffer | null }[];
+  readonly fwCfg: Omit<FwCfgContents, "cpus">;
   readonly rtc: RtcOption;
   /** Where `-d exits` writes, or -1. */
   readonly exitLogFd: number;
@@ -80,6 +82,8 @@ export type FromDevice =
   /** A device wants the guest stopped; the reason is for the operator. */
   | { readonly kind: "stop"; readonly reason: string }
   | { readonly kind: "reset-done" }
+  /** The answer to "power-button": whether the guest listens to it. */
+  | { readonly kind: "button-pressed"; readonly heard: boolean }
   /** The guest asked for the end of the run. */
   | { readonly kind: "exit"; readonly status: number }
   | { readonly kind: "power"; readonly what: Parameters<PowerRequest>[0] }

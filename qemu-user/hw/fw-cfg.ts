@@ -8,7 +8,20 @@ import type { BusDevice, Device, DeviceState, Width } from "../bus/interfaces.ts
 import { expectUnsigned, expectVersion } from "../bus/state.ts";
 
 /** Selectors of the items that have no name. */
-export const FW_CFG = { SIGNATURE: 0x00, ID: 0x01, UUID: 0x02, RAM_SIZE: 0x03, NB_CPUS: 0x05, MAX_CPUS: 0x0f } as const;
+export const FW_CFG = {
+  SIGNATURE: 0x00,
+  ID: 0x01,
+  UUID: 0x02,
+  RAM_SIZE: 0x03,
+  NOGRAPHIC: 0x04,
+  NB_CPUS: 0x05,
+  MAX_CPUS: 0x0f,
+  CMDLINE_SIZE: 0x14,
+  CMDLINE_DATA: 0x15,
+  IRQ0_OVERRIDE: 0x8002,
+} as const;
+/** Ports that it takes. */
+export const FW_CFG_SIZE = 12;
 const FILE_DIR = 0x19;
 const FILE_FIRST = 0x20;
 /** Bytes of a row of the directory, and of the name in it. */

@@ -116,7 +116,7 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow | BoardRow>
   },
   "pci-testdev": {
     bus: "PCI",
-    description: "test device of QEMU and kvm-unit-tests: writes to memory and ports, plain and posted",
+    description: "test device of kvm-unit-tests: writes to memory and ports, plain and posted",
     properties: PCI_PROPERTIES,
     create: ({ name }) => new PciTestdev(name),
   },

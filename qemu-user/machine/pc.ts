@@ -29,6 +29,7 @@ import { expectUnsigned, expectVersion } from "../bus/state.ts";
 import { ACPI_DISABLE, ACPI_ENABLE, AcpiPm, PM_SIZE, S5_TYPE } from "../hw/acpi-pm.ts";
 import { DebugConsole } from "../hw/debugcon.ts";
 import { DmaPage } from "../hw/dma-page.ts";
+import { FW_CFG_SIZE } from "../hw/fw-cfg.ts";
 import { I8042 } from "../hw/i8042.ts";
 import { piix3, piix4Pm } from "../hw/piix.ts";
 import { Port92 } from "../hw/port92.ts";
@@ -38,6 +39,7 @@ import { Uart16550 } from "../hw/serial.ts";
 import { PCI_COMMAND } from "../pci/config-space.ts";
 import { ECAM_BYTES, PciHost, type SlotWiring } from "../pci/host.ts";
 import { DEVICE_CATALOG, type DeviceEnv, type DeviceOption, defaultProperties } from "./device-catalog.ts";
+import { boardFwCfg, type FwCfgContents, NO_FW_CFG } from "./fw-cfg-items.ts";
 import { PCI_HOLE, PCI_HOLE_END } from "./memory-map.ts";
 
 /** Devices that every board has. */
@@ -50,6 +52,7 @@ const BOARD = {
   I8042_COMMAND: { port: 0x64, size: 1, gsi: 12 },
   PORT92: { port: 0x92, size: 1 },
   ACPI_PM: { port: 0x600, size: PM_SIZE, gsi: 9 },
+  FW_CFG: { port: 0x510, size: FW_CFG_SIZE },
   SMI_CMD: { port: 0xb2, size: 2 },
   PCI_ADDRESS: { port: 0xcf8, size: 4 },
   /** The reset control register's byte of PCI_ADDRESS. */
@@ -97,6 +100,8 @@ export function acpiInfo(cpus: number): AcpiInfo {
     acpiEnable: ACPI_ENABLE,
     acpiDisable: ACPI_DISABLE,
     s5Type: S5_TYPE,
+    fwCfgBase: BOARD.FW_CFG.port,
+    fwCfgSize: BOARD.FW_CFG.size,
     ecamBase: ECAM.base,
     ecamSize: ECAM.size,
     pciMemory: { base: PCI_WINDOW.memory.from, end: PCI_WINDOW.memory.to },
@@ -115,6 +120,8 @@ export interface PcEnv {
   readonly serial: CharBackend | null;
   /** Port 0xe9; null: writes vanish. */
   readonly debugcon: CharBackend | null;
+  /** What fw_cfg says beside the size of the memory; absent: one CPU and no more. */
+  readonly fwCfg?: FwCfgContents;
   readonly exit: ExitRequest;
   readonly power: PowerRequest;
   /** Message-signalled interrupts; null: they vanish. */
@@ -142,8 +149,8 @@ export interface Pc {
   readonly journalled: readonly (Device & Journalled)[];
   /** Puts every device into its state after power-on, and BARs where firmware would. */
   reset(): void;
-  /** Presses the power button. */
-  powerButton(): void;
+  /** Presses the power button; true if the guest has said that it wants to hear of it. */
+  powerButton(): boolean;
   save(): DeviceState;
   /** Throws an Error naming the device whose state cannot be taken; the machine must then be reset or given up. */
   load(state: DeviceState): void;
@@ -191,6 +198,7 @@ export function createPc(env: PcEnv): Pc {
   );
   atPort(BOARD.ACPI_PM, pm);
   atPort(BOARD.SMI_CMD, pm.command);
+  atPort(BOARD.FW_CFG, add("fw_cfg", boardFwCfg(env.memory, env.fwCfg ?? NO_FW_CFG)));
   const occupied = [...env.memory.slots.map(({ gpa, size }) => ({ base: gpa, size })), ...CORE_MEMORY];
   const taken = (base: number, size: number) =>
     occupied.some((other) => base < other.base + other.size && other.base < base + size);
@@ -265,7 +273,10 @@ export function createPc(env: PcEnv): Pc {
     reset() {
       for (const device of devices.values()) device.reset();
     },
-    powerButton: () => pm.powerButton(),
+    powerButton() {
+      pm.powerButton();
+      return pm.powerButtonEnabled;
+    },
     save() {
       const states: Record<string, StateValue> = {};
       for (const [name, device] of devices) states[name] = { ...device.save() };

@@ -25,6 +25,8 @@ export class VirtioConsole implements VirtioDevice, CharFrontend {
   readonly #backend: CharBackend | null;
   readonly #config = new DataView(new ArrayBuffer(CONFIG.SIZE));
   #sized = false;
+  /** The driver has been told of the size that there was when it began. */
+  #told = false;
   #receive: Virtqueue | undefined;
   #transmit: Virtqueue | undefined;
   /** A buffer that waits for input. */
@@ -93,7 +95,9 @@ export class VirtioConsole implements VirtioDevice, CharFrontend {
     for (;;) {
       this.#output ??= queue.pop();
       const chain = this.#output;
-      if (chain === undefined || !this.#send(chain.readable)) break;
+      if (chain === undefined) break;
+      this.#tellSize();
+      if (!this.#send(chain.readable)) break;
       this.#output = undefined;
       this.#sent = 0;
       queue.push(chain, 0);
@@ -101,9 +105,17 @@ export class VirtioConsole implements VirtioDevice, CharFrontend {
     queue.notifyDriver();
   }
 
+  /** Linux looks at the size when it is told of a change, and not before its port is there, which output shows. */
+  #tellSize(): void {
+    if (this.#told) return;
+    this.#told = true;
+    if (this.#sized && this.#config.getUint32(CONFIG.COLS) !== 0) this.#host.configChanged();
+  }
+
   /** Drops what the driver has not been told of; input that the back end still holds arrives afterwards. */
   reset(): void {
     this.#sized = false;
+    this.#told = false;
     this.#receive = undefined;
     this.#transmit = undefined;
     this.#input = undefined;

@@ -56,6 +56,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   RegisterLocked(exports);
   RegisterTimer(exports);
   RegisterLock(exports);
+  RegisterPty(exports);
   return exports;
 }
 

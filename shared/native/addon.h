@@ -65,5 +65,6 @@ void RegisterThread(Napi::Object exports);
 void RegisterLocked(Napi::Object exports);
 void RegisterTimer(Napi::Object exports);
 void RegisterLock(Napi::Object exports);
+void RegisterPty(Napi::Object exports);
 
 }  // namespace splitvm

@@ -14,6 +14,7 @@ import { Kvm } from "../../qemu-user/kvm/kvm.ts";
 import { MsiRoutes } from "../../qemu-user/kvm/msi-routes.ts";
 import { loadKernel } from "../../qemu-user/loader/loader.ts";
 import { type DeviceOption, defaultProperties } from "../../qemu-user/machine/device-catalog.ts";
+import { NO_FW_CFG } from "../../qemu-user/machine/fw-cfg-items.ts";
 import { memoryMap } from "../../qemu-user/machine/memory-map.ts";
 import type { KvmError } from "../../shared/errno.ts";
 import { EXIT, IO_IN } from "../../shared/exits.ts";
@@ -92,6 +93,7 @@ const host: DeviceHost = new DeviceHost(
     chardevs: [],
     debugcon,
     drives: [],
+    fwCfg: NO_FW_CFG,
     exitLogFd: -1,
     rtc: { base: "utc", clock: "host" },
     takeOver: false,

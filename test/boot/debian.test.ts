@@ -80,3 +80,23 @@ test(
   },
   PATIENCE,
 );
+
+test(
+  "fw_cfg is found with its items; SIGTERM presses the power button, and the guest powers off by itself",
+  async () => {
+    const args = ["-accel", "patch", "-m", "256M", "-nographic", "-no-reboot", "-append", `${APPEND} quiet`];
+    args.push("-fw_cfg", "name=opt/splitvm,string=hello");
+    const guest = start("run", ...args, "-kernel", file("amd64", "vmlinuz"), "-initrd", file("amd64", "initrd.img"));
+    onTestFinished(() => void guest.child.kill("SIGKILL"));
+    await until(() => guest.stdout().includes("/root # "), "the shell", PATIENCE);
+    guest.child.stdin!.write(
+      "cd /sys/firmware/qemu_fw_cfg; echo rev=$(cat rev) item=$(cat by_name/opt/splitvm/raw)!\n",
+    );
+    await until(() => guest.stdout().includes("rev=3 item=hello!"), "fw_cfg", PATIENCE);
+    guest.child.kill("SIGTERM");
+    const { status, stderr } = await guest.finished;
+    expect(stderr).toContain("SIGTERM: the power button is pressed");
+    expect(status).toBe(0);
+  },
+  PATIENCE,
+);

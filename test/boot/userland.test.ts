@@ -52,7 +52,11 @@ test.each([
     await guest.ok("stty -F /dev/hvc0 rows 24 cols 80; seq 1 40 >/tmp/edited");
     guest.type("vi /tmp/edited\n");
     await guest.says("/tmp/edited");
-    guest.type("3Gdd5Goadded by keys\x1b:wq\n");
+    guest.type("3Gdd5Goadded by keys");
+    await guest.says("I /tmp/edited [Modified]");
+    guest.type("\x1b"); // alone, or it is the first byte of a function key
+    await guest.says("- /tmp/edited [Modified]");
+    guest.type(":wq\r");
     await guest.says("agent-status=0.\n");
     expect(await guest.ok("sed -n '2,6p' /tmp/edited")).toBe("2\n4\n5\n6\nadded by keys\n");
     expect(await guest.trouble()).toEqual([]);

@@ -3,10 +3,12 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Monitor } from "../../qemu-user/monitor.ts";
 
 let running: boolean;
+let listens: boolean;
 let told: string[];
 let monitor: Monitor;
 beforeEach(() => {
   running = true;
+  listens = true;
   told = [];
   monitor = new Monitor({
     get running() {
@@ -14,7 +16,10 @@ beforeEach(() => {
     },
     stop: () => told.push("stop"),
     cont: () => told.push("cont"),
-    powerDown: () => told.push("powerDown"),
+    powerDown: async () => {
+      told.push("powerDown");
+      return listens;
+    },
     quit: () => told.push("quit"),
     registers: async () => "RAX=0\n",
   });
@@ -43,6 +48,12 @@ describe("the monitor", () => {
     expect(await monitor.command("info registers")).toContain("stop it first");
     running = false;
     expect(await monitor.command("info registers")).toBe("RAX=0\n");
+  });
+
+  it("system_powerdown says when nobody listens", async () => {
+    listens = false;
+    expect(await monitor.command("system_powerdown")).toContain("does not listen");
+    expect(told).toEqual(["powerDown"]);
   });
 
   it("help names every command, and an unknown one is refused by name", async () => {

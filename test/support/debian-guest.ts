@@ -13,7 +13,7 @@ import { MODE, type NewcEntry, newc } from "../guest/debian/newc.ts";
 import { debianFile, trouble } from "./debian.ts";
 import { type Running, start, until } from "./qemu-user.ts";
 
-export const PATIENCE = 240_000;
+export const PATIENCE = 120_000;
 
 /** Reads a line, runs it, tells its status; on the console that it is started with, or on hvc0. */
 const AGENT = `

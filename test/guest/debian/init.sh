@@ -29,6 +29,12 @@ if [ -b /dev/vda ] && dd if=/dev/vda bs=2 skip=540 count=1 2>/dev/null | hexdump
 	mount -t ext4 /dev/vda /mnt && echo "splitvm: /dev/vda is mounted at /mnt"
 fi
 echo "splitvm: Debian GNU/Linux shell, Linux $(uname -r) $(uname -m)"
+# The power button is an input event; acpid runs this file for it.
+mkdir -p /etc/acpi/PWRF /var/log /var/run && printf '#!/bin/sh\n. /etc/profile\npoweroff\n' >/etc/acpi/PWRF/00000080
+chmod +x /etc/acpi/PWRF/00000080 && acpid
+# A serial port does not know how large the terminal is: `make run` says it.
+size=$(sed -n 's/.*splitvm\.size=\([0-9]*\)x\([0-9]*\).*/rows \1 cols \2/p' /proc/cmdline)
+[ -z "$size" ] || stty $size
 script=$(sed -n 's/.*splitvm\.script=\([^ ]*\).*/\1/p' /proc/cmdline)
 if [ -n "$script" ]; then
 	sh "$script"

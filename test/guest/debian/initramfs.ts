@@ -11,7 +11,10 @@ import { MODE, type NewcEntry, newc } from "./newc.ts";
 
 const INIT = fileURLToPath(new URL("./init.sh", import.meta.url));
 /** What the board's devices need, and a file system for disks with the checksum that it looks up by name as it mounts. */
-const MODULES = ["button", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "crc32c_generic", "ext4"];
+const MODULES = [
+  ...["button", "evdev", "qemu_fw_cfg", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng"],
+  ...["crc32c_generic", "ext4"],
+];
 
 /**
  * @param busybox path of a static busybox

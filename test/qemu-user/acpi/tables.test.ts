@@ -151,6 +151,7 @@ describe("DSDT", () => {
       "\\_SB_\\PCI0\\KBD_\\_HID": "0c41d00303",
       "\\_SB_\\PCI0\\MOU_\\_HID": "0c41d00f13",
       "\\_SB_\\PCI0\\COM1\\_HID": "0c41d00501",
+      "\\_SB_\\PCI0\\FWCF\\_HID": "0d51454d553030303200", // QEMU0002
       "\\_SB_\\MBRD\\_HID": "0c41d00c02",
       "\\_SB_\\C000\\_HID": "0d414350493030303700",
       "\\_SB_\\C001\\_HID": "0d414350493030303700",
@@ -174,6 +175,7 @@ describe("DSDT", () => {
     expect(crs).toContain("880d00010c030000" + "0000f70c0000f80c");
     expect(crs).toContain("880d00010c030000" + "000dffff000000f3");
     expect(crs).toContain("8717" + "00000c01" + "00000000" + "000010e0" + "ffffbffe" + "00000000" + "0000b01e");
+    expect(objects.get("\\_SB_\\PCI0\\FWCF\\_CRS")).toContain("4701" + "10051005" + "010c");
     expect(objects.get("\\_SB_\\MBRD\\_CRS")).toContain("86090001" + "000000e0" + "00001000");
   });
 });

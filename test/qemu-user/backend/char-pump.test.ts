@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ChannelBackend, createCharChannel } from "../../../qemu-user/backend/char-channel.ts";
+import { ChannelBackend, createCharChannel, setScreenSize } from "../../../qemu-user/backend/char-channel.ts";
 import { type ByteSink, CharPump } from "../../../qemu-user/backend/char-pump.ts";
 import { FileSink, StreamSink } from "../../../qemu-user/backend/sinks.ts";
 
@@ -39,6 +39,19 @@ function setup(sink: ByteSink) {
   device.attach({ inputReady: () => inputReady++, outputReady: () => outputReady++ });
   return { device, pump, errors, counts: () => ({ inputReady, outputReady }) };
 }
+
+test("the size of the screen reaches the device when it attaches, and whenever it changes", () => {
+  const channel = createCharChannel();
+  const device = new ChannelBackend(channel, () => {});
+  setScreenSize(channel, 80, 25);
+  const sizes: string[] = [];
+  device.attach({ inputReady: () => {}, outputReady: () => {}, resize: (cols, rows) => sizes.push(`${cols}x${rows}`) });
+  device.poll();
+  setScreenSize(channel, 65_535, 40_000);
+  device.poll();
+  device.poll();
+  expect(sizes).toEqual(["80x25", "65535x40000"]);
+});
 
 describe("output", () => {
   test("reaches the sink in order, and drain waits for all of it", async () => {

@@ -1,16 +1,22 @@
 /** The command line: what each option means, what is refused and how, and help. */
 import { describe, expect, test } from "vitest";
+import type { SocketAddress, SocketSpec } from "../../../qemu-user/backend/socket.ts";
 import { type Command, parseCommandLine } from "../../../qemu-user/cli/command-line.ts";
 import { describeCpus } from "../../../qemu-user/cli/cpu-option.ts";
 import type { RunOptions } from "../../../qemu-user/cli/run-options.ts";
 import { parseSize } from "../../../qemu-user/cli/size.ts";
 import { editDistance, nearest } from "../../../qemu-user/cli/usage-error.ts";
+import { DEVICE_CATALOG } from "../../../qemu-user/machine/device-catalog.ts";
 import type { CpuFeature } from "../../../shared/cpu-features.ts";
 
 const MiB = 1024 * 1024;
 
 /** Words as a shell would split them; none of the tests needs quotes. */
 const parse = (line: string): Command => parseCommandLine(line.split(" ").filter((word) => word !== ""));
+
+function socket(address: SocketAddress, server: boolean, wait: boolean): SocketSpec {
+  return { kind: "socket", address, server, wait, nodelay: false };
+}
 
 function run(line: string): RunOptions {
   const command = parse(`run -kernel k ${line}`);
@@ -45,6 +51,7 @@ describe("run", () => {
       core: undefined,
       mode: "page",
       name: undefined,
+      bootTimer: undefined,
     });
   });
 
@@ -76,6 +83,24 @@ describe("run", () => {
         ],
       },
     ],
+    ["-serial unix:/tmp/s,server=on,wait=off", { serial: socket({ path: "/tmp/s" }, true, false) }],
+    ["-serial unix:/tmp/a,,b,server,nowait", { serial: socket({ path: "/tmp/a,b" }, true, false) }],
+    ["-serial unix:/tmp/s,server=on", { serial: socket({ path: "/tmp/s" }, true, true) }],
+    ["-serial unix:/tmp/s", { serial: socket({ path: "/tmp/s" }, false, false) }],
+    ["-serial tcp:localhost:4444", { serial: socket({ host: "localhost", port: 4444 }, false, false) }],
+    ["-debugcon tcp::1,server=on,wait=off", { debugcon: socket({ host: "", port: 1 }, true, false) }],
+    ["-serial tcp:[::1]:80,nodelay", { serial: { ...socket({ host: "::1", port: 80 }, false, false), nodelay: true } }],
+    ["-serial pty -debugcon null", { serial: { kind: "pty" }, debugcon: { kind: "none" } }],
+    [
+      "-chardev socket,id=a,path=/s,server=on,wait=off -chardev socket,host=h,port=7,id=b -chardev pty,id=c",
+      {
+        chardevs: [
+          { id: "a", spec: socket({ path: "/s" }, true, false) },
+          { id: "b", spec: socket({ host: "h", port: 7 }, false, false) },
+          { id: "c", spec: { kind: "pty" } },
+        ],
+      },
+    ],
     ["-serial none -debugcon stdio", { debugcon: { kind: "stdio", mux: false } }],
     ["-no-reboot -S", { noReboot: true, stopped: true }],
     ["-d exits,in_asm -D log", { trace: new Set(["exits", "in_asm"]), logFile: "log" }],
@@ -87,6 +112,19 @@ describe("run", () => {
     ["-rtc base=localtime,clock=vm", { rtc: { base: "localtime", clock: "vm" } }],
     ["-rtc base=2006-06-17T16:01:21", { rtc: { base: Date.UTC(2006, 5, 17, 16, 1, 21), clock: "host" } }],
     ["-rtc base=2006-06-17", { rtc: { base: Date.UTC(2006, 5, 17), clock: "host" } }],
+    ["-boot-timer", { bootTimer: { text: undefined } }],
+    ["--boot-text login: --boot-timer", { bootTimer: { text: "login:" } }],
+    [
+      "-fw_cfg name=opt/a,string=x,,y -fw_cfg opt/b,file=/f",
+      {
+        fwCfg: [
+          { name: "opt/a", from: { string: "x,y" } },
+          { name: "opt/b", from: { file: "/f" } },
+        ],
+      },
+    ],
+    ["-M pc -machine pc,kernel-irqchip=on,usb=off", {}],
+    ["-machine type=pc,hpet=off", {}],
     ["-append -h", { append: "-h" }],
   ])("%s", (line, expected) => {
     expect(run(line)).toMatchObject(expected);
@@ -111,7 +149,24 @@ describe("run", () => {
     ["-kernel k -serial studio", "-serial studio is not known; did you mean stdio?"],
     ["-kernel k -serial file:", "-serial file: needs a path: -serial file:PATH"],
     ["-kernel k -serial none -serial none", "-serial is given twice; one is all there is"],
-    ["-kernel k -chardev pty,id=c", "-chardev pty is not known; one of: stdio, file, null"],
+    ["-kernel k -chardev udp,id=c", "-chardev udp is not known; one of: stdio, file, socket, pty, null"],
+    ["-kernel k -chardev pty,id=c,path=x", "-chardev pty: property path is not known; one of: id"],
+    ["-kernel k -chardev socket,id=c", "-chardev socket needs path=PATH, or host=HOST and port=PORT"],
+    ["-kernel k -chardev socket,id=c,path=a,port=1", "-chardev socket: it is either path= or host= and port="],
+    ["-kernel k -chardev socket,id=c,path=a,wait=on", "-chardev socket: wait is for a server: server=on"],
+    ["-kernel k -chardev socket,id=c,path=a,reconnect=1", "-chardev socket: reconnect is not built yet"],
+    [
+      "-kernel k -chardev socket,id=c,path=a,sever=on",
+      "-chardev socket: property sever is not known; did you mean server?",
+    ],
+    ["-kernel k -serial unix:", "-serial unix needs the path of a socket"],
+    [
+      `-kernel k -serial unix:${"a".repeat(108)}`,
+      "-serial unix: the path of a socket has at most 107 bytes, this one has 108",
+    ],
+    ["-kernel k -serial tcp:4444", '-serial tcp: "4444" is not HOST:PORT'],
+    ["-kernel k -serial tcp::99999", '-serial tcp: port "99999" is not a number from 1 to 65535'],
+    ["-kernel k -serial tcp::4444,server=maybe", "-serial tcp: server=maybe is not on|off"],
     ["-kernel k -chardev stdio", "-chardev stdio needs an id: -chardev stdio,id=NAME"],
     ["-kernel k -chardev file,id=c", "-chardev file,id=c needs a path: path=PATH"],
     ["-kernel k -chardev stdio,id=c,mux=2", "-chardev stdio: mux=2 is not on|off"],
@@ -136,6 +191,27 @@ describe("run", () => {
     ["-kernle k", "option -kernle is not known; did you mean -kernel?"],
     ["--nographics", "option --nographics is not known; did you mean -nographic?"],
     ["-xyzzy", "option -xyzzy is not known; qemu-user run --help lists all"],
+    ["-kernel k -M q35", "-machine q35: this machine of QEMU is not built yet; pc is"],
+    ["-kernel k -M pc-i440fx-9.2", "-machine pc-i440fx-9.2: this machine of QEMU is not built yet; pc is"],
+    ["-kernel k -M virt", "-machine virt is not known; -machine help lists what there is"],
+    ["-kernel k -machine pc,kernel-irqchip=split", "-machine: kernel-irqchip=split is not built yet; on is"],
+    ["-kernel k -machine pc,kernel-irqchip=off", "-machine: kernel-irqchip=off is not built yet; on is"],
+    ["-kernel k -machine pc,kernel-irqchip=maybe", "-machine: kernel-irqchip=maybe is not on|off"],
+    ["-kernel k -machine pc,usb=on", "-machine: usb=on is not built yet; off is"],
+    ["-kernel k -machine pc,accel=tcg", "-machine accel=tcg: write -accel tcg"],
+    ["-kernel k -machine pc,max-ram-below-4g=2G", "-machine: max-ram-below-4g is not built yet"],
+    [
+      "-kernel k -machine pc,kernel-irqchp=on",
+      "-machine: property kernel-irqchp is not known; did you mean kernel-irqchip?",
+    ],
+    ["-kernel k -machine pc,usb", "-machine: usb needs a value: usb=..."],
+    ["-kernel k -fw_cfg opt/a", "-fw_cfg opt/a needs contents: file=PATH or string=TEXT"],
+    ["-kernel k -fw_cfg file=/f", "-fw_cfg needs a name: -fw_cfg name=opt/...,file=PATH"],
+    ["-kernel k -fw_cfg opt/a,file=/f,string=x", "-fw_cfg: it is either file= or string="],
+    ["-kernel k -fw_cfg opt/a,fiel=/f", "-fw_cfg fiel is not known; did you mean file?"],
+    ["-kernel k -fw_cfg opt/ä,file=/f", "-fw_cfg: a name consists of ASCII letters, digits and signs"],
+    [`-kernel k -fw_cfg ${"a".repeat(56)},file=/f`, `-fw_cfg: a name has at most 55 letters: ${"a".repeat(56)}`],
+    ["-kernel k -fw_cfg opt/a,string=x -fw_cfg opt/a,string=y", "-fw_cfg: opt/a is there twice"],
     ["-smp 2", "-smp: this option of QEMU is not built yet"],
     ["-kernel k --mode=page", "--mode=page: write --mode page"],
     ["disk.img", "disk.img: an image is given by -drive file=disk.img, a kernel by -kernel disk.img"],
@@ -179,6 +255,10 @@ describe("-device", () => {
     expect(printed("-device help")).toMatch(/^ {2}splitvm-test +PCI +test device/m);
     expect(printed("-device ?")).toBe(printed("-device help"));
     expect(printed("-device splitvm-test,help")).toMatch(/^ {2}journal=on\|off +COUNTER .* \(on unless said\)$/m);
+    for (const name of Object.keys(DEVICE_CATALOG)) {
+      expect(printed("-device help")).toMatch(new RegExp(`^ {2}${name} `, "m"));
+      expect(printed(`-device ${name},help`)).toContain(`Properties of ${name}:`);
+    }
   });
 });
 
@@ -275,6 +355,7 @@ describe("help", () => {
       expect(printed(line)).toMatch(/^qemu-user run -kernel FILE/);
       for (const option of ["-kernel FILE", "-m SIZE", "-device NAME", "--core PATH"])
         expect(printed(line)).toContain(option);
+      expect(printed(line)).toContain("SIGTERM, SIGINT and SIGHUP press the guest's power button");
     },
   );
 
@@ -282,6 +363,14 @@ describe("help", () => {
     for (const line of ["--help", "run -h", "stat -h", "attach -h", "-device help", "-d help", "-accel help"]) {
       for (const row of printed(line).split("\n")) expect(row.length, row).toBeLessThanOrEqual(110);
     }
+  });
+
+  test("-M help is QEMU's list, and -machine pc,help what can be asked of the board", () => {
+    expect(printed("-M help")).toBe(
+      "Supported machines are:\npc                   Standard PC (i440FX + PIIX, 1996) (default)\n",
+    );
+    expect(printed("-machine ?")).toBe(printed("-M help"));
+    expect(printed("-machine pc,help")).toMatch(/^ {2}kernel-irqchip=on +interrupt controllers in kvm-core$/m);
   });
 
   test("-d help and -accel help", () => {

@@ -156,6 +156,17 @@ describe("virtio-console", () => {
     expect(driver.isr()).toBe(0);
   });
 
+  test("tells a driver of the size that there was before it, at its first output", () => {
+    start(0n);
+    device.resize(80, 25);
+    start();
+    expect(driver.isr()).toBe(0);
+    print("a");
+    expect(driver.isr() & 2).toBe(2);
+    print("b");
+    expect(driver.isr() & 2).toBe(0);
+  });
+
   test("takes an emergency's bytes at any time, and no other write to its configuration", () => {
     driver.status = 0;
     driver.bar.region.write(0x2008, 4, 0x58);
