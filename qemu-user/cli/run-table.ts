@@ -105,7 +105,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         name: "kernel",
         dashes: "-",
         argument: "FILE",
-        help: ["kernel: Linux bzImage, multiboot 1, or ELF with a PVH note"],
+        help: ["kernel: Linux bzImage or vmlinux, multiboot 1, or ELF with a PVH note"],
         again: "last",
         set: (d, v) => {
           d.kernel = v;

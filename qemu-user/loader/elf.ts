@@ -45,6 +45,7 @@ export interface ElfNote {
 }
 
 export interface Elf {
+  readonly bits: 32 | 64;
   /** Virtual address, as the header says. */
   readonly entry: bigint;
   readonly segments: readonly ElfSegment[];
@@ -73,7 +74,7 @@ export function readElf(file: BootFile): Elf | undefined {
   }
   const table = file.read(Number(word(header, at.phoff, elfClass)), count * at.ph, "ELF program header table");
   const segments = Array.from({ length: count }, (_, i) => readSegment(table, i * at.ph, elfClass));
-  return { entry: word(header, at.entry, elfClass), segments };
+  return { bits: elfClass === ELFCLASS64 ? 64 : 32, entry: word(header, at.entry, elfClass), segments };
 }
 
 /** Puts the PT_LOAD segments at their physical addresses, zeroes what the file does not give. */

@@ -1,7 +1,7 @@
 /**
  * Loading a kernel: which format it is, and the state of the machine that starts it.
- * Follows: QEMU's order for -kernel: multiboot first, then PVH, then Linux.
- * Left out: firmware; ELF kernels of Linux without a PVH note.
+ * Follows: QEMU's order for -kernel: multiboot first, then PVH, then Linux. QEMU has no vmlinux without a PVH note; here it is Linux.
+ * Left out: firmware.
  */
 import type { GuestMemory } from "../../shared/guest-memory.ts";
 import { BootFile } from "./boot-file.ts";
@@ -14,12 +14,13 @@ import {
   linuxRegs,
   linuxSregs,
 } from "./initial-state.ts";
-import { isLinux, LINUX_GDT_LIMIT, loadLinux } from "./linux.ts";
+import { isLinux, isLinuxElf, type LinuxKernel, loadLinux, loadLinuxElf } from "./linux.ts";
 import { LoaderError } from "./loader-error.ts";
 import { loadModules, parseModules } from "./modules.ts";
 import { findMultiboot, loadMultiboot, MULTIBOOT_LOADER_MAGIC, writeMultibootInfo } from "./multiboot.ts";
 import { type MemoryMapEntry, Placement } from "./placement.ts";
 import { findPvhEntry, loadPvh, writeStartInfo } from "./pvh.ts";
+import { LINUX_GDT_LIMIT } from "./zero-page.ts";
 
 /** What `-kernel`, `-initrd` and `-append` said. */
 export interface BootFiles {
@@ -59,25 +60,11 @@ export function loadKernel(
       const info = writeMultibootInfo(file.path, commandLine, modules, map, memory, placement);
       return loaded("multiboot", entry, MULTIBOOT_LOADER_MAGIC, info);
     }
-    if (isLinux(file)) {
-      const { entry, zeroPage, gdt, pageTables } = loadLinux(
-        file,
-        files.initrd,
-        files.append,
-        map,
-        rsdp,
-        memory,
-        placement,
-      );
-      return {
-        kind: "linux",
-        entry,
-        regs: linuxRegs(entry, zeroPage),
-        sregs: linuxSregs(gdt, LINUX_GDT_LIMIT, pageTables),
-      };
-    }
+    const job = { file, initrd: files.initrd, commandLine: files.append, map, rsdp, memory, placement };
+    if (isLinux(file)) return linux(loadLinux(job));
     const elf = readElf(file);
     const entry = elf === undefined ? undefined : findPvhEntry(file, elf);
+    if (elf !== undefined && entry === undefined && isLinuxElf(file, elf)) return linux(loadLinuxElf(job, elf));
     if (elf === undefined || entry === undefined) throw notAKernel(file);
     loadPvh(file, elf, entry, memory, placement);
     const modules = loadModules(parseModules(files.initrd), memory, placement);
@@ -92,6 +79,15 @@ function loaded(kind: LoadedKernel["kind"], entry: number, eax: number, ebx: num
   return { kind, entry, regs: initialRegs(entry, eax, ebx), sregs: FLAT_PROTECTED_MODE };
 }
 
+function linux({ entry, zeroPage, gdt, pageTables }: LinuxKernel): LoadedKernel {
+  return {
+    kind: "linux",
+    entry,
+    regs: linuxRegs(entry, zeroPage),
+    sregs: linuxSregs(gdt, LINUX_GDT_LIMIT, pageTables),
+  };
+}
+
 function notAKernel(file: BootFile): LoaderError {
-  return new LoaderError(file.path, "not a multiboot, PVH or Linux (bzImage) kernel");
+  return new LoaderError(file.path, "not a multiboot, PVH or Linux kernel (bzImage or vmlinux)");
 }

@@ -1,8 +1,9 @@
-/** The packers of the Debian guests: archives as cpio describes them, modules behind what they need. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+/** The packers of the Debian guests: archives as cpio describes them, modules behind what they need, a disk. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { e2fsprogs, makeDisk } from "./disk.ts";
 import { loadOrder } from "./kernel-modules.ts";
 import { MODE, newc } from "./newc.ts";
 
@@ -67,4 +68,19 @@ test("modules: each behind those that it needs, once; what is built in is left o
   ]);
   expect(() => loadOrder(folder, ["x"])).toThrow(/need each other: x, y, x/);
   rmSync(folder, { recursive: true });
+});
+
+test("a disk: ext4 of 64 MiB, sparse; without the tools it says what to install", () => {
+  const folder = mkdtempSync(join(tmpdir(), "disk-"));
+  try {
+    const path = join(folder, "disk.img");
+    makeDisk(path);
+    const { size, blocks } = statSync(path);
+    expect(size).toBe(64 << 20);
+    expect(blocks * 512).toBeLessThan(size / 4);
+    expect(readFileSync(path).readUInt16LE(1080)).toBe(0xef53); // what /init looks for
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  expect(() => e2fsprogs("mke2fs-of-nobody")).toThrow(/no mke2fs-of-nobody.*install e2fsprogs/);
 });

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type LoadedKernel, loadKernel } from "../../../qemu-user/loader/loader.ts";
 import { memoryMap } from "../../../qemu-user/machine/memory-map.ts";
 import { GuestMemory } from "../../../shared/guest-memory.ts";
+import { concat, elf, note, PT_NOTE, u32Bytes } from "../support/images.ts";
 
 const MiB = 1024 * 1024;
 const RAM = 64 * MiB;
@@ -155,6 +156,68 @@ test("where the kernel would like to be is no RAM: it goes to the lowest place t
 
 test("a kernel older than pref_address goes to 1 MiB", () => {
   expect(boot(image({ version: 0x206, xloadflags: 0 })).loaded.entry).toBe(MiB);
+});
+
+describe("a vmlinux", () => {
+  const AT = 16 * MiB;
+  const BUILD_SALT = note("Linux", 0x100, u32Bytes(0));
+  const PVH = note("Xen", 18, u32Bytes(AT + 2));
+  const vmlinux = (bits: 32 | 64, notes = BUILD_SALT, entry: number | bigint = AT): Uint8Array =>
+    elf({
+      bits,
+      machine: bits === 64 ? 62 : 3,
+      entry,
+      segments: [
+        { vaddr: bits === 64 ? 0xffff_ffff_8100_0000n : 0xc100_0000, paddr: AT, bytes: CODE, memorySize: MiB },
+        { type: PT_NOTE, paddr: 0, bytes: notes },
+      ],
+    });
+
+  test("starts at its ELF entry, physical or virtual, in the state that its class asks for", () => {
+    const { memory, loaded } = boot(vmlinux(64));
+    expect(loaded).toMatchObject({ kind: "linux", entry: AT, sregs: { efer: 0x500n, cr4: 0x20n, cr0: 0x8000_0011n } });
+    expect(loaded.sregs.cs).toMatchObject({ selector: 0x10, l: 1, db: 0 });
+    expect([...memory.slice(AT, 8)!]).toEqual([...CODE, 0, 0, 0, 0]);
+    expect(boot(vmlinux(64, BUILD_SALT, 0xffff_ffff_8100_0001n)).loaded.entry).toBe(AT + 1);
+    expect(boot(vmlinux(32)).loaded).toMatchObject({
+      kind: "linux",
+      entry: AT,
+      sregs: { efer: 0n, cr3: 0n, cr0: 0x11n },
+    });
+    expect(boot(vmlinux(32, BUILD_SALT, 0xc100_0002)).loaded.entry).toBe(AT + 2);
+  });
+
+  test("gets a zero page with a header made for it, the command line and the initrd", () => {
+    const { memory, zero } = boot(vmlinux(64), "quiet", Buffer.alloc(5000, 0x5a));
+    expect([0x1fe, 0x206].map((at) => memory.readU16(zero + at))).toEqual([0xaa55, 0x20f]);
+    expect([0x202, 0x214, 0x218, 0x21c].map((at) => memory.readU32(zero + at))).toEqual([
+      0x5372_6448,
+      AT,
+      RAM - 8192,
+      5000,
+    ]);
+    expect([memory.readU8(zero + 0x210), memory.readU8(zero + 0x211)]).toEqual([0xff, 0x81]);
+    expect(text(memory, memory.readU32(zero + 0x228))).toBe("quiet");
+    expect(memory.readU8(zero + 0x1e8)).toBe(memoryMap(RAM).entries.length);
+    expect([...memory.slice(zero, 0x1e0)!].filter((byte) => byte === 0xcc)).toEqual([]);
+  });
+
+  test("with a PVH note starts there, as with QEMU", () => {
+    expect(boot(vmlinux(64, concat(BUILD_SALT, PVH))).loaded).toMatchObject({ kind: "pvh", entry: AT + 2 });
+  });
+
+  test.each<[string, Uint8Array, RegExp]>([
+    ["another's notes", vmlinux(64, note("Other", 0x100, u32Bytes(0))), /not a multiboot, PVH or Linux kernel/],
+    ["an entry outside", vmlinux(64, BUILD_SALT, 8 * MiB), /entry point 0x800000 lies outside the kernel/],
+    ["an entry where nothing can be", vmlinux(64, BUILD_SALT, 0xffff_0000_0000_0000n), /lies outside the kernel/],
+  ])("%s: an error", (_name, kernel, message) => {
+    expect(() => boot(kernel)).toThrow(message);
+  });
+
+  test("takes 2047 bytes of command line", () => {
+    boot(vmlinux(64), "x".repeat(2047));
+    expect(() => boot(vmlinux(64), "x".repeat(2048))).toThrow(/-append has 2048 bytes, this kernel takes 2047/);
+  });
 });
 
 describe("what cannot be booted, and why", () => {

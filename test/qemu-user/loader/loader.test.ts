@@ -251,17 +251,21 @@ describe("no kernel, in one line that names file and reason", () => {
   };
 
   test.each<[string, () => Uint8Array | string, string | RegExp]>([
-    ["empty", () => "", "not a multiboot, PVH or Linux (bzImage) kernel"],
-    ["text", () => "#!/bin/sh\n", "not a multiboot, PVH or Linux (bzImage) kernel"],
+    ["empty", () => "", "not a multiboot, PVH or Linux kernel (bzImage or vmlinux)"],
+    ["text", () => "#!/bin/sh\n", "not a multiboot, PVH or Linux kernel (bzImage or vmlinux)"],
     ["bzImage", linux, /a Linux kernel without its boot flag/],
-    ["wrong checksum", () => multibootHeader(0, [], 1), "not a multiboot, PVH or Linux (bzImage) kernel"],
+    ["wrong checksum", () => multibootHeader(0, [], 1), "not a multiboot, PVH or Linux kernel (bzImage or vmlinux)"],
     [
       "header too far",
       () => concat(new Uint8Array(8192 - 8), multibootHeader(0)),
-      "not a multiboot, PVH or Linux (bzImage) kernel",
+      "not a multiboot, PVH or Linux kernel (bzImage or vmlinux)",
     ],
-    ["no note", () => pvhElf(64, u32Bytes(MiB), "Xen", 5), "not a multiboot, PVH or Linux (bzImage) kernel"],
-    ["another's note", () => pvhElf(64, u32Bytes(MiB), "Sun", 18), "not a multiboot, PVH or Linux (bzImage) kernel"],
+    ["no note", () => pvhElf(64, u32Bytes(MiB), "Xen", 5), "not a multiboot, PVH or Linux kernel (bzImage or vmlinux)"],
+    [
+      "another's note",
+      () => pvhElf(64, u32Bytes(MiB), "Sun", 18),
+      "not a multiboot, PVH or Linux kernel (bzImage or vmlinux)",
+    ],
     ["note of 2 bytes", () => pvhElf(64, Uint8Array.of(1, 2)), "PVH entry note has 2 bytes"],
     ["note points nowhere", () => pvhElf(64, u32Bytes(0x50_0000)), "entry point 0x500000 lies outside the kernel"],
     ["video", () => multibootHeader(4), /asks for a video mode/],
