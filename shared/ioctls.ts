@@ -174,6 +174,14 @@ export const IOCTLS = {
    * whole 64-bit words. The guest's and kvm-core's own writes: a process that does DMA knows what it wrote, as in Linux.
    */
   KVM_GET_DIRTY_LOG: { nr: 0x42, on: "vm", needs: "owner", arg: { slot: "u32" }, ret: { dirty_bitmap: "bytes" } },
+  /** struct kvm_enable_cap; arguments that are not given are 0. KVM_CAP_SPLIT_IRQCHIP takes the number of reserved routes. */
+  KVM_ENABLE_CAP: {
+    nr: 0xa3,
+    on: "vm",
+    needs: "owner",
+    arg: { cap: "u32", flags: "u32", args: { list: "u64", max: 4 } },
+    ret: {},
+  },
   KVM_CREATE_IRQCHIP: { nr: 0x60, on: "vm", needs: "owner", arg: {}, ret: {} },
   KVM_GET_IRQCHIP: { nr: 0x62, on: "vm", needs: "owner", arg: { chip_id: "u32" }, ret: IRQCHIP_STATE },
   KVM_SET_IRQCHIP: { nr: 0x63, on: "vm", needs: "owner", arg: IRQCHIP_STATE, ret: {} },
@@ -459,6 +467,8 @@ export const CAPABILITIES = {
   KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
   KVM_CAP_SIGNAL_MSI: { nr: 77, value: 1 },
   KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },
+  KVM_CAP_ENABLE_CAP_VM: { nr: 98, value: 1 },
+  KVM_CAP_SPLIT_IRQCHIP: { nr: 121, value: 1 },
   KVM_CAP_MAX_VCPU_ID: { nr: 128, value: 8 },
   KVM_CAP_IMMEDIATE_EXIT: { nr: 136, value: 1 },
   KVM_CAP_COALESCED_PIO: { nr: 162, value: 1 },

@@ -7,7 +7,7 @@
  */
 import { MAILBOX, MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
 import { AREA_MAILBOX } from "../../shared/server-area.ts";
-import { MAX_GSIS, MAX_SERVERS, NO_GSI, NO_PIN, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
+import { IRQCHIP_MODE, MAX_GSIS, MAX_SERVERS, NO_GSI, NO_PIN, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
 import type { Delivery } from "./delivery.ts";
 import type { IoApic } from "./ioapic.ts";
 import { IrqchipLock } from "./lock.ts";
@@ -65,6 +65,14 @@ export class Lines {
     this.lock.give();
   }
 
+  /** Of a split irqchip: the user's IOAPIC waits for this vector's EOI. */
+  handlesVector(vector: number): boolean {
+    this.lock.take();
+    const handled = this.#routes.handlesVector(vector, this.#words[VM_STATE.reservedRoutes >> 2]!);
+    this.lock.give();
+    return handled;
+  }
+
   /** The processor's INTA cycles: the 8259s' vector. */
   acknowledge(): number {
     this.lock.take();
@@ -111,7 +119,7 @@ export class Lines {
         this.#route(32 * word + bit, ((levels[word]! >>> bit) & 1) !== 0, ((rises[word]! >>> bit) & 1) !== 0);
       }
     }
-    this.#toPins();
+    if (this.#words[VM_STATE.irqchip >> 2] !== IRQCHIP_MODE.split) this.#toPins(); // there, all routes are messages
   }
 
   #server(server: number): void {

@@ -122,7 +122,7 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
       return {};
     }),
   KVM_INTERRUPT: ({ handle: { vm, vcpu } }, { irq }) => {
-    if (vm.hasIrqchip) throw new KvmError("ENXIO", "interrupts come from the irqchip");
+    if (vm.irqchip.whole) throw new KvmError("ENXIO", "interrupts come from the irqchip");
     return vcpu.whenIdle(() => {
       vcpu.inject(irq);
       return {};

@@ -4,6 +4,7 @@
 import { KvmError } from "../../shared/errno.ts";
 import { MAX_BYTES } from "../../shared/fields.ts";
 import {
+  CAPABILITIES,
   type Handlers,
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
@@ -62,6 +63,14 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
   },
 
   KVM_GET_DIRTY_LOG: async ({ handle: { vm } }, { slot }) => ({ dirty_bitmap: await vm.dirtyLog(slot) }),
+
+  KVM_ENABLE_CAP: ({ handle: { vm } }, { cap, flags, args }) => {
+    if (flags !== 0) throw new KvmError("EINVAL", `flags ${flags}`);
+    if (cap !== CAPABILITIES.KVM_CAP_SPLIT_IRQCHIP.nr)
+      throw new KvmError("EINVAL", `capability ${cap} cannot be enabled: only KVM_CAP_SPLIT_IRQCHIP`);
+    vm.splitIrqchip(args[0] ?? 0n);
+    return {};
+  },
 
   KVM_CREATE_IRQCHIP: ({ handle: { vm } }) => {
     vm.createIrqchip();

@@ -73,6 +73,9 @@ export const CONTROL = layout({
   /** Lines of in_asm that the client has not taken yet. */
   traceLines: "u32",
 });
+/** Which interrupt controllers a VM has, as Linux's kvm_irqchip_mode: all of them, or the local APICs alone. */
+export const IRQCHIP_MODE = { none: 0, kernel: 1, split: 2 } as const;
+
 /** In `command`, which is 0 otherwise. */
 export const COMMAND_RUN = 1;
 
@@ -82,7 +85,9 @@ export const VM_STATE = layout({
   regionCount: "u32",
   /** Taken by a vCPU thread while it is the posted rings' producer. */
   postedLock: { at: 0x1_0040, of: "u32" },
+  /** IRQCHIP_MODE, and of a split irqchip how many of the first GSIs are the user's IOAPIC's. */
   irqchip: { at: 0x1_0080, of: "u32" },
+  reservedRoutes: "u32",
   /** KVM_IRQ_LINE: levels that the owner set by ioctl, and rises that no vCPU has seen. */
   lineLevels: { at: 0x1_00c0, of: ["u32", MAILBOX_GSIS / 32] },
   lineRises: ["u32", MAILBOX_GSIS / 32],
