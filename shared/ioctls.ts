@@ -206,8 +206,14 @@ export const IOCTLS = {
   KVM_CREATE_PIT2: { nr: 0x77, on: "vm", needs: "owner", arg: { flags: "u32" }, ret: {} },
   KVM_GET_PIT2: { nr: 0x9f, on: "vm", needs: "owner", arg: {}, ret: PIT_STATE2 },
   KVM_SET_PIT2: { nr: 0xa0, on: "vm", needs: "owner", arg: PIT_STATE2, ret: {} },
-  /** `event` is a bit of the server's interrupt mailbox, where Linux has an eventfd. */
-  KVM_IRQFD: { nr: 0x76, on: "vm", needs: "server", arg: { event: "u32", gsi: "u32", flags: "u32" }, ret: {} },
+  /** `event` and `resample_event` are bits of the server's interrupt mailbox, where Linux has the eventfds `fd` and `resamplefd`. */
+  KVM_IRQFD: {
+    nr: 0x76,
+    on: "vm",
+    needs: "server",
+    arg: { event: "u32", gsi: "u32", flags: "u32", resample_event: "u32" },
+    ret: {},
+  },
   /** `event` is the tag that the posted record carries, where Linux has an eventfd; `len` 0 matches any width. */
   KVM_IOEVENTFD: {
     nr: 0x79,
@@ -428,6 +434,7 @@ export const KVM_IOEVENTFD_FLAG_PIO = 2;
 export const KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
 /** KVM_IRQFD flags. */
 export const KVM_IRQFD_FLAG_DEASSIGN = 1;
+export const KVM_IRQFD_FLAG_RESAMPLE = 2;
 /** KVM_IRQ_ROUTING_*: types of a routing entry. */
 export const KVM_IRQ_ROUTING = { IRQCHIP: 1, MSI: 2 } as const;
 /** KVM_CREATE_PIT2: kvm-core has port 0x61, too. */
@@ -466,6 +473,7 @@ export const CAPABILITIES = {
   KVM_CAP_TSC_DEADLINE_TIMER: { nr: 72, value: 1 },
   KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
   KVM_CAP_SIGNAL_MSI: { nr: 77, value: 1 },
+  KVM_CAP_IRQFD_RESAMPLE: { nr: 82, value: 1 },
   KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },
   KVM_CAP_ENABLE_CAP_VM: { nr: 98, value: 1 },
   KVM_CAP_SPLIT_IRQCHIP: { nr: 121, value: 1 },

@@ -44,7 +44,7 @@ export class Irqchip {
     this.lines = new Lines(memory, this.pic, new IoApic(memory, this.delivery), this.delivery);
     this.#pit = new Pit(memory, () => this.lines.pulse(PIT_GSI));
     this.lapic = new Lapic(memory, vcpu, this.delivery, clock);
-    this.lapic.onEoi = (vector) => this.#eoi(vector);
+    this.lapic.onEoi = (vector, level) => this.#eoi(vector, level);
     this.access = new LapicAccess(this.lapic);
   }
 
@@ -150,8 +150,8 @@ export class Irqchip {
     return this.#drives && this.pic.intr && this.lapic.passesExtInt;
   }
 
-  #eoi(vector: number): void {
-    if (!this.split) this.lines.eoi(vector);
-    else if (this.lines.handlesVector(vector)) this.onIoapicEoi(vector);
+  #eoi(vector: number, level: boolean): void {
+    if (!this.split) this.lines.eoi(vector, level);
+    else if (level && this.lines.handlesVector(vector)) this.onIoapicEoi(vector);
   }
 }

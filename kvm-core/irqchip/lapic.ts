@@ -32,8 +32,8 @@ export class Lapic {
   readonly #memory: WebAssembly.Memory;
   readonly #delivery: LapicDelivery;
   readonly #clock: () => number;
-  /** The end of a level-triggered interrupt: the IOAPICs are told. */
-  onEoi: (vector: number) => void = () => {};
+  /** The end of an interrupt: of a level-triggered one, the IOAPICs are told. */
+  onEoi: (vector: number, level: boolean) => void = () => {};
 
   /** `clock`: nanoseconds, clockMonotonic(). */
   constructor(memory: WebAssembly.Memory, vcpu: number, delivery: LapicDelivery, clock = clockMonotonic) {
@@ -288,7 +288,7 @@ export class Lapic {
     const vector = this.#highest(REG.isr);
     if (vector === NONE) return;
     this.#setBit(REG.isr, vector, false);
-    if (this.page.get(REG.tmr + ((vector >> 5) << 4)) & (1 << (vector & 31))) this.onEoi(vector);
+    this.onEoi(vector, (this.page.get(REG.tmr + ((vector >> 5) << 4)) & (1 << (vector & 31))) !== 0);
   }
 
   #processorPriority(): number {

@@ -35,16 +35,16 @@ export class VmIrqchip {
   readonly #memory: WebAssembly.Memory;
   readonly #words: Int32Array;
   readonly #lock: IrqchipLock;
-  readonly #changed: () => void;
+  /** vCPU 0 has to look at the lines and at the PIT. */
+  readonly changed: () => void;
   /** The local APICs, if the VM has them. */
   delivery: Delivery | undefined;
 
-  /** `changed` is called when vCPU 0 has to look at the lines and at the PIT. */
   constructor(memory: WebAssembly.Memory, changed: () => void) {
     this.#memory = memory;
     this.#words = new Int32Array(memory.buffer);
     this.#lock = new IrqchipLock(memory);
-    this.#changed = changed;
+    this.changed = changed;
   }
 
   /** There are local APICs. */
@@ -105,7 +105,7 @@ export class VmIrqchip {
       if (ioapic) this.#ioapic().load(ioapic);
       else new Pic(this.#memory).load(chip, state);
     });
-    this.#changed();
+    this.changed();
   }
 
   /**
@@ -124,7 +124,7 @@ export class VmIrqchip {
     } else {
       Atomics.and(this.#words, levels, ~bit);
     }
-    this.#changed();
+    this.changed();
   }
 
   /** False if the GSI is no message. */
@@ -143,7 +143,7 @@ export class VmIrqchip {
     if (flags !== 0) throw new KvmError("EINVAL", `flags ${flags}`);
     validateRoutes(entries, this.whole);
     this.#locked(() => new Routes(this.#memory).set(entries));
-    this.#changed();
+    this.changed();
   }
 
   /** KVM_SIGNAL_MSI: 1 if a local APIC took it, else 0. EINVAL: no irqchip, or flags. */
@@ -172,7 +172,7 @@ export class VmIrqchip {
     if (state.flags & ~(KVM_PIT_FLAGS.HPET_LEGACY | KVM_PIT_FLAGS.SPEAKER_DATA_ON))
       throw new KvmError("EINVAL", `flags ${state.flags}`);
     this.#withPit((pit) => pit.load(state, clockMonotonic()));
-    this.#changed();
+    this.changed();
   }
 
   /** KVM_REINJECT_CONTROL. ENXIO: there is no PIT. */
@@ -180,7 +180,7 @@ export class VmIrqchip {
     this.#withPit((pit) => {
       pit.policy = on ? LOST_TICKS.catchup : LOST_TICKS.discard;
     });
-    this.#changed();
+    this.changed();
   }
 
   #withPit<T>(work: (pit: Pit) => T): T {

@@ -131,7 +131,7 @@ describe("priorities", () => {
   });
   test("EOI is broadcast for level-triggered vectors alone", () => {
     const ends: number[] = [];
-    lapic.onEoi = (vector) => ends.push(vector);
+    lapic.onEoi = (vector, level) => level && ends.push(vector);
     delivery.send(0, false, DELIVERY.fixed, 0x61, true);
     delivery.send(0, false, DELIVERY.fixed, 0x72, false);
     expect(served()).toEqual([0x72, 0x61]);
