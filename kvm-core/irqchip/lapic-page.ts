@@ -141,6 +141,11 @@ export class LapicPage {
     this.kick();
   }
 
+  /** KVM_MP_STATE_SIPI_RECEIVED: the vector is that of the last start-up IPI, as in Linux. */
+  repeatStartup(): void {
+    this.postEvent(EVENT.startup, startupVector(this.get(LAPIC.events)));
+  }
+
   /** Takes these events: those of them that were posted. The start-up vector stays in the value. */
   takeEvents(which: number): number {
     const events = (this.at + LAPIC.events) >> 2;

@@ -8,7 +8,6 @@
  */
 import { clockMonotonic } from "../../shared/native.ts";
 import { CPU } from "../cpu/state.ts";
-import { PAGE_SIZE } from "../cpu/zones.ts";
 import { DELIVERY } from "./delivery.ts";
 import type { LapicDelivery } from "./lapic-delivery.ts";
 import { APIC_BASE_FIELD, BASE, LAPIC, LAPIC_REGS, LapicPage, REG } from "./lapic-page.ts";
@@ -50,15 +49,17 @@ export class Lapic {
     page.words[(page.zone + APIC_BASE_FIELD) >> 2] = 0xfee0_0000 | BASE.EN | (page.vcpu === 0 ? BASE.BSP : 0) | 0;
     page.words[(page.zone + APIC_BASE_FIELD + 4) >> 2] = 0;
     this.resetRegisters();
+    page.set(LAPIC.events, 0);
     page.set(LAPIC.present, 1);
   }
 
   /** INIT, and being switched off: everything but IA32_APIC_BASE. */
   resetRegisters(): void {
     const { page } = this;
-    const present = page.present;
-    new Uint8Array(this.#memory.buffer, page.at, PAGE_SIZE).fill(0);
-    page.set(LAPIC.present, present ? 1 : 0);
+    new Uint8Array(this.#memory.buffer, page.at, LAPIC_REGS).fill(0);
+    // What was posted goes with IRR; events stay: the start-up IPI behind an INIT may be there already.
+    for (let word = 0; word < 8; word++) page.set(LAPIC.posted + 4 * word, 0);
+    page.set(LAPIC.errors, 0);
     this.timer.disarm();
     page.set(REG.version, VERSION);
     page.set(REG.dfr, -1);

@@ -81,19 +81,25 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
       if (!setCpuid(vcpu.memory, vcpu.zone, entries)) throw new KvmError("E2BIG", "too many CPUID entries");
       return {};
     }),
-  KVM_GET_MP_STATE: ({ handle: { vcpu } }) => vcpu.whenIdle(() => ({ mp_state: vcpu.mpState })),
+  KVM_GET_MP_STATE: ({ handle: { vcpu } }) =>
+    vcpu.whenIdle(() => {
+      vcpu.acceptEvents();
+      return { mp_state: vcpu.mpState };
+    }),
   KVM_SET_MP_STATE: ({ handle: { vm, vcpu } }, { mp_state }) =>
     vcpu.whenIdle(() => {
-      const { RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED } = KVM_MP_STATE;
+      const { RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED, SIPI_RECEIVED } = KVM_MP_STATE;
       const states: readonly number[] = vm.hasIrqchip
-        ? [RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED]
+        ? [RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED, SIPI_RECEIVED]
         : [RUNNABLE, HALTED];
       if (!states.includes(mp_state))
         throw new KvmError(
           "EINVAL",
-          `mp_state ${mp_state}: RUNNABLE, HALTED; with an irqchip also UNINITIALIZED, INIT_RECEIVED`,
+          `mp_state ${mp_state}: RUNNABLE, HALTED; with an irqchip also UNINITIALIZED, INIT_RECEIVED, SIPI_RECEIVED`,
         );
-      vcpu.mpState = mp_state;
+      vcpu.acceptEvents();
+      vcpu.mpState = mp_state === SIPI_RECEIVED ? INIT_RECEIVED : mp_state;
+      if (mp_state === SIPI_RECEIVED) vcpu.lapic.page.repeatStartup();
       return {};
     }),
   KVM_GET_LAPIC: ({ handle: { vm, vcpu } }) => {

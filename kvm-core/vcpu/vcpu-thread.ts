@@ -139,9 +139,11 @@ class VcpuThread {
     this.#arm();
     this.#mpState = takeStartup(this.#start.memory, irqchip.lapic, this.#mpState);
     if (this.#mpState !== KVM_MP_STATE.RUNNABLE && this.#mpState !== KVM_MP_STATE.HALTED) return;
-    if (irqchip.takeNmi()) {
+    const nmiBlocked = (this.#zone + CPU.nmiBlocked) >> 2;
+    if (this.#words[nmiBlocked] === 0 && irqchip.takeNmi()) {
       this.#mpState = KVM_MP_STATE.RUNNABLE;
       engine.interrupt(NMI);
+      this.#words[nmiBlocked] = 1;
     }
     if (engine.interruptible() && irqchip.pending()) {
       this.#mpState = KVM_MP_STATE.RUNNABLE;
