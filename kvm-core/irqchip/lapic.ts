@@ -1,6 +1,7 @@
 /**
  * The local APIC of a vCPU, as the vCPU's thread drives it: registers, priorities, local vector table, IPIs.
- * Document: SDM volume 3, chapter 11. Version 14h, six LVT entries, no suppression of EOI broadcasts.
+ * Document: SDM volume 3, chapter 11. Version 14h, six LVT entries; suppression of EOI broadcasts (11.8.5) where the IOAPIC is the
+ * user's, as in KVM, whose own IOAPIC has no EOI register.
  * CR8 is the task priority's class and lives in the vCPU state; TPR's low half follows when somebody looks.
  * After reset LINT0 of the BSP is ExtINT and unmasked, as KVM and QEMU have it without firmware (virtual wire).
  * Left out: arbitration (APR reads 0), remote-read, LINT pins other than the 8259s' (nothing is wired to them).
@@ -8,6 +9,7 @@
  */
 import { clockMonotonic } from "../../shared/native.ts";
 import { CPU } from "../cpu/state.ts";
+import { IRQCHIP_MODE, VM_STATE } from "../vm/vm-state.ts";
 import { DELIVERY } from "./delivery.ts";
 import type { LapicDelivery } from "./lapic-delivery.ts";
 import { APIC_BASE_FIELD, BASE, LAPIC, LAPIC_REGS, LapicPage, REG } from "./lapic-page.ts";
@@ -18,6 +20,10 @@ const LVT_COUNT = 6;
 const MODE_SHIFT = 8;
 const SVR_ENABLE = 1 << 8;
 const VERSION = 0x14 | ((LVT_COUNT - 1) << 16);
+/** Of the version and the spurious-interrupt vector register: suppression of EOI broadcasts, supported and in force. */
+const VERSION_DIRECTED_EOI = 1 << 24;
+const SVR_DIRECTED_EOI = 1 << 12;
+const SVR_WRITABLE = 0x3ff;
 /** Bits of each LVT entry that can be written: vector, mask; delivery mode; pins have polarity and trigger, too. */
 const LVT_WRITABLE = [0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff] as const;
 const ICR_WRITABLE = 0xc_cfff;
@@ -61,7 +67,7 @@ export class Lapic {
     for (let word = 0; word < 8; word++) page.set(LAPIC.posted + 4 * word, 0);
     page.set(LAPIC.errors, 0);
     this.timer.disarm();
-    page.set(REG.version, VERSION);
+    page.set(REG.version, this.#version());
     page.set(REG.dfr, -1);
     page.set(REG.svr, 0xff);
     for (let i = 0; i < LVT_COUNT; i++) page.set(REG.lvtTimer + i * 16, LVT_MASKED);
@@ -164,7 +170,7 @@ export class Lapic {
         page.set(REG.dfr, value | 0x0fff_ffff);
         break;
       case REG.svr:
-        page.set(REG.svr, value & 0x3ff);
+        page.set(REG.svr, value & this.svrWritable());
         if ((value & SVR_ENABLE) === 0) this.#maskAll();
         break;
       case REG.esr:
@@ -232,9 +238,9 @@ export class Lapic {
     const [id, ldr] = [page.get(REG.id), page.get(REG.ldr)];
     for (let register = 0; register < LAPIC_REGS; register += 16) page.set(register, view.getInt32(register, true));
     page.set(REG.id, id);
-    page.set(REG.version, VERSION);
+    page.set(REG.version, this.#version());
     if (page.x2apic) page.set(REG.ldr, ldr);
-    page.set(REG.svr, page.get(REG.svr) & 0x3ff);
+    page.set(REG.svr, page.get(REG.svr) & this.svrWritable());
     page.set(REG.icrLow, page.get(REG.icrLow) & ICR_WRITABLE);
     page.set(REG.divide, page.get(REG.divide) & 0xb);
     for (let i = 0; i < LVT_COUNT; i++) {
@@ -244,6 +250,16 @@ export class Lapic {
     for (const first of [REG.isr, REG.irr]) page.set(first, page.get(first) & 0xffff_0000);
     this.setTaskPriority(page.get(REG.tpr));
     this.timer.resume(this.#clock());
+  }
+
+  #version(): number {
+    const split = Atomics.load(this.page.words, VM_STATE.irqchip >> 2) === IRQCHIP_MODE.split;
+    return split ? VERSION | VERSION_DIRECTED_EOI : VERSION;
+  }
+
+  /** Bits that a write to the spurious-interrupt vector register sets. */
+  svrWritable(): number {
+    return this.page.get(REG.version) & VERSION_DIRECTED_EOI ? SVR_WRITABLE | SVR_DIRECTED_EOI : SVR_WRITABLE;
   }
 
   #writeLvt(register: number, value: number): void {
@@ -289,7 +305,8 @@ export class Lapic {
     const vector = this.#highest(REG.isr);
     if (vector === NONE) return;
     this.#setBit(REG.isr, vector, false);
-    this.onEoi(vector, (this.page.get(REG.tmr + ((vector >> 5) << 4)) & (1 << (vector & 31))) !== 0);
+    const level = (this.page.get(REG.tmr + ((vector >> 5) << 4)) & (1 << (vector & 31))) !== 0;
+    if (!level || (this.page.get(REG.svr) & SVR_DIRECTED_EOI) === 0) this.onEoi(vector, level);
   }
 
   #processorPriority(): number {

@@ -214,6 +214,16 @@ describe.each(["message mode", "page mode"])("%s", (mode) => {
     expect(await run()).toMatchObject({ reason: EXIT.KVM_EXIT_IOAPIC_EOI, vector: 0x30 });
   });
 
+  test("suppressed by bit 12 of the SVR they are not told", async () => {
+    await make([...store(0xf0, 0x11ff), ...EOI, ...store(0xf0, 0x1ff), ...EOI, ...COUNT, ...BACK], []);
+    const { regs } = await client.request("KVM_GET_LAPIC", vcpu, {});
+    expect(regs[0x33]! & 1).toBe(1); // the version says that there is the bit
+    for (const first of [0x110, 0x190]) regs[first + 2] = 3;
+    await client.request("KVM_SET_LAPIC", vcpu, { regs });
+    expect(await run()).toMatchObject({ reason: EXIT.KVM_EXIT_IOAPIC_EOI, vector: 0x30 });
+    await runUntil(1);
+  });
+
   test("immediate_exit after the EOI's exit ends KVM_RUN behind the EOI", async () => {
     await make([STI, ...BACK], [...EOI, ...BACK]);
     const exit = run();
