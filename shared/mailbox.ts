@@ -8,7 +8,7 @@
  * `resampleSummary`, then the doorbell. The server exchanges the summary, then the bits, and raises the event again if its device
  * still asks; the bit's number is the one that KVM_IRQFD was given, where Linux has a resamplefd.
  * A server can only reach what was granted to it: kvm-core masks both with private tables.
- * Leaves out: MSI routes, which come with the LAPIC.
+ * Leaves out: where a GSI leads (KVM_SET_GSI_ROUTING), and messages that have no GSI (KVM_SIGNAL_MSI).
  */
 import { layout } from "./layout.ts";
 import { futexWake } from "./native.ts";
