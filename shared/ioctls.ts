@@ -8,6 +8,7 @@
 import { RUN_RESULT } from "./exits.ts";
 import { type Fields, type FieldType, MAX_BYTES, type Values } from "./fields.ts";
 import { IRQCHIP_STATE, PIT_STATE2, ROUTING_ENTRY } from "./irqchip-structs.ts";
+import { VCPU_EVENTS } from "./vcpu-structs.ts";
 
 export type {
   KvmIoApicState,
@@ -278,6 +279,9 @@ export const IOCTLS = {
     arg: { control: "u32", debugreg: { list: "u64", max: 8 } },
     ret: {},
   },
+  /** Linux's number is 0x9f, which is KVM_GET_PIT2's too. */
+  KVM_GET_VCPU_EVENTS: { nr: 0x19f, on: "vcpu", needs: "owner", arg: {}, ret: VCPU_EVENTS },
+  KVM_SET_VCPU_EVENTS: { nr: 0x1a0, on: "vcpu", needs: "owner", arg: VCPU_EVENTS, ret: {} },
   /** struct kvm_xsave: an XSAVE area in the standard format. */
   KVM_GET_XSAVE: { nr: 0xa4, on: "vcpu", needs: "owner", arg: {}, ret: { region: "bytes" } },
   KVM_SET_XSAVE: { nr: 0xa5, on: "vcpu", needs: "owner", arg: { region: "bytes" }, ret: {} },
@@ -468,6 +472,7 @@ export const CAPABILITIES = {
   KVM_CAP_PIT2: { nr: 33, value: 1 },
   KVM_CAP_PIT_STATE2: { nr: 35, value: 1 },
   KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
+  KVM_CAP_VCPU_EVENTS: { nr: 41, value: 1 },
   KVM_CAP_XSAVE: { nr: 55, value: 1 },
   KVM_CAP_XCRS: { nr: 56, value: 1 },
   KVM_CAP_TSC_DEADLINE_TIMER: { nr: 72, value: 1 },

@@ -9,6 +9,7 @@ import { getFpu, getXcrs, getXsave, setFpu, setXcrs, setXsave } from "../cpu/fpu
 import { setGuestDebug } from "../cpu/guest-debug.ts";
 import { getMsr, getRegs, getSregs, setMsr, setRegs, setSregs } from "../cpu/regs.ts";
 import { EVENT, LAPIC_REGS } from "../irqchip/lapic-page.ts";
+import { getVcpuEvents, setVcpuEvents } from "../vcpu/vcpu-events.ts";
 import type { Vm } from "../vm/vm.ts";
 import type { VcpuHandle } from "./handles.ts";
 import type { ServerSession } from "./session.ts";
@@ -119,6 +120,12 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
     vcpu.lapic.page.postEvent(EVENT.nmi);
     return {};
   },
+  KVM_GET_VCPU_EVENTS: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getVcpuEvents(vcpu.lapic.page)),
+  KVM_SET_VCPU_EVENTS: ({ handle: { vm, vcpu } }, events) =>
+    vcpu.whenIdle(() => {
+      setVcpuEvents(vcpu.lapic.page, vm.hasIrqchip, events);
+      return {};
+    }),
   KVM_SET_GUEST_DEBUG: ({ handle: { vcpu } }, { control, debugreg }) =>
     vcpu.whenIdle(() => {
       if (!setGuestDebug(vcpu.memory, vcpu.zone, control, debugreg))

@@ -171,6 +171,60 @@ describe("INIT and start-up IPI", () => {
   });
 });
 
+describe("KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS", () => {
+  const get = (vcpu: number) => client.request("KVM_GET_VCPU_EVENTS", vcpu, {});
+
+  test("an NMI that waits, and its blocking", async () => {
+    await make(out(0x80));
+    await put(0x2000, ...out(0x84), 0xcf);
+    const none = await get(bsp);
+    expect(Object.values(none)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]);
+    await client.request("KVM_NMI", bsp, {});
+    expect(await get(bsp)).toEqual({ ...none, nmi_pending: 1 });
+    await client.request("KVM_SET_VCPU_EVENTS", bsp, { ...none, nmi_pending: 1, nmi_masked: 1 });
+    expect(await port(run(bsp))).toBe(0x80n);
+    expect(await get(bsp)).toEqual({ ...none, nmi_pending: 1, nmi_masked: 1 });
+    await client.request("KVM_SET_VCPU_EVENTS", bsp, { ...none, nmi_pending: 1 });
+    expect(await port(run(bsp))).toBe(0x84n);
+    expect(await get(bsp)).toEqual({ ...none, nmi_masked: 1 });
+    await client.request("KVM_SET_VCPU_EVENTS", bsp, none);
+    expect(await get(bsp)).toEqual(none);
+  });
+
+  test("the interrupt shadow, and the start-up vector", async () => {
+    await make();
+    const none = await get(ap);
+    for (const interrupt_shadow of [1, 2, 0]) {
+      await client.request("KVM_SET_VCPU_EVENTS", ap, { ...none, interrupt_shadow });
+      expect((await get(ap)).interrupt_shadow).toBe(interrupt_shadow);
+    }
+    await client.request("KVM_SET_VCPU_EVENTS", ap, { ...none, sipi_vector: 0x12, flags: 2 });
+    expect(await setMpState(ap, SIPI_RECEIVED)).toBe("");
+    expect(await mpState(ap)).toBe(RUNNABLE);
+    expect((await client.request("KVM_GET_SREGS", ap, {})).cs.base).toBe(0x1_2000n);
+  });
+
+  test("refuse what is no state here (EINVAL)", async () => {
+    await make();
+    const none = await get(ap);
+    for (const wrong of [
+      { flags: 8 },
+      { exception_injected: 1 },
+      { nmi_injected: 1 },
+      { interrupt_injected: 1 },
+      { interrupt_shadow: 3 },
+    ])
+      expect(await client.refusal("KVM_SET_VCPU_EVENTS", ap, { ...none, ...wrong })).toBe("EINVAL");
+    const bare = await client.createVm("bare");
+    const { vcpu } = await client.request("KVM_CREATE_VCPU", bare, { id: 0 });
+    await client.request("KVM_INTERRUPT", vcpu, { irq: 0x20 });
+    expect(await get(vcpu)).toMatchObject({ interrupt_injected: 1, interrupt_nr: 0x20 });
+    await client.request("KVM_SET_VCPU_EVENTS", vcpu, none);
+    expect((await get(vcpu)).interrupt_injected).toBe(0);
+    expect(await client.refusal("KVM_SET_VCPU_EVENTS", vcpu, { ...none, nmi_pending: 1 })).toBe("EINVAL");
+  });
+});
+
 describe.each(["interp", "patch", "wasm"])("NMI: %s", (engine) => {
   test("by IPI it ends a HLT, and blocks the next one until IRET", async () => {
     await make(ipi(1, NMI), out(0x80));
