@@ -52,6 +52,8 @@ export const RUN_RESULT = {
   pc: "u64",
   dr6: "u64",
   dr7: "u64",
+  /** KVM_EXIT_IOAPIC_EOI: kvm_run.eoi.vector. */
+  vector: "u8",
   if_flag: "u8",
   ready_for_interrupt_injection: "u8",
 } as const satisfies Fields;
@@ -72,6 +74,7 @@ export function runResult(reason: ExitReason, fields: Partial<RunResult> = {}): 
     pc: 0n,
     dr6: 0n,
     dr7: 0n,
+    vector: 0,
     if_flag: 0,
     ready_for_interrupt_injection: 0,
     ...fields,

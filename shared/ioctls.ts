@@ -8,6 +8,7 @@
 import { RUN_RESULT } from "./exits.ts";
 import { type Fields, type FieldType, MAX_BYTES, type Values } from "./fields.ts";
 import { IRQCHIP_STATE, PIT_STATE2, ROUTING_ENTRY } from "./irqchip-structs.ts";
+import { VCPU_EVENTS } from "./vcpu-structs.ts";
 
 export type {
   KvmIoApicState,
@@ -174,6 +175,14 @@ export const IOCTLS = {
    * whole 64-bit words. The guest's and kvm-core's own writes: a process that does DMA knows what it wrote, as in Linux.
    */
   KVM_GET_DIRTY_LOG: { nr: 0x42, on: "vm", needs: "owner", arg: { slot: "u32" }, ret: { dirty_bitmap: "bytes" } },
+  /** struct kvm_enable_cap; arguments that are not given are 0. KVM_CAP_SPLIT_IRQCHIP takes the number of reserved routes. */
+  KVM_ENABLE_CAP: {
+    nr: 0xa3,
+    on: "vm",
+    needs: "owner",
+    arg: { cap: "u32", flags: "u32", args: { list: "u64", max: 4 } },
+    ret: {},
+  },
   KVM_CREATE_IRQCHIP: { nr: 0x60, on: "vm", needs: "owner", arg: {}, ret: {} },
   KVM_GET_IRQCHIP: { nr: 0x62, on: "vm", needs: "owner", arg: { chip_id: "u32" }, ret: IRQCHIP_STATE },
   KVM_SET_IRQCHIP: { nr: 0x63, on: "vm", needs: "owner", arg: IRQCHIP_STATE, ret: {} },
@@ -198,8 +207,14 @@ export const IOCTLS = {
   KVM_CREATE_PIT2: { nr: 0x77, on: "vm", needs: "owner", arg: { flags: "u32" }, ret: {} },
   KVM_GET_PIT2: { nr: 0x9f, on: "vm", needs: "owner", arg: {}, ret: PIT_STATE2 },
   KVM_SET_PIT2: { nr: 0xa0, on: "vm", needs: "owner", arg: PIT_STATE2, ret: {} },
-  /** `event` is a bit of the server's interrupt mailbox, where Linux has an eventfd. */
-  KVM_IRQFD: { nr: 0x76, on: "vm", needs: "server", arg: { event: "u32", gsi: "u32", flags: "u32" }, ret: {} },
+  /** `event` and `resample_event` are bits of the server's interrupt mailbox, where Linux has the eventfds `fd` and `resamplefd`. */
+  KVM_IRQFD: {
+    nr: 0x76,
+    on: "vm",
+    needs: "server",
+    arg: { event: "u32", gsi: "u32", flags: "u32", resample_event: "u32" },
+    ret: {},
+  },
   /** `event` is the tag that the posted record carries, where Linux has an eventfd; `len` 0 matches any width. */
   KVM_IOEVENTFD: {
     nr: 0x79,
@@ -264,6 +279,9 @@ export const IOCTLS = {
     arg: { control: "u32", debugreg: { list: "u64", max: 8 } },
     ret: {},
   },
+  /** Linux's number is 0x9f, which is KVM_GET_PIT2's too. */
+  KVM_GET_VCPU_EVENTS: { nr: 0x19f, on: "vcpu", needs: "owner", arg: {}, ret: VCPU_EVENTS },
+  KVM_SET_VCPU_EVENTS: { nr: 0x1a0, on: "vcpu", needs: "owner", arg: VCPU_EVENTS, ret: {} },
   /** struct kvm_xsave: an XSAVE area in the standard format. */
   KVM_GET_XSAVE: { nr: 0xa4, on: "vcpu", needs: "owner", arg: {}, ret: { region: "bytes" } },
   KVM_SET_XSAVE: { nr: 0xa5, on: "vcpu", needs: "owner", arg: { region: "bytes" }, ret: {} },
@@ -420,6 +438,7 @@ export const KVM_IOEVENTFD_FLAG_PIO = 2;
 export const KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
 /** KVM_IRQFD flags. */
 export const KVM_IRQFD_FLAG_DEASSIGN = 1;
+export const KVM_IRQFD_FLAG_RESAMPLE = 2;
 /** KVM_IRQ_ROUTING_*: types of a routing entry. */
 export const KVM_IRQ_ROUTING = { IRQCHIP: 1, MSI: 2 } as const;
 /** KVM_CREATE_PIT2: kvm-core has port 0x61, too. */
@@ -453,12 +472,16 @@ export const CAPABILITIES = {
   KVM_CAP_PIT2: { nr: 33, value: 1 },
   KVM_CAP_PIT_STATE2: { nr: 35, value: 1 },
   KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
+  KVM_CAP_VCPU_EVENTS: { nr: 41, value: 1 },
   KVM_CAP_XSAVE: { nr: 55, value: 1 },
   KVM_CAP_XCRS: { nr: 56, value: 1 },
   KVM_CAP_TSC_DEADLINE_TIMER: { nr: 72, value: 1 },
   KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
   KVM_CAP_SIGNAL_MSI: { nr: 77, value: 1 },
+  KVM_CAP_IRQFD_RESAMPLE: { nr: 82, value: 1 },
   KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },
+  KVM_CAP_ENABLE_CAP_VM: { nr: 98, value: 1 },
+  KVM_CAP_SPLIT_IRQCHIP: { nr: 121, value: 1 },
   KVM_CAP_MAX_VCPU_ID: { nr: 128, value: 8 },
   KVM_CAP_IMMEDIATE_EXIT: { nr: 136, value: 1 },
   KVM_CAP_COALESCED_PIO: { nr: 162, value: 1 },

@@ -11,6 +11,7 @@ import { CPU, CPUID_ENTRY_SIZE, MAX_CPUID_ENTRIES } from "./state.ts";
 import { XSTATE_LEAF, XSTATE_LEAVES } from "./xstate-cpuid.ts";
 
 const SIGNIFICANT_INDEX = 1;
+const TOPOLOGY_LEAF = 0xb;
 
 /** Four ASCII characters as CPUID puts them into a register. */
 const text = (s: string): number => Buffer.from(s.padEnd(4, "\0"), "latin1").readUInt32LE(0);
@@ -110,6 +111,18 @@ export function findCpuid(u32: Uint32Array, zone: number, func: number, index: n
   if (range !== 0 && func <= u32[range >>> 2]!) return 0;
   const basic = find(0);
   return basic === 0 ? 0 : find(u32[basic >>> 2]!);
+}
+
+/**
+ * A subleaf of leaf 0BH that is none, where the leaf has a topology (as KVM decides that: a subleaf 1): ECX's low byte is the
+ * subleaf that was asked for, EDX the x2APIC ID (SDM volume 2A). Other leaves' read as zeros, as they are in `words`.
+ */
+export function invalidLevel(u32: Uint32Array, zone: number, func: number, index: number, words: Uint32Array): void {
+  if (func !== TOPOLOGY_LEAF) return;
+  const at = findCpuid(u32, zone, func, 1) >>> 2;
+  if (at === 0 || u32[at - 3] !== func) return;
+  words[2] = index & 0xff;
+  words[3] = u32[at + 3]!;
 }
 
 /**

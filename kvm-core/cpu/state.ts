@@ -90,6 +90,8 @@ export const CPU = layout({
   stale: "u32",
   /** Record at which to go on, valid while RIP is resumeRip; 0: none. */
   resumeRecord: "u32",
+  /** Non-zero: an NMI was delivered, and no IRET has been executed since. */
+  nmiBlocked: "u32",
   resumeRip: "u64",
   // --- segments: ES CS SS DS FS GS TR LDTR
   selector: ["u32", 8],

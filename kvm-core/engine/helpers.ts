@@ -21,7 +21,7 @@ import {
   validCr4,
   validPcide,
 } from "../cpu/control.ts";
-import { findCpuid } from "../cpu/cpuid.ts";
+import { findCpuid, invalidLevel } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
 import { CLOCK_MSRS, getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
@@ -74,6 +74,8 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
         words.set(state.u32.subarray(at, at + 4));
         // In front of the words the entry has its leaf, its subleaf and flags.
         liveWords(state, state.u32[at - 3]!, state.u32[at - 2]!, words);
+      } else {
+        invalidLevel(state.u32, zone, state.gpr(GPR.rax), state.gpr(GPR.rcx), words);
       }
       [GPR.rax, GPR.rbx, GPR.rcx, GPR.rdx].forEach((register, i) => {
         state.setGpr(register, words[i]!);

@@ -93,6 +93,13 @@ export class IoApic {
     }
   }
 
+  /** The inputs whose entries have this vector, as bits. */
+  pinsOf(vector: number): number {
+    let pins = 0;
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) if ((this.#low(pin) & 0xff) === vector) pins |= 1 << pin;
+    return pins;
+  }
+
   /** `size` 1, 2, 4 or 8: the low bytes of the register, as KVM answers; a register has 32 bits. */
   read(offset: number, size: number): number {
     const value = offset === IOREGSEL ? this.#get("select") : offset === IOWIN ? this.#readSelected() : 0;

@@ -2,10 +2,12 @@
  * All interrupt controllers and timers of a machine as one vCPU's thread drives them (KVM_CREATE_IRQCHIP, KVM_CREATE_PIT2): its
  * local APIC, and on vCPU 0 the 8259s, the IOAPIC, the 8254 and the lines that lead to them.
  * Like KVM an interrupt of the 8259s (ExtINT) goes before the local APIC's.
+ * Of a split irqchip (KVM_CAP_SPLIT_IRQCHIP) only the local APICs are here: the user's 8259s interrupt by KVM_INTERRUPT, and the
+ * user's IOAPIC hears of an EOI by `onIoapicEoi`.
  * To add a chip: drive it in service(), name its time in nextDeadline(); `delivery` reaches local APICs.
  */
 import { clockMonotonic } from "../../shared/native.ts";
-import { VM_STATE } from "../vm/vm-state.ts";
+import { controlAt, IRQCHIP_MODE, VM_STATE } from "../vm/vm-state.ts";
 import { IOAPIC_BASE, IoApic } from "./ioapic.ts";
 import { Lapic } from "./lapic.ts";
 import { LapicAccess } from "./lapic-access.ts";
@@ -28,27 +30,46 @@ export class Irqchip {
   readonly #words: Int32Array;
   /** This vCPU drives what there is one of. */
   readonly #drives: boolean;
+  /** KVM_INTERRUPT's word: the vector + 1, or 0. */
+  readonly #injected: number;
+  /** The EOI of an interrupt of the user's IOAPIC. */
+  onIoapicEoi: (vector: number) => void = () => {};
 
   constructor(memory: WebAssembly.Memory, vcpu: number, clock = clockMonotonic) {
     this.#words = new Int32Array(memory.buffer);
     this.#drives = vcpu === 0;
+    this.#injected = controlAt(vcpu, "injected") >> 2;
     this.pic = new Pic(memory);
     this.delivery = new LapicDelivery(memory);
     this.lines = new Lines(memory, this.pic, new IoApic(memory, this.delivery), this.delivery);
     this.#pit = new Pit(memory, () => this.lines.pulse(PIT_GSI));
     this.lapic = new Lapic(memory, vcpu, this.delivery, clock);
-    this.lapic.onEoi = (vector) => this.lines.eoi(vector);
+    this.lapic.onEoi = (vector, level) => this.#eoi(vector, level);
     this.access = new LapicAccess(this.lapic);
   }
 
-  /** KVM_CREATE_IRQCHIP was called. */
+  /** There are local APICs: KVM_CREATE_IRQCHIP was called, or KVM_CAP_SPLIT_IRQCHIP enabled. */
   get exists(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+    return this.#mode !== IRQCHIP_MODE.none;
+  }
+
+  /** 8259s, IOAPIC and PIT are the user's. */
+  get split(): boolean {
+    return this.#mode === IRQCHIP_MODE.split;
+  }
+
+  /** 8259s and IOAPIC are here. */
+  get whole(): boolean {
+    return this.#mode === IRQCHIP_MODE.kernel;
+  }
+
+  get #mode(): number {
+    return Atomics.load(this.#words, VM_STATE.irqchip >> 2);
   }
 
   /** The port is answered here, and not by a device server. */
   ownsPort(port: number): boolean {
-    return (Pic.owns(port) && this.exists) || this.#pit.owns(port);
+    return (Pic.owns(port) && this.whole) || this.#pit.owns(port);
   }
 
   readPort(port: number): number {
@@ -72,16 +93,16 @@ export class Irqchip {
 
   /** The guest-physical address is a register's of the local APIC or the IOAPIC: they go before what servers have registered. */
   ownsAddress(gpa: number): boolean {
-    return (this.access.owns(gpa) || IoApic.owns(gpa)) && this.exists;
+    return this.access.owns(gpa) ? this.exists : IoApic.owns(gpa) && this.whole;
   }
 
   readMemory(gpa: number, size: number): number {
-    return IoApic.owns(gpa) ? this.lines.readIoApic(gpa - IOAPIC_BASE, size) : this.access.mmioRead(gpa, size);
+    return this.access.owns(gpa) ? this.access.mmioRead(gpa, size) : this.lines.readIoApic(gpa - IOAPIC_BASE, size);
   }
 
   writeMemory(gpa: number, size: number, value: number): void {
-    if (IoApic.owns(gpa)) this.lines.writeIoApic(gpa - IOAPIC_BASE, size, value);
-    else this.access.mmioWrite(gpa, size, value);
+    if (this.access.owns(gpa)) this.access.mmioWrite(gpa, size, value);
+    else this.lines.writeIoApic(gpa - IOAPIC_BASE, size, value);
   }
 
   /** Brings timers and lines up to date: a tick's pulse is gathered right behind it. Allocates nothing. */
@@ -110,7 +131,8 @@ export class Irqchip {
 
   /** The vector of the interrupt that the processor takes. Call it only while pending(). */
   acknowledge(): number {
-    return this.#extInt() ? this.lines.acknowledge() : this.lapic.acknowledge();
+    if (!this.#extInt()) return this.lapic.acknowledge();
+    return this.split ? Atomics.exchange(this.#words, this.#injected, 0) - 1 : this.lines.acknowledge();
   }
 
   /** An NMI was posted, and is now taken. */
@@ -118,7 +140,18 @@ export class Irqchip {
     return this.lapic.page.takeEvents(EVENT.nmi) !== 0;
   }
 
+  /** KVM_INTERRUPT would be taken at once if RFLAGS.IF allows it: the user's 8259s reach the processor, and nothing of theirs waits. */
+  acceptsInjection(): boolean {
+    return this.split && this.lapic.passesExtInt && Atomics.load(this.#words, this.#injected) === 0;
+  }
+
   #extInt(): boolean {
+    if (this.split) return Atomics.load(this.#words, this.#injected) !== 0 && this.lapic.passesExtInt;
     return this.#drives && this.pic.intr && this.lapic.passesExtInt;
+  }
+
+  #eoi(vector: number, level: boolean): void {
+    if (!this.split) this.lines.eoi(vector, level);
+    else if (level && this.lines.handlesVector(vector)) this.onIoapicEoi(vector);
   }
 }

@@ -19,11 +19,10 @@ const X2APIC_GATE = gateOf("x2apic");
 
 /** Delivery Status and Remote IRR of the LVT entries are read-only, not reserved: Linux writes ones to them. */
 const LVT_READ_ONLY = 0x5000;
-/** Bits that WRMSR may set in a register of x2APIC mode; who is not here is not writable. */
+/** Bits that WRMSR may set in a register of x2APIC mode; who is not here is not writable. The SVR: svrWritable(). */
 const X2APIC_WRITABLE: Readonly<Record<number, number>> = {
   [REG.tpr]: 0xff,
   [REG.eoi]: 0,
-  [REG.svr]: 0x3ff,
   [REG.esr]: 0,
   [REG.icrLow]: 0xc_cfff,
   [REG.lvtTimer]: 0x7_00ff | LVT_READ_ONLY,
@@ -119,7 +118,7 @@ export class LapicAccess {
     }
     if (!page.x2apic) return false;
     const register = (index - X2APIC_FIRST) << 4;
-    const writable = X2APIC_WRITABLE[register];
+    const writable = register === REG.svr ? this.#lapic.svrWritable() : X2APIC_WRITABLE[register];
     if (writable === undefined || low & ~writable || (high !== 0 && register !== REG.icrLow)) return false;
     if (register === REG.selfIpi) {
       this.#lapic.interrupt(low | (1 << 18), 0, true);

@@ -141,6 +141,18 @@ export class LapicPage {
     this.kick();
   }
 
+  /** KVM_SET_VCPU_EVENTS; for KVM_MP_STATE_SIPI_RECEIVED, which comes behind it. */
+  setStartupVector(vector: number): void {
+    const events = (this.at + LAPIC.events) >> 2;
+    Atomics.and(this.words, events, ~(0xff << STARTUP_VECTOR_SHIFT));
+    Atomics.or(this.words, events, vector << STARTUP_VECTOR_SHIFT);
+  }
+
+  /** KVM_MP_STATE_SIPI_RECEIVED: the vector is that of the last start-up IPI, as in Linux. */
+  repeatStartup(): void {
+    this.postEvent(EVENT.startup, startupVector(this.get(LAPIC.events)));
+  }
+
   /** Takes these events: those of them that were posted. The start-up vector stays in the value. */
   takeEvents(which: number): number {
     const events = (this.at + LAPIC.events) >> 2;

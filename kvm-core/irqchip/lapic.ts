@@ -1,6 +1,7 @@
 /**
  * The local APIC of a vCPU, as the vCPU's thread drives it: registers, priorities, local vector table, IPIs.
- * Document: SDM volume 3, chapter 11. Version 14h, six LVT entries, no suppression of EOI broadcasts.
+ * Document: SDM volume 3, chapter 11. Version 14h, six LVT entries; suppression of EOI broadcasts (11.8.5) where the IOAPIC is the
+ * user's, as in KVM, whose own IOAPIC has no EOI register.
  * CR8 is the task priority's class and lives in the vCPU state; TPR's low half follows when somebody looks.
  * After reset LINT0 of the BSP is ExtINT and unmasked, as KVM and QEMU have it without firmware (virtual wire).
  * Left out: arbitration (APR reads 0), remote-read, LINT pins other than the 8259s' (nothing is wired to them).
@@ -8,7 +9,7 @@
  */
 import { clockMonotonic } from "../../shared/native.ts";
 import { CPU } from "../cpu/state.ts";
-import { PAGE_SIZE } from "../cpu/zones.ts";
+import { IRQCHIP_MODE, VM_STATE } from "../vm/vm-state.ts";
 import { DELIVERY } from "./delivery.ts";
 import type { LapicDelivery } from "./lapic-delivery.ts";
 import { APIC_BASE_FIELD, BASE, LAPIC, LAPIC_REGS, LapicPage, REG } from "./lapic-page.ts";
@@ -19,6 +20,10 @@ const LVT_COUNT = 6;
 const MODE_SHIFT = 8;
 const SVR_ENABLE = 1 << 8;
 const VERSION = 0x14 | ((LVT_COUNT - 1) << 16);
+/** Of the version and the spurious-interrupt vector register: suppression of EOI broadcasts, supported and in force. */
+const VERSION_DIRECTED_EOI = 1 << 24;
+const SVR_DIRECTED_EOI = 1 << 12;
+const SVR_WRITABLE = 0x3ff;
 /** Bits of each LVT entry that can be written: vector, mask; delivery mode; pins have polarity and trigger, too. */
 const LVT_WRITABLE = [0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff] as const;
 const ICR_WRITABLE = 0xc_cfff;
@@ -32,8 +37,8 @@ export class Lapic {
   readonly #memory: WebAssembly.Memory;
   readonly #delivery: LapicDelivery;
   readonly #clock: () => number;
-  /** The end of a level-triggered interrupt: the IOAPICs are told. */
-  onEoi: (vector: number) => void = () => {};
+  /** The end of an interrupt: of a level-triggered one, the IOAPICs are told. */
+  onEoi: (vector: number, level: boolean) => void = () => {};
 
   /** `clock`: nanoseconds, clockMonotonic(). */
   constructor(memory: WebAssembly.Memory, vcpu: number, delivery: LapicDelivery, clock = clockMonotonic) {
@@ -50,17 +55,19 @@ export class Lapic {
     page.words[(page.zone + APIC_BASE_FIELD) >> 2] = 0xfee0_0000 | BASE.EN | (page.vcpu === 0 ? BASE.BSP : 0) | 0;
     page.words[(page.zone + APIC_BASE_FIELD + 4) >> 2] = 0;
     this.resetRegisters();
+    page.set(LAPIC.events, 0);
     page.set(LAPIC.present, 1);
   }
 
   /** INIT, and being switched off: everything but IA32_APIC_BASE. */
   resetRegisters(): void {
     const { page } = this;
-    const present = page.present;
-    new Uint8Array(this.#memory.buffer, page.at, PAGE_SIZE).fill(0);
-    page.set(LAPIC.present, present ? 1 : 0);
+    new Uint8Array(this.#memory.buffer, page.at, LAPIC_REGS).fill(0);
+    // What was posted goes with IRR; events stay: the start-up IPI behind an INIT may be there already.
+    for (let word = 0; word < 8; word++) page.set(LAPIC.posted + 4 * word, 0);
+    page.set(LAPIC.errors, 0);
     this.timer.disarm();
-    page.set(REG.version, VERSION);
+    page.set(REG.version, this.#version());
     page.set(REG.dfr, -1);
     page.set(REG.svr, 0xff);
     for (let i = 0; i < LVT_COUNT; i++) page.set(REG.lvtTimer + i * 16, LVT_MASKED);
@@ -163,7 +170,7 @@ export class Lapic {
         page.set(REG.dfr, value | 0x0fff_ffff);
         break;
       case REG.svr:
-        page.set(REG.svr, value & 0x3ff);
+        page.set(REG.svr, value & this.svrWritable());
         if ((value & SVR_ENABLE) === 0) this.#maskAll();
         break;
       case REG.esr:
@@ -231,9 +238,9 @@ export class Lapic {
     const [id, ldr] = [page.get(REG.id), page.get(REG.ldr)];
     for (let register = 0; register < LAPIC_REGS; register += 16) page.set(register, view.getInt32(register, true));
     page.set(REG.id, id);
-    page.set(REG.version, VERSION);
+    page.set(REG.version, this.#version());
     if (page.x2apic) page.set(REG.ldr, ldr);
-    page.set(REG.svr, page.get(REG.svr) & 0x3ff);
+    page.set(REG.svr, page.get(REG.svr) & this.svrWritable());
     page.set(REG.icrLow, page.get(REG.icrLow) & ICR_WRITABLE);
     page.set(REG.divide, page.get(REG.divide) & 0xb);
     for (let i = 0; i < LVT_COUNT; i++) {
@@ -243,6 +250,16 @@ export class Lapic {
     for (const first of [REG.isr, REG.irr]) page.set(first, page.get(first) & 0xffff_0000);
     this.setTaskPriority(page.get(REG.tpr));
     this.timer.resume(this.#clock());
+  }
+
+  #version(): number {
+    const split = Atomics.load(this.page.words, VM_STATE.irqchip >> 2) === IRQCHIP_MODE.split;
+    return split ? VERSION | VERSION_DIRECTED_EOI : VERSION;
+  }
+
+  /** Bits that a write to the spurious-interrupt vector register sets. */
+  svrWritable(): number {
+    return this.page.get(REG.version) & VERSION_DIRECTED_EOI ? SVR_WRITABLE | SVR_DIRECTED_EOI : SVR_WRITABLE;
   }
 
   #writeLvt(register: number, value: number): void {
@@ -288,7 +305,8 @@ export class Lapic {
     const vector = this.#highest(REG.isr);
     if (vector === NONE) return;
     this.#setBit(REG.isr, vector, false);
-    if (this.page.get(REG.tmr + ((vector >> 5) << 4)) & (1 << (vector & 31))) this.onEoi(vector);
+    const level = (this.page.get(REG.tmr + ((vector >> 5) << 4)) & (1 << (vector & 31))) !== 0;
+    if (!level || (this.page.get(REG.svr) & SVR_DIRECTED_EOI) === 0) this.onEoi(vector, level);
   }
 
   #processorPriority(): number {

@@ -3,18 +3,28 @@
  * KVM_IRQFD's events and from KVM_IRQ_LINE, brought through the GSI routes to pins of the 8259s and the IOAPIC or sent
  * as messages. The thread of vCPU 0 gathers; an EOI that is broadcast gathers first on its own thread.
  * The order is that of shared/mailbox.ts: the summary is exchanged before the bits are read.
- * Leaves out: KVM_IRQFD's resampling.
+ * The end of an interrupt at a controller ends a level that KVM_IRQFD's events hold (resamplers.ts); that is looked for only where
+ * there are such.
  */
 import { MAILBOX, MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
 import { AREA_MAILBOX } from "../../shared/server-area.ts";
-import { MAX_GSIS, MAX_SERVERS, NO_GSI, NO_PIN, serverAreaAt, VM_STATE } from "../vm/vm-state.ts";
+import {
+  IRQCHIP_MODE,
+  MAX_GSIS,
+  MAX_SERVERS,
+  NO_GSI,
+  NO_PIN,
+  RESAMPLED_TIE,
+  serverAreaAt,
+  VM_STATE,
+} from "../vm/vm-state.ts";
 import type { Delivery } from "./delivery.ts";
 import type { IoApic } from "./ioapic.ts";
 import { IrqchipLock } from "./lock.ts";
 import type { Pic } from "./pic.ts";
+import { Resamplers } from "./resamplers.ts";
 import { Routes } from "./routing.ts";
 
-const PIC_PINS = 16;
 const EVENT_WORDS = MAILBOX_EVENTS / 32;
 const GSI_WORDS = MAILBOX_GSIS / 32;
 
@@ -25,11 +35,14 @@ export class Lines {
   readonly #ioapic: IoApic | undefined;
   readonly #delivery: Delivery | undefined;
   readonly #routes: Routes;
+  readonly #resamplers: Resamplers;
   /** Also for who drives the PIT, or the 8259s other than by the methods below. */
   readonly lock: IrqchipLock;
   /** By GSI, of the look under way. */
   readonly #levels = new Int32Array(GSI_WORDS);
   readonly #rises = new Int32Array(GSI_WORDS);
+  /** By GSI: whose interrupts ended. */
+  readonly #endedGsis = new Int32Array(GSI_WORDS);
   /** By pin, of the look under way. */
   #picLevels = 0;
   #picRises = 0;
@@ -44,7 +57,12 @@ export class Lines {
     this.#ioapic = ioapic;
     this.#delivery = delivery;
     this.#routes = new Routes(memory);
+    this.#resamplers = new Resamplers(memory);
     this.lock = new IrqchipLock(memory);
+    // Who drives the 8259s holds the lock.
+    pic.onEnd = (pins) => {
+      if (this.#resamplers.count !== 0) this.#ended(0, pins);
+    };
   }
 
   /** Looks at every source and brings the controllers' inputs up to date, under the irqchip lock. Allocates nothing. */
@@ -55,14 +73,25 @@ export class Lines {
   }
 
   /**
-   * The broadcast EOI of a level-triggered vector, from any vCPU's thread. What a device released before the EOI must
-   * not interrupt again, so the lines are looked at first.
+   * A local APIC's EOI of a vector, from any vCPU's thread; of an edge-triggered one only the resampled events hear. What a
+   * device released before the EOI must not interrupt again, so the lines are looked at first.
    */
-  eoi(vector: number): void {
+  eoi(vector: number, level: boolean): void {
+    const ioapic = this.#ioapic;
+    if (ioapic === undefined || (!level && this.#resamplers.count === 0)) return;
     this.lock.take();
     this.#gather();
-    this.#ioapic?.eoi(vector);
+    if (this.#resamplers.count !== 0) this.#ended(ioapic.pinsOf(vector), 0);
+    if (level) ioapic.eoi(vector);
     this.lock.give();
+  }
+
+  /** Of a split irqchip: the user's IOAPIC waits for this vector's EOI. */
+  handlesVector(vector: number): boolean {
+    this.lock.take();
+    const handled = this.#routes.handlesVector(vector, this.#words[VM_STATE.reservedRoutes >> 2]!);
+    this.lock.give();
+    return handled;
   }
 
   /** The processor's INTA cycles: the 8259s' vector. */
@@ -98,7 +127,7 @@ export class Lines {
     const [levels, rises] = [this.#levels, this.#rises];
     this.#picLevels = this.#picRises = this.#ioapicLevels = this.#ioapicRises = 0;
     for (let word = 0; word < GSI_WORDS; word++) {
-      levels[word] = Atomics.load(words, (VM_STATE.lineLevels >> 2) + word);
+      levels[word] = Atomics.load(words, (VM_STATE.lineLevels >> 2) + word) | this.#resamplers.levels(word);
       const rise = (VM_STATE.lineRises >> 2) + word;
       rises[word] = Atomics.load(words, rise) === 0 ? 0 : Atomics.exchange(words, rise, 0);
     }
@@ -111,7 +140,7 @@ export class Lines {
         this.#route(32 * word + bit, ((levels[word]! >>> bit) & 1) !== 0, ((rises[word]! >>> bit) & 1) !== 0);
       }
     }
-    this.#toPins();
+    if (this.#words[VM_STATE.irqchip >> 2] !== IRQCHIP_MODE.split) this.#toPins(); // there, all routes are messages
   }
 
   #server(server: number): void {
@@ -147,11 +176,33 @@ export class Lines {
         const bit = 31 - Math.clz32(bits);
         bits &= ~(1 << bit);
         const gsi = this.#irqfds[server * MAILBOX_EVENTS + word * 32 + bit]!;
-        if (gsi === NO_GSI || gsi >= MAX_GSIS) continue;
+        if (gsi !== NO_GSI && gsi & RESAMPLED_TIE) this.#resampled(gsi & ~RESAMPLED_TIE);
+        if (gsi >= MAX_GSIS) continue;
         if (gsi < MAILBOX_GSIS) this.#rises[gsi >> 5]! |= 1 << (gsi & 31);
         else this.#route(gsi, false, true);
       }
     }
+  }
+
+  /** A level-triggered event. A message has no level: it goes each time, as in Linux. */
+  #resampled(gsi: number): void {
+    const bit = 1 << (gsi & 31);
+    if (this.#resamplers.raise(gsi) || this.#routes.isMessage(gsi)) this.#rises[gsi >> 5]! |= bit;
+    this.#levels[gsi >> 5]! |= bit;
+  }
+
+  /** Interrupts ended at these pins: what their GSIs' events held falls before the servers hear of it. */
+  #ended(ioapicPins: number, picPins: number): void {
+    const gsis = this.#endedGsis;
+    gsis.fill(0);
+    for (let gsi = 0; gsi < MAILBOX_GSIS; gsi++) {
+      const [ioapic, pic] = [this.#routes.ioapic(gsi), this.#routes.pic(gsi)];
+      const ended = (ioapic !== NO_PIN && (ioapicPins >>> ioapic) & 1) || (pic !== NO_PIN && (picPins >>> pic) & 1);
+      if (ended) gsis[gsi >> 5]! |= 1 << (gsi & 31);
+    }
+    if (!this.#resamplers.end(gsis)) return;
+    this.#gather();
+    this.#resamplers.tell(gsis);
   }
 
   /** Adds a GSI to its pins; a message goes at once, on a rise alone. */
@@ -174,15 +225,7 @@ export class Lines {
   }
 
   #toPins(): void {
-    const pic = this.#pic;
-    for (let pin = 0; pin < PIC_PINS; pin++) {
-      const bit = 1 << pin;
-      if (this.#picRises & bit) {
-        pic.setLine(pin, false);
-        pic.setLine(pin, true);
-      }
-      pic.setLine(pin, (this.#picLevels & bit) !== 0);
-    }
+    this.#pic.setLines(this.#picLevels, this.#picRises);
     const ioapic = this.#ioapic;
     if (ioapic === undefined) return;
     let pins = this.#ioapicRises | this.#ioapicLevels | ioapic.inputs;

@@ -34,6 +34,7 @@ const CHIP = layout({
   specialNested: "u8",
 });
 
+const PINS = 16;
 const MASTER = 0;
 const SLAVE = 1;
 const CASCADE = 2;
@@ -50,6 +51,11 @@ const OCW3 = 0x08;
 
 export class Pic {
   readonly #state: Uint8Array;
+  /**
+   * The interrupts of these inputs (bits 0 to 15) ended by EOI, automatic EOI or ICW1. Called before the cascade is looked
+   * at, as in KVM: a level that falls because of it must not interrupt again.
+   */
+  onEnd: (pins: number) => void = () => {};
 
   constructor(memory: WebAssembly.Memory) {
     this.#state = new Uint8Array(memory.buffer, VM_STATE.pic, 2 * CHIP.size);
@@ -71,6 +77,24 @@ export class Pic {
   /** Sets input `irq` (0 to 15). Edge-triggered inputs latch a rise; level-triggered ones follow. */
   setLine(irq: number, level: boolean): void {
     this.#input(irq >> 3, irq & 7, level);
+    this.#cascade();
+  }
+
+  /**
+   * Sets all inputs, each a bit; `rises` have fallen and risen since. The cascade is looked at behind them all: what one
+   * input's fall takes back must not have interrupted because of the order.
+   */
+  setLines(levels: number, rises: number): void {
+    for (let irq = 0; irq < PINS; irq++) {
+      const chip = irq >> 3;
+      const ir = irq & 7;
+      const bit = 1 << irq;
+      if (rises & bit) {
+        this.#input(chip, ir, false);
+        this.#input(chip, ir, true);
+      }
+      this.#input(chip, ir, (levels & bit) !== 0);
+    }
     this.#cascade();
   }
 
@@ -159,6 +183,7 @@ export class Pic {
 
   #initialise(chip: number, icw1: number): void {
     const [line, elcr] = [this.#get(chip, "line"), this.#get(chip, "elcr")];
+    const ended = this.#get(chip, "isr") | (this.#get(chip, "irr") & ~elcr);
     this.#state.fill(0, chip * CHIP.size, (chip + 1) * CHIP.size);
     this.#set(chip, "line", line);
     this.#set(chip, "elcr", elcr);
@@ -167,6 +192,7 @@ export class Pic {
     this.#set(chip, "needIcw4", icw1 & ICW1_ICW4);
     this.#set(chip, "single", icw1 & ICW1_SINGLE);
     this.#set(chip, "irr", line & elcr); // edges are cleared, a level still asserted requests at once
+    this.onEnd(ended << (8 * chip));
   }
 
   #writeOdd(chip: number, value: number): void {
@@ -256,6 +282,7 @@ export class Pic {
     if (!(this.#get(chip, "elcr") & bit)) this.#set(chip, "irr", this.#get(chip, "irr") & ~bit);
     if (this.#get(chip, "autoEoi")) {
       if (this.#get(chip, "rotateOnAutoEoi")) this.#set(chip, "lowest", ir);
+      this.onEnd(1 << (8 * chip + ir));
     } else {
       this.#set(chip, "isr", this.#get(chip, "isr") | bit);
     }
@@ -264,6 +291,7 @@ export class Pic {
   #end(chip: number, ir: number, rotate: boolean): void {
     this.#set(chip, "isr", this.#get(chip, "isr") & ~(1 << ir));
     if (rotate) this.#set(chip, "lowest", ir);
+    this.onEnd(1 << (8 * chip + ir));
   }
 
   /** The IR of highest priority that may interrupt now, or NONE. */

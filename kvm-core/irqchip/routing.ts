@@ -12,6 +12,8 @@ import { IOAPIC_PINS } from "./ioapic.ts";
 /** Numbers of the chips: KVM_IRQCHIP_PIC_MASTER, PIC_SLAVE, IOAPIC. */
 export const IRQCHIP = { picMaster: 0, picSlave: 1, ioapic: 2 } as const;
 const PIC_PINS = 8;
+/** An MSI's data: level-triggered. */
+const MSI_LEVEL = 0x8000;
 /** The 8259s' cascade input, which is no GSI; GSI 0 takes its pin of the IOAPIC. */
 const CASCADE = 2;
 
@@ -63,6 +65,21 @@ export class Routes {
     return this.#words[(gsi * ROUTE_ROW.size + ROUTE_ROW.data) >> 2]! >>> 0;
   }
 
+  /** KVM_CAP_SPLIT_IRQCHIP: nothing leads anywhere yet. */
+  clear(): void {
+    this.#change(() => {});
+  }
+
+  /** One of the first `count` GSIs is a level-triggered message of this vector: its EOI is the user's IOAPIC's. */
+  handlesVector(vector: number, count: number): boolean {
+    for (let gsi = 0; gsi < count; gsi++) {
+      if (!this.isMessage(gsi)) continue;
+      const data = this.data(gsi);
+      if ((data & 0xff) === vector && (data & MSI_LEVEL) !== 0) return true;
+    }
+    return false;
+  }
+
   /** KVM_SET_GSI_ROUTING after validateRoutes(): this is the whole table; a GSI without an entry leads nowhere. */
   set(entries: readonly KvmIrqRoutingEntry[]): void {
     this.#change(() => {
@@ -100,10 +117,11 @@ export class Routes {
 }
 
 /**
- * Checks a whole routing table. EINVAL: a type, chip or pin that there is none of, flags, a GSI of MAX_GSIS or more, or
+ * Checks a whole routing table; without `chips` (a split irqchip) it can have messages only.
+ * EINVAL: a type, chip or pin that there is none of, flags, a GSI of MAX_GSIS or more, or
  * a GSI with two entries that exclude each other: a message goes alone, and a kind of chip comes once.
  */
-export function validateRoutes(entries: readonly KvmIrqRoutingEntry[]): void {
+export function validateRoutes(entries: readonly KvmIrqRoutingEntry[], chips: boolean): void {
   const MESSAGE = 4;
   const kinds = new Uint8Array(MAX_GSIS);
   for (const { gsi, type, flags, irqchip, pin } of entries) {
@@ -114,6 +132,7 @@ export function validateRoutes(entries: readonly KvmIrqRoutingEntry[]): void {
     if (flags !== 0) refuse(`flags ${flags}`);
     let kind = MESSAGE;
     if (type === KVM_IRQ_ROUTING.IRQCHIP) {
+      if (!chips) refuse("8259s and IOAPIC are the user's");
       if (irqchip > IRQCHIP.ioapic) refuse(`there is no irqchip ${irqchip}`);
       const pins = irqchip === IRQCHIP.ioapic ? IOAPIC_PINS : PIC_PINS;
       if (pin >= pins) refuse(`irqchip ${irqchip} has pins 0 to ${pins - 1}`);

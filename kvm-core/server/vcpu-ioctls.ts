@@ -9,6 +9,7 @@ import { getFpu, getXcrs, getXsave, setFpu, setXcrs, setXsave } from "../cpu/fpu
 import { setGuestDebug } from "../cpu/guest-debug.ts";
 import { getMsr, getRegs, getSregs, setMsr, setRegs, setSregs } from "../cpu/regs.ts";
 import { EVENT, LAPIC_REGS } from "../irqchip/lapic-page.ts";
+import { getVcpuEvents, setVcpuEvents } from "../vcpu/vcpu-events.ts";
 import type { Vm } from "../vm/vm.ts";
 import type { VcpuHandle } from "./handles.ts";
 import type { ServerSession } from "./session.ts";
@@ -81,19 +82,25 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
       if (!setCpuid(vcpu.memory, vcpu.zone, entries)) throw new KvmError("E2BIG", "too many CPUID entries");
       return {};
     }),
-  KVM_GET_MP_STATE: ({ handle: { vcpu } }) => vcpu.whenIdle(() => ({ mp_state: vcpu.mpState })),
+  KVM_GET_MP_STATE: ({ handle: { vcpu } }) =>
+    vcpu.whenIdle(() => {
+      vcpu.acceptEvents();
+      return { mp_state: vcpu.mpState };
+    }),
   KVM_SET_MP_STATE: ({ handle: { vm, vcpu } }, { mp_state }) =>
     vcpu.whenIdle(() => {
-      const { RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED } = KVM_MP_STATE;
+      const { RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED, SIPI_RECEIVED } = KVM_MP_STATE;
       const states: readonly number[] = vm.hasIrqchip
-        ? [RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED]
+        ? [RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED, SIPI_RECEIVED]
         : [RUNNABLE, HALTED];
       if (!states.includes(mp_state))
         throw new KvmError(
           "EINVAL",
-          `mp_state ${mp_state}: RUNNABLE, HALTED; with an irqchip also UNINITIALIZED, INIT_RECEIVED`,
+          `mp_state ${mp_state}: RUNNABLE, HALTED; with an irqchip also UNINITIALIZED, INIT_RECEIVED, SIPI_RECEIVED`,
         );
-      vcpu.mpState = mp_state;
+      vcpu.acceptEvents();
+      vcpu.mpState = mp_state === SIPI_RECEIVED ? INIT_RECEIVED : mp_state;
+      if (mp_state === SIPI_RECEIVED) vcpu.lapic.page.repeatStartup();
       return {};
     }),
   KVM_GET_LAPIC: ({ handle: { vm, vcpu } }) => {
@@ -113,6 +120,12 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
     vcpu.lapic.page.postEvent(EVENT.nmi);
     return {};
   },
+  KVM_GET_VCPU_EVENTS: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getVcpuEvents(vcpu.lapic.page)),
+  KVM_SET_VCPU_EVENTS: ({ handle: { vm, vcpu } }, events) =>
+    vcpu.whenIdle(() => {
+      setVcpuEvents(vcpu.lapic.page, vm.hasIrqchip, events);
+      return {};
+    }),
   KVM_SET_GUEST_DEBUG: ({ handle: { vcpu } }, { control, debugreg }) =>
     vcpu.whenIdle(() => {
       if (!setGuestDebug(vcpu.memory, vcpu.zone, control, debugreg))
@@ -122,7 +135,7 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
       return {};
     }),
   KVM_INTERRUPT: ({ handle: { vm, vcpu } }, { irq }) => {
-    if (vm.hasIrqchip) throw new KvmError("ENXIO", "interrupts come from the irqchip");
+    if (vm.irqchip.whole) throw new KvmError("ENXIO", "interrupts come from the irqchip");
     return vcpu.whenIdle(() => {
       vcpu.inject(irq);
       return {};

@@ -4,16 +4,18 @@
 import { KvmError } from "../../shared/errno.ts";
 import { MAX_BYTES } from "../../shared/fields.ts";
 import {
+  CAPABILITIES,
   type Handlers,
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,
   KVM_IOEVENTFD_FLAG_PIO,
   KVM_IRQFD_FLAG_DEASSIGN,
+  KVM_IRQFD_FLAG_RESAMPLE,
   SPACE_MMIO,
   SPACE_PIO,
 } from "../../shared/ioctls.ts";
 import { JOURNAL_BYTES } from "../../shared/journal.ts";
-import { MAILBOX_EVENTS } from "../../shared/mailbox.ts";
+import { MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
 import type { Slot } from "../vm/memslots.ts";
 import type { Vm } from "../vm/vm.ts";
 import { MAX_GSIS, NO_GSI } from "../vm/vm-state.ts";
@@ -63,6 +65,14 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
 
   KVM_GET_DIRTY_LOG: async ({ handle: { vm } }, { slot }) => ({ dirty_bitmap: await vm.dirtyLog(slot) }),
 
+  KVM_ENABLE_CAP: ({ handle: { vm } }, { cap, flags, args }) => {
+    if (flags !== 0) throw new KvmError("EINVAL", `flags ${flags}`);
+    if (cap !== CAPABILITIES.KVM_CAP_SPLIT_IRQCHIP.nr)
+      throw new KvmError("EINVAL", `capability ${cap} cannot be enabled: only KVM_CAP_SPLIT_IRQCHIP`);
+    vm.splitIrqchip(args[0] ?? 0n);
+    return {};
+  },
+
   KVM_CREATE_IRQCHIP: ({ handle: { vm } }) => {
     vm.createIrqchip();
     return {};
@@ -106,21 +116,30 @@ export const VM_IOCTLS: Handlers<"vm", VmCall> = {
     return {};
   },
 
-  KVM_IRQFD: (call, { event, gsi, flags }) => {
+  KVM_IRQFD: (call, { event, gsi, flags, resample_event }) => {
     const { vm } = call.handle;
-    if (flags & ~KVM_IRQFD_FLAG_DEASSIGN) throw new KvmError("EINVAL", `flags ${flags}: resampling is not built`);
+    if (flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE)) throw new KvmError("EINVAL", `flags ${flags}`);
     if (event >= MAILBOX_EVENTS) throw new KvmError("EINVAL", `event ${event}: a mailbox has ${MAILBOX_EVENTS}`);
     if (gsi >= MAX_GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: GSIs are below ${MAX_GSIS}`);
     const place = placeOf(call);
     if (flags & KVM_IRQFD_FLAG_DEASSIGN) {
       if (vm.servers.tied(place, event) !== gsi)
         throw new KvmError("ENOENT", `event ${event} is not tied to GSI ${gsi}`);
-      vm.servers.tie(place, event, NO_GSI);
+      vm.servers.untie(place, event);
+      vm.irqchip.changed();
       return {};
     }
-    if (!vm.hasIrqchip) throw new KvmError("EAGAIN", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+    if (!vm.hasIrqchip) throw new KvmError("EINVAL", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
     if (vm.servers.tied(place, event) !== NO_GSI) throw new KvmError("EBUSY", `event ${event} is tied already`);
-    vm.servers.tie(place, event, gsi);
+    if ((flags & KVM_IRQFD_FLAG_RESAMPLE) === 0) {
+      vm.servers.tie(place, event, gsi);
+      return {};
+    }
+    if (!vm.irqchip.whole) throw new KvmError("EINVAL", "a split irqchip's ends of interrupts are the user's");
+    if (gsi >= MAILBOX_GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: 0 to ${MAILBOX_GSIS - 1} have lines`);
+    if (resample_event >= MAILBOX_EVENTS)
+      throw new KvmError("EINVAL", `resample_event ${resample_event}: a mailbox has ${MAILBOX_EVENTS}`);
+    vm.servers.tieResampled(place, event, gsi, resample_event);
     return {};
   },
 

@@ -6,7 +6,7 @@
  * It implements EngineHost (engine/engine.ts): each call returns when the access is complete.
  * Leaves out: string I/O batches; each element is an exit of its own.
  */
-import { EXIT, IO_IN, IO_OUT, runResult } from "../../shared/exits.ts";
+import { EXIT, IO_IN, IO_OUT, type RunResult, runResult } from "../../shared/exits.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../../shared/ioctls.ts";
 import { kick } from "../../shared/mailbox.ts";
 import { futexWait, futexWake } from "../../shared/native.ts";
@@ -60,6 +60,8 @@ export class ExitPath implements EngineHost {
   engine!: Pick<Engine, "current" | "ports" | "coherence">;
   /** Called after an access to an interrupt controller: whether an interrupt waits, and when one will, may have changed. */
   onIrqchip: () => void = () => {};
+  /** Adds what every exit tells: if_flag, ready_for_interrupt_injection. */
+  completed: (result: RunResult) => RunResult = (result) => result;
 
   constructor(
     memory: WebAssembly.Memory,
@@ -82,6 +84,7 @@ export class ExitPath implements EngineHost {
     this.#router = new Router(memory);
     this.#irqchip = irqchip;
     this.msrs = this.#apicMsrs(irqchip);
+    irqchip.onIoapicEoi = (vector) => this.#ioapicEoi(vector);
     this.#pages.leave = () => this.engine.coherence.leave();
     this.#pages.enter = () => this.engine.coherence.enter();
     this.#post = post;
@@ -240,21 +243,35 @@ export class ExitPath implements EngineHost {
       data[i] = (i < 4 ? pages.low >>> (8 * i) : pages.high >>> (8 * (i - 4))) & 0xff;
     const name = reason === EXIT.KVM_EXIT_IO ? "KVM_EXIT_IO" : "KVM_EXIT_MMIO";
     if (sampled) this.stats.published();
-    const result = runResult(name, { direction, size, count: 1, address: BigInt(address), data });
+    this.#userExit(runResult(name, { direction, size, count: 1, address: BigInt(address), data }));
+    if (sampled) this.stats.answered();
+    const words = this.#words;
+    const field = (name: "completionLength" | "completionLow" | "completionHigh") =>
+      Atomics.load(words, controlAt(this.#vcpu, name) >> 2);
+    pages.low = field("completionLength") > 0 ? field("completionLow") : -1;
+    pages.high = field("completionLength") > 4 ? field("completionHigh") : -1;
+  }
+
+  /**
+   * An EOI that the user's IOAPIC waits for, in both modes. It is told before the EOI's instruction ends, so that no
+   * instruction of the guest's comes between: Linux leaves when it would enter the guest again, which is the same.
+   */
+  #ioapicEoi(vector: number): void {
+    this.#userExit(runResult("KVM_EXIT_IOAPIC_EOI", { vector }));
+    this.stats.count(EXIT.KVM_EXIT_IOAPIC_EOI, -1);
+  }
+
+  /** Ends KVM_RUN in mid-instruction, and waits for the next one. */
+  #userExit(result: RunResult): void {
     this.stats.state(STATE_STOPPED, 0);
     this.#outside(() => {
-      this.#post({ kind: "exit", result, pending: true });
+      this.#post({ kind: "exit", result: this.completed(result), pending: true });
       this.awaitRun();
     });
     this.stats.state(STATE_RUNNING, 0);
-    if (sampled) this.stats.answered();
-    const words = this.#words;
-    const field = (name: "completionLength" | "completionLow" | "completionHigh" | "immediateExit") =>
-      Atomics.load(words, controlAt(this.#vcpu, name) >> 2);
     // The completion comes first, then immediate_exit is looked at (KVM API, KVM_RUN).
-    pages.low = field("completionLength") > 0 ? field("completionLow") : -1;
-    pages.high = field("completionLength") > 4 ? field("completionHigh") : -1;
-    if (field("immediateExit") !== 0) Atomics.or(words, (this.#zone + CPU.pending) >> 2, PENDING_EXIT);
+    if (Atomics.load(this.#words, controlAt(this.#vcpu, "immediateExit") >> 2) !== 0)
+      Atomics.or(this.#words, (this.#zone + CPU.pending) >> 2, PENDING_EXIT);
   }
 
   /** Sleeps until the main thread says KVM_RUN; throws LeaveGuest when the vCPU has to stop. */

@@ -1,23 +1,25 @@
 /**
  * INIT and the start-up IPI, as the vCPU that they are for takes them.
  * Document: SDM volume 3, 9.4.3, 9.4.4.2 and table 10-1; KVM_MP_STATE_* of the KVM API.
- * Left out: INIT of vCPU 0, which restarts a machine's firmware: the user process resets the machine.
+ * As in KVM, INIT of vCPU 0, the bootstrap processor, lets it go on at the reset vector; a start-up IPI that is not awaited is lost.
+ * Left out: the debug registers, which keep their values.
  */
 import { KVM_MP_STATE } from "../../shared/ioctls.ts";
 import { getRegs, getSregs, setRegs, setSregs } from "../cpu/regs.ts";
+import { CPU } from "../cpu/state.ts";
 import type { Lapic } from "../irqchip/lapic.ts";
 import { EVENT, startupVector } from "../irqchip/lapic-page.ts";
 
 /** Takes what was posted: the vCPU's new KVM_MP_STATE. */
 export function takeStartup(memory: WebAssembly.Memory, lapic: Lapic, mpState: number): number {
   const events = lapic.page.takeEvents(EVENT.init | EVENT.startup);
-  if (events === 0 || lapic.page.vcpu === 0) return mpState;
+  if (events === 0) return mpState;
   const { zone } = lapic.page;
   let state = mpState;
   if (events & EVENT.init) {
     // One that never ran is as reset left it.
     if (state === KVM_MP_STATE.RUNNABLE || state === KVM_MP_STATE.HALTED) initialise(memory, zone, lapic);
-    state = KVM_MP_STATE.INIT_RECEIVED;
+    state = lapic.page.vcpu === 0 ? KVM_MP_STATE.RUNNABLE : KVM_MP_STATE.INIT_RECEIVED;
   }
   if (events & EVENT.startup && state === KVM_MP_STATE.INIT_RECEIVED) {
     const vector = startupVector(events);
@@ -58,5 +60,7 @@ function initialise(memory: WebAssembly.Memory, zone: number, lapic: Lapic): voi
   const regs = getRegs(memory, zone);
   const zeros = Object.fromEntries(Object.keys(regs).map((name) => [name, 0n])) as typeof regs;
   setRegs(memory, zone, { ...zeros, rdx: 0x6f1n, rip: 0xfff0n, rflags: 2n });
+  new Int32Array(memory.buffer)[(zone + CPU.nmiBlocked) >> 2] = 0;
+  lapic.page.takeEvents(EVENT.nmi);
   lapic.resetRegisters();
 }

@@ -49,6 +49,7 @@ class VcpuThread {
     this.#irqchip = new Irqchip(start.memory, start.vcpu);
     this.#exits = new ExitPath(start.memory, this.#zone, start.vcpu, this.#irqchip, post);
     this.#stats = this.#exits.stats;
+    this.#exits.completed = (result) => this.#completed(result);
     this.#exits.onIrqchip = () => this.#interruptsChanged();
   }
 
@@ -77,8 +78,8 @@ class VcpuThread {
     for (;;) {
       this.#service(engine);
       if (Atomics.load(this.#words, this.#pending) & PENDING_EXIT) return this.#interrupted();
-      if (this.#control("requestWindow") !== 0 && engine.interruptible() && !this.#irqchip.exists)
-        return this.#exit("KVM_EXIT_IRQ_WINDOW_OPEN", engine);
+      if (this.#control("requestWindow") !== 0 && this.#takesInjection(engine))
+        return this.#exit("KVM_EXIT_IRQ_WINDOW_OPEN");
       if (this.#mpState !== KVM_MP_STATE.RUNNABLE) {
         this.#halt();
         continue;
@@ -95,15 +96,15 @@ class VcpuThread {
           continue;
         case EngineExit.HLT:
           this.#stats.count(EXIT.KVM_EXIT_HLT, -1);
-          if (!this.#irqchip.exists) return this.#exit("KVM_EXIT_HLT", engine);
+          if (!this.#irqchip.exists) return this.#exit("KVM_EXIT_HLT");
           this.#mpState = KVM_MP_STATE.HALTED;
           continue;
         case EngineExit.SHUTDOWN:
-          return this.#exit("KVM_EXIT_SHUTDOWN", engine);
+          return this.#exit("KVM_EXIT_SHUTDOWN");
         case EngineExit.DEBUG:
-          return this.#exit("KVM_EXIT_DEBUG", engine, engine.debugDetail);
+          return this.#exit("KVM_EXIT_DEBUG", engine.debugDetail);
         default:
-          return this.#exit("KVM_EXIT_INTERNAL_ERROR", engine, {
+          return this.#exit("KVM_EXIT_INTERNAL_ERROR", {
             suberror: KVM_INTERNAL_ERROR_EMULATION,
             detail: engine.errorDetail,
           });
@@ -138,9 +139,11 @@ class VcpuThread {
     this.#arm();
     this.#mpState = takeStartup(this.#start.memory, irqchip.lapic, this.#mpState);
     if (this.#mpState !== KVM_MP_STATE.RUNNABLE && this.#mpState !== KVM_MP_STATE.HALTED) return;
-    if (irqchip.takeNmi()) {
+    const nmiBlocked = (this.#zone + CPU.nmiBlocked) >> 2;
+    if (this.#words[nmiBlocked] === 0 && irqchip.takeNmi()) {
       this.#mpState = KVM_MP_STATE.RUNNABLE;
       engine.interrupt(NMI);
+      this.#words[nmiBlocked] = 1;
     }
     if (engine.interruptible() && irqchip.pending()) {
       this.#mpState = KVM_MP_STATE.RUNNABLE;
@@ -167,8 +170,9 @@ class VcpuThread {
 
   /** The engine comes back when IF allows the interrupt that waits now. True if one does. */
   #askForWindow(): boolean {
-    const waits = this.#irqchip.exists
-      ? this.#irqchip.pending()
+    const irqchip = this.#irqchip;
+    const waits = irqchip.exists
+      ? irqchip.pending() || (this.#control("requestWindow") !== 0 && irqchip.acceptsInjection())
       : this.#control("injected") !== 0 || this.#control("requestWindow") !== 0;
     this.#engine?.interruptWindow(waits);
     return waits;
@@ -192,15 +196,24 @@ class VcpuThread {
     return { kind: "interrupted" };
   }
 
-  #exit(reason: ExitReason, engine: Engine, fields: Partial<RunResult> = {}): FromThread {
+  #exit(reason: ExitReason, fields: Partial<RunResult> = {}): FromThread {
     if (reason !== "KVM_EXIT_HLT") this.#stats.count(EXIT[reason], -1);
+    return { kind: "exit", result: this.#completed(runResult(reason, fields)), pending: false };
+  }
+
+  #completed(result: RunResult): RunResult {
     const flags = this.#words[(this.#zone + CPU.eflags) >> 2]!;
-    const result = runResult(reason, {
+    return {
+      ...result,
       if_flag: flags & IF ? 1 : 0,
-      ready_for_interrupt_injection: engine.interruptible() ? 1 : 0,
-      ...fields,
-    });
-    return { kind: "exit", result, pending: false };
+      ready_for_interrupt_injection: this.#irqchip.whole || this.#takesInjection(this.#engine!) ? 1 : 0,
+    };
+  }
+
+  /** KVM_INTERRUPT's vector would be delivered now. */
+  #takesInjection(engine: Engine): boolean {
+    if (!engine.interruptible()) return false;
+    return this.#irqchip.exists ? this.#irqchip.acceptsInjection() : this.#control("injected") === 0;
   }
 
   #chosenEngine(): Engine {

@@ -43,6 +43,7 @@ import {
 } from "../vm/vm-state.ts";
 import { ENGINES, type FromThread, type ThreadStart } from "./messages.ts";
 import { PageExchange } from "./page-exchange.ts";
+import { takeStartup } from "./startup.ts";
 import { SAMPLE_PERIOD } from "./stats.ts";
 
 type Run = { readonly resolve: (result: RunResult) => void; readonly reject: (error: Error) => void };
@@ -215,6 +216,15 @@ export class Vcpu {
 
   set mpState(state: number) {
     this.#set("mpState", state);
+  }
+
+  /**
+   * INIT and a start-up IPI that have arrived, while the vCPU is at rest; in mid-instruction they wait for its end. Before
+   * KVM_MP_STATE is read or written, as in Linux.
+   */
+  acceptEvents(): void {
+    if (this.#midInstruction || Atomics.load(this.#words, VM_STATE.irqchip >> 2) === 0) return;
+    this.mpState = takeStartup(this.memory, this.lapic, this.mpState);
   }
 
   /**

@@ -9,8 +9,10 @@ import { KvmError } from "../../shared/errno.ts";
 import { MAILBOX_EVENTS, MAILBOX_GSIS } from "../../shared/mailbox.ts";
 import { mapAnonymous } from "../../shared/native.ts";
 import { AREA_BYTES } from "../../shared/server-area.ts";
+import { IrqchipLock } from "../irqchip/lock.ts";
+import { Resamplers } from "../irqchip/resamplers.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { MAX_SERVERS, NO_GSI, serverAreaAt, VM_STATE } from "./vm-state.ts";
+import { MAX_SERVERS, NO_GSI, RESAMPLED_TIE, serverAreaAt, VM_STATE } from "./vm-state.ts";
 
 /** Who is at the other end of a session; a process number may be used again, its start time tells them apart. */
 export type Peer = { readonly pid: number; readonly startTime: string };
@@ -50,6 +52,8 @@ export class DeviceServers {
   readonly #words: Int32Array;
   /** Per place and event: the GSI that it is tied to. */
   readonly #irqfds: Uint16Array;
+  readonly #lock: IrqchipLock;
+  readonly #resamplers: Resamplers;
   readonly #servers: (Server | undefined)[] = [];
 
   constructor(memory: WebAssembly.Memory) {
@@ -57,6 +61,8 @@ export class DeviceServers {
     this.#words = new Int32Array(memory.buffer);
     this.#irqfds = new Uint16Array(memory.buffer, VM_STATE.irqfds, MAX_SERVERS * MAILBOX_EVENTS);
     this.#irqfds.fill(NO_GSI);
+    this.#lock = new IrqchipLock(memory);
+    this.#resamplers = new Resamplers(memory);
   }
 
   /** The place of a session: 0 for the owner, else its own, made when first asked for. ENOSPC: all are taken. */
@@ -115,13 +121,36 @@ export class DeviceServers {
     return this.#servers[place] ?? {};
   }
 
-  /** KVM_IRQFD: ties an event of a server to a GSI, or with NO_GSI unties it. */
+  /** KVM_IRQFD: ties an event of a server to a GSI. */
   tie(place: number, event: number, gsi: number): void {
     this.#irqfds[place * MAILBOX_EVENTS + event] = gsi;
   }
 
+  /** KVM_IRQFD_FLAG_RESAMPLE: the event is level-triggered, and `resample` tells the server of its end. ENOSPC: no room. */
+  tieResampled(place: number, event: number, gsi: number, resample: number): void {
+    this.#lock.take();
+    try {
+      this.#resamplers.add(gsi, place, event, resample);
+    } finally {
+      this.#lock.give();
+    }
+    this.#irqfds[place * MAILBOX_EVENTS + event] = gsi | RESAMPLED_TIE;
+  }
+
+  untie(place: number, event: number): void {
+    const tie = place * MAILBOX_EVENTS + event;
+    const resampled = this.#irqfds[tie] !== NO_GSI && this.#irqfds[tie]! & RESAMPLED_TIE;
+    this.#irqfds[tie] = NO_GSI;
+    if (!resampled) return;
+    this.#lock.take();
+    this.#resamplers.remove(place, event);
+    this.#lock.give();
+  }
+
+  /** The GSI that the event is tied to, or NO_GSI. */
   tied(place: number, event: number): number {
-    return this.#irqfds[place * MAILBOX_EVENTS + event]!;
+    const tie = this.#irqfds[place * MAILBOX_EVENTS + event]!;
+    return tie === NO_GSI ? NO_GSI : tie & ~RESAMPLED_TIE;
   }
 
   /** A session ended: its place, which is kept for a successor, or -1 if it had none. */
@@ -161,7 +190,7 @@ export class DeviceServers {
     const server = this.#servers[place]!;
     this.#setPaged(place, 0);
     mapAnonymous(this.#bytes, serverAreaAt(place), AREA_BYTES);
-    this.#irqfds.fill(NO_GSI, place * MAILBOX_EVENTS, (place + 1) * MAILBOX_EVENTS);
+    for (let event = 0; event < MAILBOX_EVENTS; event++) this.untie(place, event);
     server.area?.release();
     server.journal?.release();
     this.#servers[place] = undefined;

@@ -19,7 +19,7 @@ import { IrqchipLock } from "../irqchip/lock.ts";
 import { Pic } from "../irqchip/pic.ts";
 import { LOST_TICKS, Pit } from "../irqchip/pit.ts";
 import { IRQCHIP, Routes, validateRoutes } from "../irqchip/routing.ts";
-import { VM_STATE } from "./vm-state.ts";
+import { IRQCHIP_MODE, MAX_GSIS, VM_STATE } from "./vm-state.ts";
 
 /** The fields of an 8259 in KVM_GET_IRQCHIP of chip 2. */
 const NO_PIC = {
@@ -35,20 +35,30 @@ export class VmIrqchip {
   readonly #memory: WebAssembly.Memory;
   readonly #words: Int32Array;
   readonly #lock: IrqchipLock;
-  readonly #changed: () => void;
+  /** vCPU 0 has to look at the lines and at the PIT. */
+  readonly changed: () => void;
   /** The local APICs, if the VM has them. */
   delivery: Delivery | undefined;
 
-  /** `changed` is called when vCPU 0 has to look at the lines and at the PIT. */
   constructor(memory: WebAssembly.Memory, changed: () => void) {
     this.#memory = memory;
     this.#words = new Int32Array(memory.buffer);
     this.#lock = new IrqchipLock(memory);
-    this.#changed = changed;
+    this.changed = changed;
   }
 
+  /** There are local APICs. */
   get exists(): boolean {
-    return Atomics.load(this.#words, VM_STATE.irqchip >> 2) !== 0;
+    return this.#mode !== IRQCHIP_MODE.none;
+  }
+
+  /** 8259s and IOAPIC are here, too. */
+  get whole(): boolean {
+    return this.#mode === IRQCHIP_MODE.kernel;
+  }
+
+  get #mode(): number {
+    return Atomics.load(this.#words, VM_STATE.irqchip >> 2);
   }
 
   /** KVM_CREATE_IRQCHIP: the two 8259s, the IOAPIC and the default routes. EEXIST: they exist. */
@@ -57,10 +67,23 @@ export class VmIrqchip {
     new Pic(this.#memory).reset();
     this.#ioapic().reset();
     new Routes(this.#memory).reset();
-    Atomics.store(this.#words, VM_STATE.irqchip >> 2, 1);
+    Atomics.store(this.#words, VM_STATE.irqchip >> 2, IRQCHIP_MODE.kernel);
   }
 
-  /** KVM_GET_IRQCHIP. ENXIO without an irqchip, EINVAL for a chip that there is none of. */
+  /**
+   * KVM_CAP_SPLIT_IRQCHIP: local APICs alone, no routes, the first `reserved` of which the user's IOAPIC will have.
+   * EINVAL: more than there are; EEXIST: an irqchip, or vCPUs.
+   */
+  split(reserved: bigint, vcpus: number): void {
+    if (reserved > MAX_GSIS) throw new KvmError("EINVAL", `args[0]: at most ${MAX_GSIS} routes can be reserved`);
+    if (this.exists) throw new KvmError("EEXIST", "the irqchip exists");
+    if (vcpus > 0) throw new KvmError("EEXIST", "KVM_CAP_SPLIT_IRQCHIP comes before the first KVM_CREATE_VCPU");
+    new Routes(this.#memory).clear();
+    this.#words[VM_STATE.reservedRoutes >> 2] = Number(reserved);
+    Atomics.store(this.#words, VM_STATE.irqchip >> 2, IRQCHIP_MODE.split);
+  }
+
+  /** KVM_GET_IRQCHIP. ENXIO without these chips, EINVAL for a chip that there is none of. */
   save(chip: number): KvmIrqchip {
     this.#check(chip);
     return this.#locked(() =>
@@ -82,12 +105,16 @@ export class VmIrqchip {
       if (ioapic) this.#ioapic().load(ioapic);
       else new Pic(this.#memory).load(chip, state);
     });
-    this.#changed();
+    this.changed();
   }
 
-  /** KVM_IRQ_LINE. ENXIO without an irqchip, EINVAL for a GSI that has no line. */
+  /**
+   * KVM_IRQ_LINE. ENXIO without local APICs, EINVAL for a GSI that has no line. One that is a message is sent by every
+   * call with a level, as in Linux: the user's IOAPIC sends a level-triggered interrupt again so, and never lowers it.
+   */
   setLine(gsi: number, level: boolean): void {
-    this.#required();
+    if (!this.exists) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+    if (gsi < MAX_GSIS && this.#sendMessage(gsi, level)) return;
     if (gsi >= MAILBOX_GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: 0 to ${MAILBOX_GSIS - 1} have lines`);
     const bit = 1 << (gsi & 31);
     const levels = (VM_STATE.lineLevels >> 2) + (gsi >> 5);
@@ -97,16 +124,26 @@ export class VmIrqchip {
     } else {
       Atomics.and(this.#words, levels, ~bit);
     }
-    this.#changed();
+    this.changed();
+  }
+
+  /** False if the GSI is no message. */
+  #sendMessage(gsi: number, level: boolean): boolean {
+    const routes = new Routes(this.#memory);
+    return this.#locked(() => {
+      if (!routes.isMessage(gsi)) return false;
+      if (level) (this.delivery ?? NOWHERE).message(routes.addressLow(gsi), routes.addressHigh(gsi), routes.data(gsi));
+      return true;
+    });
   }
 
   /** KVM_SET_GSI_ROUTING: all or nothing. EINVAL: no irqchip, flags, or see validateRoutes(). */
   setRouting({ flags, entries }: Arg<"KVM_SET_GSI_ROUTING">): void {
     if (!this.exists) throw new KvmError("EINVAL", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
     if (flags !== 0) throw new KvmError("EINVAL", `flags ${flags}`);
-    validateRoutes(entries);
+    validateRoutes(entries, this.whole);
     this.#locked(() => new Routes(this.#memory).set(entries));
-    this.#changed();
+    this.changed();
   }
 
   /** KVM_SIGNAL_MSI: 1 if a local APIC took it, else 0. EINVAL: no irqchip, or flags. */
@@ -119,7 +156,7 @@ export class VmIrqchip {
   /** KVM_CREATE_PIT2. EEXIST: there is one; ENOENT: there is no irqchip; EINVAL: flags. */
   createPit(flags: number): void {
     if (this.#pit().exists) throw new KvmError("EEXIST", "the PIT exists");
-    if (!this.exists) throw new KvmError("ENOENT", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
+    if (!this.whole) throw new KvmError("ENOENT", "there is no irqchip with 8259s: KVM_CREATE_IRQCHIP comes first");
     if (flags & ~KVM_PIT_SPEAKER_DUMMY) throw new KvmError("EINVAL", `flags ${flags}`);
     this.#locked(() => this.#pit().create((flags & KVM_PIT_SPEAKER_DUMMY) !== 0));
   }
@@ -135,7 +172,7 @@ export class VmIrqchip {
     if (state.flags & ~(KVM_PIT_FLAGS.HPET_LEGACY | KVM_PIT_FLAGS.SPEAKER_DATA_ON))
       throw new KvmError("EINVAL", `flags ${state.flags}`);
     this.#withPit((pit) => pit.load(state, clockMonotonic()));
-    this.#changed();
+    this.changed();
   }
 
   /** KVM_REINJECT_CONTROL. ENXIO: there is no PIT. */
@@ -143,7 +180,7 @@ export class VmIrqchip {
     this.#withPit((pit) => {
       pit.policy = on ? LOST_TICKS.catchup : LOST_TICKS.discard;
     });
-    this.#changed();
+    this.changed();
   }
 
   #withPit<T>(work: (pit: Pit) => T): T {
@@ -160,12 +197,8 @@ export class VmIrqchip {
     return new IoApic(this.#memory, this.delivery ?? NOWHERE);
   }
 
-  #required(): void {
-    if (!this.exists) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
-  }
-
   #check(chip: number): void {
-    this.#required();
+    if (!this.whole) throw new KvmError("ENXIO", "there are no 8259s and no IOAPIC: KVM_CREATE_IRQCHIP comes first");
     if (chip > IRQCHIP.ioapic) throw new KvmError("EINVAL", `chip ${chip}: 0 and 1 are the 8259s, 2 the IOAPIC`);
   }
 

@@ -19,6 +19,11 @@ export const MAX_REGIONS = 256;
 export const MAX_GSIS = 1024;
 /** An irqfd tie that is none. */
 export const NO_GSI = 0xffff;
+/** Beside the GSI in an irqfd tie: it is resampled (irqchip/resamplers.ts). */
+export const RESAMPLED_TIE = 0x8000;
+/** Events of a VM that are resampled. */
+export const MAX_RESAMPLERS = 256;
+export const RESAMPLER_ROW = layout({ gsi: "u16", server: "u16", event: "u16", resample: "u16" });
 
 /** Where a GSI leads (KVM_SET_GSI_ROUTING): pins of the chips, NO_PIN for none, or a message. */
 export const ROUTE_ROW = layout({
@@ -73,6 +78,9 @@ export const CONTROL = layout({
   /** Lines of in_asm that the client has not taken yet. */
   traceLines: "u32",
 });
+/** Which interrupt controllers a VM has, as Linux's kvm_irqchip_mode: all of them, or the local APICs alone. */
+export const IRQCHIP_MODE = { none: 0, kernel: 1, split: 2 } as const;
+
 /** In `command`, which is 0 otherwise. */
 export const COMMAND_RUN = 1;
 
@@ -82,10 +90,15 @@ export const VM_STATE = layout({
   regionCount: "u32",
   /** Taken by a vCPU thread while it is the posted rings' producer. */
   postedLock: { at: 0x1_0040, of: "u32" },
+  /** IRQCHIP_MODE, and of a split irqchip how many of the first GSIs are the user's IOAPIC's. */
   irqchip: { at: 0x1_0080, of: "u32" },
+  reservedRoutes: "u32",
   /** KVM_IRQ_LINE: levels that the owner set by ioctl, and rises that no vCPU has seen. */
   lineLevels: { at: 0x1_00c0, of: ["u32", MAILBOX_GSIS / 32] },
   lineRises: ["u32", MAILBOX_GSIS / 32],
+  /** KVM_IRQFD's level-triggered events: the GSIs that they hold high, and how many there are. */
+  resampleLevels: ["u32", MAILBOX_GSIS / 32],
+  resamplerCount: "u32",
   /** Per server: 1 when its area is mapped. */
   serverArea: { at: 0x1_0100, of: ["u32", MAX_SERVERS] },
   /** Per server: the GSIs that it may assert. */
@@ -99,12 +112,13 @@ export const VM_STATE = layout({
   /** The 8254 (irqchip/pit.ts). */
   pit: { at: 0x1_0700, of: ["u8", 256] },
   control: { at: 0x1_1000, of: ["u8", MAX_VCPUS * 128] },
-  /** Per server and event: the GSI, or NO_GSI. */
+  /** Per server and event: the GSI, with RESAMPLED_TIE or without, or NO_GSI. */
   irqfds: { at: 0x1_2000, of: ["u16", MAX_SERVERS * MAILBOX_EVENTS] },
   regions: { at: 0x1_a000, of: ["u8", MAX_REGIONS * REGION_ROW.size] },
   /** GSI routing (irqchip/routing.ts); even and odd as regionVersion. */
   routeVersion: { at: 0x1_f000, of: "u32" },
   routes: { at: 0x2_0000, of: ["u8", MAX_GSIS * ROUTE_ROW.size] },
+  resamplers: { at: 0x2_4000, of: ["u8", MAX_RESAMPLERS * RESAMPLER_ROW.size] },
 });
 if (VM_STATE.size > VM_STATE_END) throw new Error("the VM state overflows its place in linear memory");
 

@@ -102,6 +102,11 @@ export class Vm {
     this.irqchip.create();
   }
 
+  /** KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP. */
+  splitIrqchip(reserved: bigint): void {
+    this.irqchip.split(reserved, this.vcpus.size);
+  }
+
   /** Work on the interrupt controllers' state while the thread that drives them has vCPU 0 at rest. */
   async withIrqchip<T>(work: (irqchip: VmIrqchip) => T): Promise<T> {
     return this.vcpus.get(0)?.whenIdle(() => work(this.irqchip)) ?? work(this.irqchip);

@@ -9,6 +9,7 @@ import { JOURNAL_BYTES } from "../../shared/journal.ts";
 import { AREA_BYTES } from "../../shared/server-area.ts";
 import type { Kvm, Vcpu, Vm } from "../kvm/kvm.ts";
 import { type CpuOption, cpuidEntries, DEFAULT_MODEL } from "../machine/cpu-models.ts";
+import { withTopology } from "../machine/cpu-topology.ts";
 import { DeviceMemory, sealedMemfd } from "./device-memory.ts";
 
 export type OwnedVm = { readonly vm: Vm; readonly vcpu: Vcpu; readonly memory: DeviceMemory };
@@ -37,7 +38,7 @@ export async function createOwnedVm(
   await vm.request("KVM_CREATE_PIT2", { flags: KVM_PIT_SPEAKER_DUMMY });
   const vcpu = await vm.createVcpu(0);
   const { entries } = await kvm.request("KVM_GET_SUPPORTED_CPUID", {});
-  await vcpu.request("KVM_SET_CPUID2", { entries: cpuidEntries(cpu, entries) });
+  await vcpu.request("KVM_SET_CPUID2", { entries: withTopology(cpuidEntries(cpu, entries), 0, VCPUS) });
   if (mode === "page") {
     const area = sealedMemfd("splitvm-area", AREA_BYTES);
     const journal = sealedMemfd("splitvm-journal", JOURNAL_BYTES);

@@ -17,6 +17,7 @@ export class PowerOnState {
   readonly #chips: readonly Ret<"KVM_GET_IRQCHIP">[];
   readonly #lapic: Ret<"KVM_GET_LAPIC">;
   readonly #pit: Ret<"KVM_GET_PIT2">;
+  readonly #events: Ret<"KVM_GET_VCPU_EVENTS">;
   readonly #xsave: Ret<"KVM_GET_XSAVE">;
   readonly #xcrs: Ret<"KVM_GET_XCRS">;
   readonly regs: Ret<"KVM_GET_REGS">;
@@ -29,6 +30,7 @@ export class PowerOnState {
     chips: readonly Ret<"KVM_GET_IRQCHIP">[],
     lapic: Ret<"KVM_GET_LAPIC">,
     pit: Ret<"KVM_GET_PIT2">,
+    events: Ret<"KVM_GET_VCPU_EVENTS">,
     xsave: Ret<"KVM_GET_XSAVE">,
     xcrs: Ret<"KVM_GET_XCRS">,
     regs: Ret<"KVM_GET_REGS">,
@@ -40,6 +42,7 @@ export class PowerOnState {
     this.#chips = chips;
     this.#lapic = lapic;
     this.#pit = pit;
+    this.#events = events;
     this.#xsave = xsave;
     this.#xcrs = xcrs;
     this.regs = regs;
@@ -58,6 +61,7 @@ export class PowerOnState {
       chips,
       await vcpu.request("KVM_GET_LAPIC", {}),
       await vm.request("KVM_GET_PIT2", {}),
+      await vcpu.request("KVM_GET_VCPU_EVENTS", {}),
       await vcpu.request("KVM_GET_XSAVE", {}),
       await vcpu.request("KVM_GET_XCRS", {}),
       await vcpu.getRegs(),
@@ -74,6 +78,7 @@ export class PowerOnState {
     await this.#vm.request("KVM_SET_PIT2", this.#pit);
     await vcpu.request("KVM_SET_XCRS", this.#xcrs);
     await vcpu.request("KVM_SET_XSAVE", this.#xsave);
+    await vcpu.request("KVM_SET_VCPU_EVENTS", this.#events);
     await vcpu.request("KVM_SET_MP_STATE", { mp_state: KVM_MP_STATE.RUNNABLE });
   }
 

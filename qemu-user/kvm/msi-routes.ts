@@ -73,7 +73,7 @@ export class MsiRoutes {
   /** EBUSY: the process whose place this one took had tied it, to the same GSI. */
   async #tie({ event, gsi }: MsiRoute): Promise<void> {
     if (this.#tied.has(event)) return;
-    await this.#vm.request("KVM_IRQFD", { event, gsi, flags: 0 }).catch((error: KvmError) => {
+    await this.#vm.request("KVM_IRQFD", { event, gsi, flags: 0, resample_event: 0 }).catch((error: KvmError) => {
       if (error.code !== "EBUSY") throw error;
     });
     this.#tied.add(event);

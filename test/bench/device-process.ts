@@ -218,7 +218,7 @@ await vcpu.setRegs({ ...(await vcpu.getRegs()), ...loaded.regs });
 if (hasRounds) {
   await runToNextByte();
 } else {
-  await vm.request("KVM_IRQFD", { event: IRQ_EVENT, gsi: IRQ_GSI, flags: 0 });
+  await vm.request("KVM_IRQFD", { event: IRQ_EVENT, gsi: IRQ_GSI, flags: 0, resample_event: 0 });
   void runUntilKicked();
   if (options.append.includes("run=irq")) await new Promise<void>((resolve) => (onByte = resolve)); // "ready ..."
 }

@@ -4,10 +4,13 @@
  * Left out: how a transfer is done: engine/far/ and cpu/interrupt-gate.ts.
  */
 
+import { KICKED } from "../../../shared/mailbox.ts";
 import { CR4 } from "../../cpu/control.ts";
 import { VECTOR } from "../../cpu/fault.ts";
 import { CPU } from "../../cpu/state.ts";
+import type { VcpuState } from "../../cpu/vcpu-state.ts";
 import { VirtualInterrupt } from "../../cpu/virtual-interrupt.ts";
+import { ZONE } from "../../cpu/zones.ts";
 import { type Helper, type HelperContext, RESUME } from "./context.ts";
 
 export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJump" | "farCall" | "farRet", Helper> {
@@ -41,6 +44,7 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
     iret(ip, size) {
       // Where a nested task goes on that its IRET leaves.
       m.syncNext(ip);
+      unblockNmi(state);
       return c.transfer(ip, () => {
         if (!m.returns.interruptReturn(size)) return false;
         m.step.flagsLoaded = true;
@@ -62,4 +66,11 @@ export function transferHelpers(c: HelperContext): Record<"int" | "iret" | "farJ
 
     farRet: (ip, size, extra) => c.transfer(ip, () => m.returns.farReturn(size, extra)),
   };
+}
+
+/** IRET, also one that faults (SDM volume 3, 6.7.1): the vCPU's thread looks whether another NMI waited. */
+function unblockNmi(state: VcpuState): void {
+  if (state.get(CPU.nmiBlocked) === 0) return;
+  state.set(CPU.nmiBlocked, 0);
+  Atomics.or(state.i32, (state.zone + ZONE.kick) >>> 2, KICKED);
 }

@@ -142,6 +142,31 @@ describe.each(ENGINES)("%s", (engine) => {
   });
 });
 
+describe("leaf 0BH", () => {
+  const ask = (index: number, entries: readonly CpuidEntry[]): bigint[] => {
+    const machine = new Machine("patch", 32);
+    setCpuid(machine.memory, machine.zone, entries);
+    machine.run(assemble(`mov eax, 11; mov ecx, ${index}; cpuid; hlt`, 32));
+    const { rax, rbx, rcx, rdx } = machine.regs;
+    return [rax, rbx, rcx, rdx];
+  };
+  const level = (index: number, ebx: number): CpuidEntry => {
+    return { function: 0xb, index, flags: 1, eax: index, ebx, ecx: index | ((index + 1) << 8), edx: 5 };
+  };
+
+  it("answers a subleaf that is none with its number and the x2APIC ID", () => {
+    const entries = [...SUPPORTED_CPUID, level(0, 1), level(1, 8)];
+    expect(ask(1, entries)).toEqual([1n, 8n, 0x201n, 5n]);
+    expect(ask(2, entries)).toEqual([0n, 0n, 2n, 5n]);
+    expect(ask(0x102, entries)).toEqual([0n, 0n, 2n, 5n]);
+  });
+
+  it("has no topology unless it was given one", () => {
+    expect(ask(2, SUPPORTED_CPUID)).toEqual([0n, 0n, 0n, 0n]);
+    expect(ask(2, [...SUPPORTED_CPUID, level(0, 1)])).toEqual([0n, 0n, 0n, 0n]);
+  });
+});
+
 describe("features", () => {
   it("are supported as far as they are built", () => {
     expect(featuresOf(SUPPORTED_CPUID)).toEqual(BUILT_FEATURES);

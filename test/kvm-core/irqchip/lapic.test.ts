@@ -129,9 +129,14 @@ describe("priorities", () => {
     expect(lapic.read(REG.tpr)).toBe(0x30);
     expect(lapic.pending()).toBe(true);
   });
+  test("EOI broadcasts cannot be suppressed: the IOAPIC here has no EOI register", () => {
+    lapic.write(REG.svr, 0x11ff);
+    expect([lapic.read(REG.svr), lapic.read(REG.version) & (1 << 24)]).toEqual([0x1ff, 0]);
+  });
+
   test("EOI is broadcast for level-triggered vectors alone", () => {
     const ends: number[] = [];
-    lapic.onEoi = (vector) => ends.push(vector);
+    lapic.onEoi = (vector, level) => level && ends.push(vector);
     delivery.send(0, false, DELIVERY.fixed, 0x61, true);
     delivery.send(0, false, DELIVERY.fixed, 0x72, false);
     expect(served()).toEqual([0x72, 0x61]);

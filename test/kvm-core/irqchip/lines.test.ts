@@ -208,10 +208,10 @@ describe("routes", () => {
     lines.gather();
     expect(vectors()).toEqual([0x45]);
     box.setLevel(20, false);
-    lines.eoi(0x45);
+    lines.eoi(0x45, true);
     expect(vectors()).toEqual([0x45]);
     box.setLevel(40, false);
-    lines.eoi(0x45);
+    lines.eoi(0x45, true);
     expect(vectors()).toEqual([]);
   });
 
@@ -222,7 +222,7 @@ describe("routes", () => {
     lines.gather();
     expect(vectors()).toEqual([0x4b]);
     box.setLevel(11, false);
-    lines.eoi(0x4b);
+    lines.eoi(0x4b, true);
     expect(vectors()).toEqual([]);
   });
 

@@ -65,11 +65,16 @@ describe("a table is refused for", () => {
     ["a message beside a pin", [pin(1, 0, 1), message(1, 0, 0)]],
     ["a pin beside a message", [message(1, 0, 0), pin(1, 0, 1)]],
   ])("%s", (_what, entries) => {
-    expect(() => validateRoutes([pin(0, 0, 0), ...entries])).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => validateRoutes([pin(0, 0, 0), ...entries], true)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+
+  test("a pin where there are no chips", () => {
+    expect(() => validateRoutes([pin(0, 0, 0)], false)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    validateRoutes([message(0, 0, 0)], false);
   });
 
   test("and only for that", () => {
-    validateRoutes([]);
-    validateRoutes([pin(1, 1, 7), pin(1, 2, 23), pin(2, 1, 7), message(1023, 0, 0)]);
+    validateRoutes([], true);
+    validateRoutes([pin(1, 1, 7), pin(1, 2, 23), pin(2, 1, 7), message(1023, 0, 0)], true);
   });
 });

@@ -207,8 +207,8 @@ describe("interrupts", () => {
   });
 
   test("KVM_IRQFD", async () => {
-    const tie = { event: 7, gsi: 5, flags: 0 };
-    expect(await refused("KVM_IRQFD", vm, tie)).toBe("EAGAIN");
+    const tie = { event: 7, gsi: 5, flags: 0, resample_event: 0 };
+    expect(await refused("KVM_IRQFD", vm, tie)).toBe("EINVAL");
     await ok("KVM_CREATE_IRQCHIP", vm, {});
     await ok("KVM_IRQFD", vm, tie);
     for (const [change, errno] of [
@@ -216,13 +216,33 @@ describe("interrupts", () => {
       [{ gsi: 6 }, "EBUSY"],
       [{ event: 1024 }, "EINVAL"],
       [{ event: 8, gsi: 1024 }, "EINVAL"],
-      [{ event: 8, flags: 2 }, "EINVAL"],
+      [{ event: 8, flags: 4 }, "EINVAL"],
+      [{ event: 8, gsi: 64, flags: 2 }, "EINVAL"], // no line
+      [{ event: 8, flags: 2, resample_event: 1024 }, "EINVAL"],
       [{ gsi: 6, flags: 1 }, "ENOENT"],
       [{ event: 9, flags: 1 }, "ENOENT"],
     ] as const)
       expect([change, await refused("KVM_IRQFD", vm, { ...tie, ...change })]).toEqual([change, errno]);
     await ok("KVM_IRQFD", vm, { ...tie, flags: 1 });
     await ok("KVM_IRQFD", vm, { ...tie, gsi: 6 });
+  });
+
+  test("KVM_IRQFD with KVM_IRQFD_FLAG_RESAMPLE", async () => {
+    const tie = { event: 7, gsi: 5, flags: 2, resample_event: 9 };
+    await ok("KVM_CREATE_IRQCHIP", vm, {});
+    await ok("KVM_IRQFD", vm, tie);
+    expect(await refused("KVM_IRQFD", vm, { ...tie, flags: 0 })).toBe("EBUSY");
+    expect(await refused("KVM_IRQFD", vm, { ...tie, gsi: 6, flags: 1 })).toBe("ENOENT");
+    await ok("KVM_IRQFD", vm, { ...tie, flags: 1 });
+    for (let event = 0; event < 256; event++) await ok("KVM_IRQFD", vm, { ...tie, event, gsi: event % 24 });
+    expect(await refused("KVM_IRQFD", vm, { ...tie, event: 256 })).toBe("ENOSPC");
+    await ok("KVM_IRQFD", vm, { ...tie, event: 256, flags: 0 });
+    await ok("KVM_IRQFD", vm, { ...tie, event: 0, gsi: 0, flags: 1 });
+    await ok("KVM_IRQFD", vm, { ...tie, event: 0 });
+    const split = await client.createVm("split");
+    await ok("KVM_ENABLE_CAP", split, { cap: 121, flags: 0, args: [24n] });
+    expect(await refused("KVM_IRQFD", split, tie)).toBe("EINVAL");
+    await ok("KVM_IRQFD", split, { ...tie, flags: 0 });
   });
 });
 

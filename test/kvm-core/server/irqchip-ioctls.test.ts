@@ -60,8 +60,8 @@ test("KVM_IRQ_LINE and KVM_IRQFD reach beyond the 8259s' GSIs", async () => {
   await irqchip();
   for (const irq of [16, 23, 63]) await client.request("KVM_IRQ_LINE", vm, { irq, level: 1 });
   expect(await client.refusal("KVM_IRQ_LINE", vm, { irq: 64, level: 1 })).toBe("EINVAL");
-  await client.request("KVM_IRQFD", vm, { event: 0, gsi: 1023, flags: 0 });
-  expect(await client.refusal("KVM_IRQFD", vm, { event: 1, gsi: 1024, flags: 0 })).toBe("EINVAL");
+  await client.request("KVM_IRQFD", vm, { event: 0, gsi: 1023, flags: 0, resample_event: 0 });
+  expect(await client.refusal("KVM_IRQFD", vm, { event: 1, gsi: 1024, flags: 0, resample_event: 0 })).toBe("EINVAL");
 });
 
 describe("KVM_SET_GSI_ROUTING", () => {

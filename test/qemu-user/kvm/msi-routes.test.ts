@@ -126,7 +126,7 @@ describe("requests", () => {
     await settle();
     asked[1]!.answer();
     await settle();
-    expect([asked[1]!.arg, confirmed]).toEqual([{ event: 0, gsi: 64, flags: 0 }, ["0.1 true"]]);
+    expect([asked[1]!.arg, confirmed]).toEqual([{ event: 0, gsi: 64, flags: 0, resample_event: 0 }, ["0.1 true"]]);
     expect(rows(asked[2]!).filter(({ type }) => type === 2)).toMatchObject([
       { gsi: 64, data: 0x30 },
       { gsi: 65, data: 0x32 },
