@@ -158,14 +158,17 @@ export class VirtioPci implements PciDevice, VirtioHost, CommonConfigOwner {
   }
 
   save(): DeviceState {
+    // The device first: it waits for what is under way, and returns those chains.
+    const device = this.#device.save();
     return {
       version: 1,
       config: this.config.save(),
       window: this.#window.save(),
       isr: this.#isr,
       running: this.#running,
-      queues: this.#queues.map((queue) => queue.save()),
-      device: this.#device.save(),
+      // Of a device that has stopped, nothing comes back but by a reset, which makes them anew.
+      queues: this.#running ? this.#queues.map((queue) => queue.save()) : [],
+      device,
     };
   }
 
