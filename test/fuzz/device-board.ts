@@ -171,7 +171,7 @@ export class FuzzDisk implements BlockBackend {
   }
 
   #complete(index: number): void {
-    const [{ request, done }] = this.#kept.splice(index, 1) as [(typeof this.#kept)[number]];
+    const { request, done } = this.#kept.splice(index, 1)[0]!;
     done(this.#image.run(request));
   }
 }
