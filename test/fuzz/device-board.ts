@@ -144,6 +144,10 @@ export class FuzzDisk implements BlockBackend {
     this.#image = image;
   }
 
+  get underWay(): number {
+    return this.#kept.length;
+  }
+
   submit(request: BlockRequest, done: (result: BlockResult) => void): void {
     const { offset, length, buffers } = request;
     const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);

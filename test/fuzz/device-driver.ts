@@ -61,8 +61,12 @@ export class VirtioFunction {
   readonly #pci: PciDriver;
   #queues: DriverQueue[] = [];
   #sizes: number[] = [];
+  /** Descriptors that were added to each queue, and of them those of the last request. */
+  #added: number[] = [];
+  #recent = 1;
   #packed = false;
   #data = DATA;
+  #stopped = false;
 
   constructor(board: FuzzBoard, accesses: Accesses, chance: Random, slot: number, id: number, index: number) {
     this.slot = slot;
@@ -110,11 +114,13 @@ export class VirtioFunction {
     driver.begin(features);
     this.#queues = [];
     this.#sizes = [];
+    this.#added = [0, 0];
     const count = Math.min(driver.get(0x12, 2), QUEUES_EACH);
     for (let n = 0; n < count; n++) {
       driver.set(0x16, 2, n);
       const most = driver.get(0x18, 2);
-      const size = chance(24) === 0 ? EDGES[chance(EDGES.length)]! & 0xffff : 1 << chance(Math.log2(most || 1) + 1);
+      const small = chance(2) === 0 ? Math.min(most, 8) : most;
+      const size = chance(24) === 0 ? EDGES[chance(EDGES.length)]! & 0xffff : 1 << chance(Math.log2(small || 1) + 1);
       const at = this.#places(n);
       if (chance(24) === 0) at[(["desc", "driver", "device"] as const)[chance(3)]!] = this.place();
       this.#queues.push(driver.queue(n, size, at));
@@ -128,11 +134,17 @@ export class VirtioFunction {
   /** Something that is available, and what is wrong with it; then the notification. */
   step(): void {
     const chance = this.#chance;
+    if (this.#stopped && chance(2) === 0) this.begin();
     const n = chance(this.#queues.length || 1);
     const queue = this.#queues[n];
     if (queue === undefined) return;
     const many = chance(16) === 0 ? this.#sizes[n]! + 1 : 1 + chance(3);
-    for (let i = 0; i < many; i++) queue.add(...this.#shape(this.#request(n)));
+    for (let i = 0; i < many; i++) {
+      const buffers = this.#shape(this.#request(n));
+      queue.add(...buffers);
+      this.#added[n]! += buffers.length;
+      this.#recent = buffers.length;
+    }
     while (chance(2) === 0) this.#corrupt(n);
     const interrupts = chance(8);
     if (interrupts === 0) queue.suppress();
@@ -146,33 +158,41 @@ export class VirtioFunction {
     this.#board.memory.race = undefined;
     if (chance(16) === 0) this.driver.kick(n);
     queue.used();
-    this.#checkStatus();
+    this.#stopped = this.#checkStatus();
   }
 
-  /** From any state: set up properly, a request is served. */
+  /** From any state: set up properly, requests are served, in a ring that has room for one or a few. */
   serve(): void {
     const chance = this.#chance;
     const { driver } = this;
-    const { memory, char0 } = this.#board;
+    const { memory, char0, disk } = this.#board;
     const offered = driver.offered();
     const features = chance(2) === 0 ? offered : offered & ~VIRTIO_F.RING_PACKED;
     driver.begin(features);
+    if (this.id === BLK) this.#expect("requests after a reset", disk.underWay, 0);
     const n = this.id === CONSOLE ? 1 : 0;
-    const queue = driver.queue(n, 4, this.#places(n));
+    const size = this.id === BLK ? 4 : 1 << chance(2);
+    const queue = driver.queue(n, size, this.#places(n));
     driver.go();
     this.#expect("status after a start", driver.status, READY);
-    memory.fill(DATA, 1024, 0xee);
-    const header = { at: DATA, length: 16 };
-    if (this.id === BLK) {
-      memory.fill(DATA, 16, 0);
-      queue.add(header, { at: DATA + 16, length: 512, writable: true }, { at: DATA + 528, length: 1, writable: true });
-    } else queue.add({ ...header, writable: this.id === RNG });
-    driver.kick(n);
-    const length = { [BLK]: 513, [CONSOLE]: 0, [RNG]: 16 }[this.id];
-    this.#expect("returned", JSON.stringify(queue.used()), JSON.stringify([[0, length]]));
-    this.#expect("status after a request", driver.status, READY);
-    if (this.id === BLK) this.#expect("the request's status", memory.readU8(DATA + 528), 0);
-    if (this.id === CONSOLE && char0.output.length > 0) this.#expect("output", char0.output.at(-1), 0xee);
+    for (let i = 0; i < 5; i++) {
+      memory.fill(DATA, 1024, 0xee);
+      if (this.id === BLK) memory.fill(DATA, 16, 0);
+      const header = { at: DATA, length: 16, writable: this.id === RNG };
+      const data = { at: DATA + 16, length: 256, writable: true };
+      const rest = { at: DATA + 272, length: 257, writable: true };
+      if (this.id !== BLK) queue.add(header);
+      else if (i % 2 === 0)
+        queue.add(header, data, { ...rest, length: 256 }, { at: DATA + 528, length: 1, writable: true });
+      else queue.add(header, data, rest);
+      driver.kick(n);
+      const used = queue.used();
+      this.#expect("returned", used.length, 1);
+      this.#expect("written", used[0]![1], { [BLK]: 513, [CONSOLE]: 0, [RNG]: 16 }[this.id]);
+      this.#expect("status after a request", driver.status, READY);
+      if (this.id === BLK) this.#expect("the request's status", memory.readU8(DATA + 528), 0);
+      if (this.id === CONSOLE && char0.output.length > 0) this.#expect("output", char0.output.at(-1), 0xee);
+    }
   }
 
   /** An address that is wrong, or nearly. */
@@ -191,13 +211,13 @@ export class VirtioFunction {
     if (is !== wanted) throw new Finding(`virtio function ${this.id.toString(16)}: ${what} is ${is}, not ${wanted}`);
   }
 
-  #checkStatus(): void {
-    // Only if it answers there, and not what was there before it.
+  /** True if the function waits for a reset. Looks only if it answers, and not what was there before it. */
+  #checkStatus(): boolean {
     const base = (this.#pci.read(this.slot, 0x20) & ~0xf) >>> 0;
     const region = this.#board.pc.mmio.regions().find((one) => one.base === base);
-    if (region?.device.name !== `${NAMES[this.id]}.bar4`) return;
+    if (region?.device.name !== `${NAMES[this.id]}.bar4`) return false;
     const { status } = this.driver;
-    if ((status & ~(READY | NEEDS_RESET | 0x80)) === 0) return;
+    if ((status & ~(READY | NEEDS_RESET | 0x80)) === 0) return (status & NEEDS_RESET) !== 0;
     throw new Finding(`virtio function ${this.id.toString(16)}: status ${status.toString(16)}`);
   }
 
@@ -282,7 +302,8 @@ export class VirtioFunction {
     const chance = this.#chance;
     const { driver } = this;
     const kind = chance(24);
-    if (kind < 14) this.#poke(n);
+    if (kind < 10) this.#poke(n);
+    else if (kind < 14) this.#construct(n);
     else if (kind === 14) driver.set(0x16, 2, n);
     else if (kind === 15) driver.set(0x18 + 2 * chance(3), 2, EDGES[chance(EDGES.length)]!);
     else if (kind === 16) driver.address(0x20 + 8 * chance(3), this.place());
@@ -295,6 +316,50 @@ export class VirtioFunction {
     else this.#board.char0.makeRoom(chance(2) === 0 ? 0 : chance(64));
   }
 
+  /** One of the last request's descriptors. */
+  #recentDescriptor(n: number): number {
+    const size = this.#sizes[n]! || 1;
+    const index = this.#added[n]! - 1 - this.#chance(this.#recent);
+    return this.#places(n).desc + 16 * (((index % size) + size) % size);
+  }
+
+  /** What the specification forbids by name: chains and tables that loop, are nested, have no end, or 4 GiB. */
+  #construct(n: number): void {
+    const chance = this.#chance;
+    const { memory } = this.#board;
+    const at = this.#recentDescriptor(n);
+    const own = (at - this.#places(n).desc) / 16;
+    const rings = this.#packed ? memory.readU16(at + 14) & 0x8080 : 0;
+    const flags = (place: number, bits: number, next: number) => {
+      memory.writeU16(place + (this.#packed ? 14 : 12), bits | (place === at ? rings : 0));
+      if (!this.#packed) memory.writeU16(place + 14, next);
+    };
+    const table = TABLES + QUEUE_BYTES * chance(4);
+    const entries = 1 + chance(4);
+    const kind = chance(6);
+    if (kind === 0) {
+      memory.writeU32(at + 8, chance(2) * 16); // a loop of one
+      flags(at, 1 | (2 * chance(2)), own);
+      return;
+    }
+    if (kind === 1) {
+      memory.writeU32(at + 8, 0xffff_fff0);
+      return;
+    }
+    // An indirect table: that contains itself, that loops, that refers to nothing, or that has every length.
+    writeDescriptor(memory, at, { at: table, length: 16 * entries });
+    flags(at, INDIRECT | (chance(8) === 0 ? 1 : 0), own);
+    for (let i = 0; i < entries; i++) {
+      writeDescriptor(memory, table + 16 * i, { at: DATA, length: chance(2) * 64 });
+      flags(table + 16 * i, this.#packed ? 0 : 1, (i + 1) % entries);
+    }
+    if (kind === 2) {
+      writeDescriptor(memory, table, { at: table, length: 16 * entries });
+      flags(table, INDIRECT, 0);
+    } else if (kind === 3) flags(table + 16 * (entries - 1), 0, 0);
+    else if (kind === 4) memory.writeU32(at + 8, EDGES[chance(EDGES.length)]!);
+  }
+
   /** One field of one descriptor, of a ring, of an indirect table, or of the data. */
   #poke(n: number): void {
     const chance = this.#chance;
@@ -302,8 +367,10 @@ export class VirtioFunction {
     const { desc, driver, device } = this.#places(n);
     const size = this.#sizes[n]! & 0x1ff;
     const edge = () => EDGES[chance(EDGES.length)]!;
-    const table = chance(3) === 0 ? TABLES + QUEUE_BYTES * chance(4) : desc;
-    const at = table + 16 * chance(Math.min(size, 16) + 1);
+    let at = this.#recentDescriptor(n);
+    const where = chance(4);
+    if (where === 0) at = TABLES + QUEUE_BYTES * chance(4) + 16 * chance(16);
+    else if (where === 1) at = desc + 16 * chance(Math.min(size, 16) + 1);
     const kind = chance(12);
     if (kind < 3) {
       const address = chance(8) === 0 ? CROSSING[chance(2)]! : this.place();

@@ -31,8 +31,15 @@ export interface DeviceFuzzResult {
 }
 
 const STEPS = 60;
+/** Some guests go on for longer: what grows without bound shows. */
+const MANY_STEPS = 2500;
 /** A guest must not fill a disk: 64 addresses of each bus, 16 mistakes of each virtio device, and a few more. */
 const LOG_LINES = 2 * 65 + 3 * 16 + 8;
+/** What answers in kvm-core, over which nothing may be decoded. */
+const CORE_MEMORY = [
+  { gpa: 0xfec0_0000, size: 0x1000 },
+  { gpa: 0xfee0_0000, size: 0x10_0000 },
+] as const;
 const COMMAND_ALL = 7;
 const BARS = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24] as const;
 const SLOTS = Array.from({ length: 32 }, (_, slot) => slot);
@@ -72,6 +79,8 @@ class Case {
   readonly #pci: PciDriver;
   /** BARs where firmware put them. */
   readonly #bars: readonly (readonly number[])[];
+  /** Regions that are no BARs. */
+  readonly #fixed: ReadonlySet<string>;
   compared = false;
   served = 0;
 
@@ -84,6 +93,11 @@ class Case {
     this.#accesses = new Accesses(this.#board, chance);
     this.#functions = VirtioFunction.all(this.#board, this.#accesses, chance);
     this.#pci = new PciDriver(this.#board.pc);
+    const regions = [this.#board.pc.ports, this.#board.pc.mmio].flatMap((bus) =>
+      bus.regions().map(({ base, device }) => ({ key: `${bus.name} ${base} ${device.name}`, name: device.name })),
+    );
+    const isBar = /\.(bar\d|msix|mmio|portio)$/;
+    this.#fixed = new Set(regions.filter(({ name }) => !isBar.test(name)).map(({ key }) => key));
     this.#bars = SLOTS.map((slot) => BARS.map((register) => this.#pci.read(slot, register)));
   }
 
@@ -97,7 +111,8 @@ class Case {
     const virtio = chance(3) !== 0;
     const chosen = this.#functions[chance(this.#functions.length)]!;
     if (virtio) chosen.begin();
-    for (let step = 0; step < STEPS; step++) {
+    const steps = chance(128) === 0 ? MANY_STEPS : STEPS;
+    for (let step = 0; step < steps; step++) {
       const kind = chance(64);
       if (kind === 0) this.#outside();
       else if (virtio && kind === 1) this.#functions[chance(this.#functions.length)]!.begin();
@@ -106,6 +121,7 @@ class Case {
     }
     this.#board.memory.check();
     this.#checkLog();
+    this.#checkRegions();
     this.#checkState();
     this.#rescue();
     for (const each of this.#functions) each.serve();
@@ -122,11 +138,37 @@ class Case {
     if (kind < 2) clock.advance(chance(50_000_000));
     else if (kind === 2) serial.type(chance(256), chance(256));
     else if (kind === 3) char0.type(chance(256), chance(256));
-    else if (kind === 4) pc.reset();
-    else if (kind === 5) pc.powerButton();
+    else if (kind === 4) {
+      pc.reset();
+      if (disk.underWay > 0) throw new Finding("requests are under way after a reset");
+    } else if (kind === 5) pc.powerButton();
     else if (kind === 6) disk.finish(chance);
     else if (msi.hold) msi.release();
     else msi.hold = true;
+  }
+
+  /** BARs answer where their registers say, and nowhere over RAM or what is kvm-core's. */
+  #checkRegions(): void {
+    const { pc, memory } = this.#board;
+    const decoded = SLOTS.flatMap((slot) => {
+      const command = this.#pci.read(slot, 4, 2);
+      const bars = BARS.map((register) => this.#pci.read(slot, register));
+      return bars.flatMap((bar) => {
+        if ((bar & 1) !== 0) return (command & 1) !== 0 ? [`port ${(bar & ~3) >>> 0}`] : [];
+        return (command & 2) !== 0 ? [`memory ${(bar & ~0xf) >>> 0}`] : [];
+      });
+    });
+    for (const bus of [pc.ports, pc.mmio]) {
+      for (const { base, size, device } of bus.regions()) {
+        const what = `${device.name} at 0x${base.toString(16)} of the ${bus.name} bus`;
+        const firmwares = this.#fixed.has(`${bus.name} ${base} ${device.name}`);
+        if (!firmwares && !decoded.includes(`${bus.name} ${base}`)) throw new Finding(`no BAR says ${what}`);
+        const under = [...memory.slots, ...CORE_MEMORY].find(
+          (slot) => base < slot.gpa + slot.size && slot.gpa < base + size,
+        );
+        if (bus === pc.mmio && under !== undefined) throw new Finding(`${what} lies over 0x${under.gpa.toString(16)}`);
+      }
+    }
   }
 
   #checkLog(): void {
