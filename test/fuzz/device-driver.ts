@@ -4,11 +4,17 @@
  * Follows: VIRTIO 1.2 sections 2.7, 2.8, 3.1, 4.1; the driver of the unit tests (test/qemu-user/virtio/driver.ts).
  * Left out: what is wrong with single registers: device-accesses.ts writes them, too.
  */
-import type { PciDevice } from "../../qemu-user/bus/interfaces.ts";
+import type { Width } from "../../qemu-user/bus/interfaces.ts";
 import { VIRTIO_F } from "../../qemu-user/virtio/features.ts";
 import { AREA } from "../../qemu-user/virtio/pci-capabilities.ts";
 import { PciDriver } from "../qemu-user/support/fakes.ts";
-import { type Buffer as Described, type DriverQueue, TestDriver, writeDescriptor } from "../qemu-user/virtio/driver.ts";
+import {
+  type Buffer as Described,
+  type DriverQueue,
+  TestDriver,
+  throughBus,
+  writeDescriptor,
+} from "../qemu-user/virtio/driver.ts";
 import { Finding } from "./connection.ts";
 import type { Accesses } from "./device-accesses.ts";
 import { ARENA, DISK_BYTES, type FuzzBoard } from "./device-board.ts";
@@ -78,13 +84,11 @@ export class VirtioFunction {
     this.#pci = new PciDriver(board.pc);
     // The driver of the unit tests, with the bus between it and the function.
     const base = () => (this.#pci.read(slot, 0x20) & ~0xf) >>> 0;
-    const region: PciDevice["bars"][number]["region"] = {
-      name: "bar4",
-      read: (offset, width) => accesses.read(board.pc.mmio, base() + offset, width),
-      write: (offset, width, value) => accesses.write(board.pc.mmio, base() + offset, width, value),
+    const mmio = {
+      read: (address: number, width: Width) => accesses.read(board.pc.mmio, address, width),
+      write: (address: number, width: Width, value: number) => accesses.write(board.pc.mmio, address, width, value),
     };
-    const function_ = { bars: [{ kind: "memory", size: 0x4000, region }] } as unknown as PciDevice;
-    this.driver = new TestDriver(function_, board.memory);
+    this.driver = new TestDriver({ bars: [{ region: throughBus({ mmio }, base) }] }, board.memory);
   }
 
   static all(board: FuzzBoard, accesses: Accesses, chance: Random): VirtioFunction[] {
