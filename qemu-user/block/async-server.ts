@@ -17,6 +17,8 @@ export class AsyncServer {
   readonly #rare: RawImage;
   readonly #notify: () => void;
   #underWay = 0;
+  /** As HostFile.sync(): a flush that has failed fails for ever. */
+  #lost: BlockResult = 0;
   #idle: () => void = () => {};
 
   /** `notify` tells the device's thread of completions. The descriptor stays the caller's to close. */
@@ -52,7 +54,12 @@ export class AsyncServer {
     };
     const flush = (result: BlockResult): void => {
       if (result !== 0 || this.#o.noFlush) finish(result);
-      else fdatasync(this.#fd, (error) => finish(error ? errnoOf(error) : 0));
+      else {
+        fdatasync(this.#fd, (error) => {
+          if (error) this.#lost ||= errnoOf(error);
+          finish(this.#lost);
+        });
+      }
     };
     if (request.op === OP.read) this.#transfer(request, 0, finish);
     else if (request.op === OP.write) this.#transfer(request, 0, (request.flags & FLAG.FUA) !== 0 ? flush : finish);
