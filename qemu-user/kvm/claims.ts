@@ -8,22 +8,29 @@ import { KVM_IOEVENTFD_FLAG_DEASSIGN, KVM_IOEVENTFD_FLAG_PIO, SPACE_PIO } from "
 import type { RegionReport } from "../device/messages.ts";
 import type { Vm } from "./kvm.ts";
 
+/** Refusals that are errors; what a guest can repeat must not fill a disk with reports. */
+const REPORTS = 16;
+
 export class Claims {
   readonly #vm: Vm;
   readonly #posting: boolean;
   readonly #ids = new Map<string, number>();
   #last: Promise<void> = Promise.resolve();
   #nextEvent = 1;
+  #refusals = 0;
 
   constructor(vm: Vm, posting: boolean) {
     this.#vm = vm;
     this.#posting = posting;
   }
 
-  /** Claims or gives up a region; calls are carried out in order. */
+  /** Claims or gives up a region; calls are carried out in order. Rejects if kvm-core refuses, the first few times. */
   change(kind: "map" | "unmap", region: RegionReport): Promise<void> {
-    this.#last = this.#last.then(() => (kind === "map" ? this.#claim(region) : this.#giveUp(region)));
-    return this.#last;
+    const done = this.#last.then(() => (kind === "map" ? this.#claim(region) : this.#giveUp(region)));
+    this.#last = done.catch(() => {}); // the next one goes on
+    return done.catch((error: unknown) => {
+      if (this.#refusals++ < REPORTS) throw error;
+    });
   }
 
   async #claim(region: RegionReport): Promise<void> {
