@@ -271,8 +271,9 @@ export class VirtioPci implements PciDevice, VirtioHost, CommonConfigOwner {
     if (vector !== NO_VECTOR) this.#env.slot.msix.notify(vector);
   }
 
+  /** Without effect while MSI-X is on, which is the slot's to know. */
   #updateLine(): void {
-    this.#env.slot.intx.set(this.#isr !== 0 && !this.#env.slot.msix.enabled);
+    this.#env.slot.intx.set(this.#isr !== 0);
   }
 
   #read(offset: number, width: Width): number {

@@ -33,9 +33,23 @@ export const REG = {
 
 export const RAM = 2 * 1024 * 1024;
 
+/** INTA, which is off while MSI-X is on. */
+class SlotLine extends FakeLine {
+  readonly #off: () => boolean;
+
+  constructor(off: () => boolean) {
+    super();
+    this.#off = off;
+  }
+
+  override set(level: boolean): void {
+    super.set(level && !this.#off());
+  }
+}
+
 /** What the PCI host would give a function; it remembers what was sent. */
 export class FakeSlot implements PciSlot {
-  readonly intx = new FakeLine();
+  readonly intx = new SlotLine(() => this.msix.enabled);
   master = true;
   readonly vectors: number[] = [];
   readonly msix: { enabled: boolean; notify(vector: number): void } = {
