@@ -10,4 +10,4 @@ test("2,000 hostile guests leave every device serving", () => {
   expect(cases).toBe(2000);
   expect(served).toBe(3 * 2000);
   expect(compared).toBeGreaterThan(300);
-});
+}, 240_000);
