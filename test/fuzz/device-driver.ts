@@ -18,12 +18,10 @@ import {
 import { Finding } from "./connection.ts";
 import type { Accesses } from "./device-accesses.ts";
 import { ARENA, DISK_BYTES, type FuzzBoard } from "./device-board.ts";
+import { DATA, EDGES, INDIRECT, QUEUE_BYTES, type SpoiledQueue, Spoiler, TABLES } from "./device-spoil.ts";
 import type { Random } from "./generator.ts";
 
-const QUEUE_BYTES = 0x4000;
 const QUEUES_EACH = 2;
-const TABLES = ARENA.from + 6 * QUEUE_BYTES;
-const DATA = TABLES + 4 * QUEUE_BYTES;
 const VENDOR = 0x1af4;
 const [BLK, CONSOLE, RNG] = [0x1042, 0x1043, 0x1044] as const;
 const NAMES: Readonly<Record<number, string>> = {
@@ -33,29 +31,8 @@ const NAMES: Readonly<Record<number, string>> = {
 };
 const NEEDS_RESET = 0x40;
 const READY = 15;
-const INDIRECT = 4;
-
-/** Lengths and numbers that a careless check would get wrong. */
-const EDGES: readonly number[] = [
-  0, 1, 2, 3, 7, 8, 15, 16, 17, 255, 256, 257, 512, 1024, 4096, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x10_0000,
-  0x7fff_ffff, 0x8000_0000, 0xffff_fff0, 0xffff_ffff,
-];
-/** Before the first and the last slot of RAM: buffers that would cross into a canary. */
-const CROSSING: readonly number[] = [0x7_9fff_fff8, ARENA.to + 0x10_fff8];
-/** Addresses: in the arena's last bytes and behind it, nowhere. */
-const PLACES: readonly number[] = [
-  ARENA.to - 1,
-  ARENA.to - 16,
-  ARENA.to,
-  2 ** 32,
-  0xffff_fffc,
-  0xfee0_0000,
-  0xc000_0000,
-  2 ** 52,
-  2 ** 63,
-  (2 ** 32 - 1) * 2 ** 32,
-];
-
+/** Requests that are added at once, at most: the largest queue has fewer entries. */
+const MANY = 300;
 export class VirtioFunction {
   readonly slot: number;
   readonly id: number;
@@ -71,6 +48,7 @@ export class VirtioFunction {
   #added: number[] = [];
   #recent = 1;
   #packed = false;
+  readonly #spoiler: Spoiler;
   #data = DATA;
   #stopped = false;
 
@@ -82,6 +60,7 @@ export class VirtioFunction {
     this.#accesses = accesses;
     this.#chance = chance;
     this.#pci = new PciDriver(board.pc);
+    this.#spoiler = new Spoiler(board.memory, chance);
     // The driver of the unit tests, with the bus between it and the function.
     const base = () => (this.#pci.read(slot, 0x20) & ~0xf) >>> 0;
     const mmio = {
@@ -126,7 +105,7 @@ export class VirtioFunction {
       const small = chance(2) === 0 ? Math.min(most, 8) : most;
       const size = chance(24) === 0 ? EDGES[chance(EDGES.length)]! & 0xffff : 1 << chance(Math.log2(small || 1) + 1);
       const at = this.#places(n);
-      if (chance(24) === 0) at[(["desc", "driver", "device"] as const)[chance(3)]!] = this.place();
+      if (chance(24) === 0) at[(["desc", "driver", "device"] as const)[chance(3)]!] = this.#spoiler.place();
       this.#queues.push(driver.queue(n, size, at));
       this.#sizes.push(size);
       if (chance(8) === 0) driver.set(0x1a, 2, chance(8) === 0 ? this.#accesses.value() : chance(4));
@@ -142,7 +121,7 @@ export class VirtioFunction {
     const n = chance(this.#queues.length || 1);
     const queue = this.#queues[n];
     if (queue === undefined) return;
-    const many = chance(16) === 0 ? this.#sizes[n]! + 1 : 1 + chance(3);
+    const many = chance(16) === 0 ? Math.min(this.#sizes[n]!, MANY) + 1 : 1 + chance(3);
     for (let i = 0; i < many; i++) {
       const buffers = this.#shape(this.#request(n));
       queue.add(...buffers);
@@ -155,7 +134,7 @@ export class VirtioFunction {
     else if (interrupts === 1) queue.interruptAfter(chance(4));
     if (chance(8) === 0) {
       this.#board.memory.race = () => {
-        if (chance(32) === 0) this.#poke(n);
+        if (chance(32) === 0) this.#spoiler.poke(this.#described(n));
       };
     }
     this.driver.kick(chance(32) === 0 ? chance(6) : n);
@@ -199,16 +178,14 @@ export class VirtioFunction {
     }
   }
 
-  /** An address that is wrong, or nearly. */
-  place(): number {
-    const chance = this.#chance;
-    if (chance(2) === 0) return PLACES[chance(PLACES.length)]!;
-    return ARENA.from + chance(ARENA.to - ARENA.from) - (chance(2) === 0 ? 0 : chance(16));
-  }
-
   #places(n: number) {
     const desc = ARENA.from + (QUEUES_EACH * this.#index + n) * QUEUE_BYTES;
     return { desc, driver: desc + 0x2000, device: desc + 0x3000 };
+  }
+
+  #described(n: number): SpoiledQueue {
+    const [size, added] = [this.#sizes[n]!, this.#added[n]!];
+    return { ...this.#places(n), size, packed: this.#packed, added, recent: this.#recent };
   }
 
   #expect(what: string, is: unknown, wanted: unknown): void {
@@ -306,11 +283,11 @@ export class VirtioFunction {
     const chance = this.#chance;
     const { driver } = this;
     const kind = chance(24);
-    if (kind < 10) this.#poke(n);
-    else if (kind < 14) this.#construct(n);
+    if (kind < 10) this.#spoiler.poke(this.#described(n));
+    else if (kind < 14) this.#spoiler.construct(this.#described(n));
     else if (kind === 14) driver.set(0x16, 2, n);
     else if (kind === 15) driver.set(0x18 + 2 * chance(3), 2, EDGES[chance(EDGES.length)]!);
-    else if (kind === 16) driver.address(0x20 + 8 * chance(3), this.place());
+    else if (kind === 16) driver.address(0x20 + 8 * chance(3), this.#spoiler.place());
     else if (kind === 17) this.#messages();
     else if (kind === 18) this.#pci.write(this.slot, 4, 3 + 4 * chance(2) + 0x400 * chance(2), 2);
     else if (kind === 19) driver.bar.region.write(AREA.DEVICE + chance(64), 1, this.#accesses.value());
@@ -318,79 +295,5 @@ export class VirtioFunction {
     else if (kind === 21) this.#board.disk.keeps = chance(2) === 0;
     else if (kind === 22) this.#board.disk.finish(chance);
     else this.#board.char0.makeRoom(chance(2) === 0 ? 0 : chance(64));
-  }
-
-  /** One of the last request's descriptors. */
-  #recentDescriptor(n: number): number {
-    const size = this.#sizes[n]! || 1;
-    const index = this.#added[n]! - 1 - this.#chance(this.#recent);
-    return this.#places(n).desc + 16 * (((index % size) + size) % size);
-  }
-
-  /** What the specification forbids by name: chains and tables that loop, are nested, have no end, or 4 GiB. */
-  #construct(n: number): void {
-    const chance = this.#chance;
-    const { memory } = this.#board;
-    const at = this.#recentDescriptor(n);
-    const own = (at - this.#places(n).desc) / 16;
-    const rings = this.#packed ? memory.readU16(at + 14) & 0x8080 : 0;
-    const flags = (place: number, bits: number, next: number) => {
-      memory.writeU16(place + (this.#packed ? 14 : 12), bits | (place === at ? rings : 0));
-      if (!this.#packed) memory.writeU16(place + 14, next);
-    };
-    const table = TABLES + QUEUE_BYTES * chance(4);
-    const entries = 1 + chance(4);
-    const kind = chance(6);
-    if (kind === 0) {
-      memory.writeU32(at + 8, chance(2) * 16); // a loop of one
-      flags(at, 1 | (2 * chance(2)), own);
-      return;
-    }
-    if (kind === 1) {
-      memory.writeU32(at + 8, 0xffff_fff0);
-      return;
-    }
-    // An indirect table: that contains itself, that loops, that refers to nothing, or that has every length.
-    writeDescriptor(memory, at, { at: table, length: 16 * entries });
-    flags(at, INDIRECT | (chance(8) === 0 ? 1 : 0), own);
-    for (let i = 0; i < entries; i++) {
-      writeDescriptor(memory, table + 16 * i, { at: DATA, length: chance(2) * 64 });
-      flags(table + 16 * i, this.#packed ? 0 : 1, (i + 1) % entries);
-    }
-    if (kind === 2) {
-      writeDescriptor(memory, table, { at: table, length: 16 * entries });
-      flags(table, INDIRECT, 0);
-    } else if (kind === 3) flags(table + 16 * (entries - 1), 0, 0);
-    else if (kind === 4) memory.writeU32(at + 8, EDGES[chance(EDGES.length)]!);
-  }
-
-  /** One field of one descriptor, of a ring, of an indirect table, or of the data. */
-  #poke(n: number): void {
-    const chance = this.#chance;
-    const { memory } = this.#board;
-    const { desc, driver, device } = this.#places(n);
-    const size = this.#sizes[n]! & 0x1ff;
-    const edge = () => EDGES[chance(EDGES.length)]!;
-    let at = this.#recentDescriptor(n);
-    const where = chance(4);
-    if (where === 0) at = TABLES + QUEUE_BYTES * chance(4) + 16 * chance(16);
-    else if (where === 1) at = desc + 16 * chance(Math.min(size, 16) + 1);
-    const kind = chance(12);
-    if (kind < 3) {
-      const address = chance(8) === 0 ? CROSSING[chance(2)]! : this.place();
-      memory.writeU32(at, address % 2 ** 32);
-      memory.writeU32(at + 4, Math.floor(address / 2 ** 32));
-    } else if (kind < 5) memory.writeU32(at + 8, edge());
-    else if (kind < 7) memory.writeU16(at + 12, chance(4) === 0 ? edge() : chance(8));
-    else if (kind < 9)
-      memory.writeU16(at + 14, chance(4) === 0 ? edge() : chance(8) | [0, 0x80, 0x8000, 0x8080][chance(4)]!);
-    else if (kind === 9) memory.writeU16(driver + 2 * chance(size + 3), chance(4) === 0 ? edge() : chance(16));
-    else if (kind === 10) memory.writeU16(device + 2 * chance(4 * size + 3), edge());
-    else {
-      // The buffer is the ring itself.
-      const own = [desc, driver, device][chance(3)]! + 2 * chance(16);
-      memory.writeU32(at, own % 2 ** 32);
-      memory.writeU32(at + 4, Math.floor(own / 2 ** 32));
-    }
   }
 }

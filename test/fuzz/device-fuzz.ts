@@ -110,6 +110,7 @@ class Case {
     this.#accesses.exact = exact;
     const virtio = chance(3) !== 0;
     const chosen = this.#functions[chance(this.#functions.length)]!;
+    this.#fillLowRam();
     if (virtio) chosen.begin();
     const steps = chance(128) === 0 ? MANY_STEPS : STEPS;
     for (let step = 0; step < steps; step++) {
@@ -127,6 +128,15 @@ class Case {
     for (const each of this.#functions) each.serve();
     this.served += this.#functions.length;
     this.#board.memory.check();
+  }
+
+  /** DMA that random registers start finds something, of either byte order. */
+  #fillLowRam(): void {
+    const word = new DataView(new ArrayBuffer(4));
+    for (let at = 0; at < 256; at += 4) {
+      word.setUint32(0, this.#accesses.value(), this.#chance(2) === 0);
+      this.#board.memory.writeU32(at, word.getUint32(0));
+    }
   }
 
   /** What comes from elsewhere: time, input, room for output, a reset, the power button. */
