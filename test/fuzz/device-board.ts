@@ -24,19 +24,23 @@ import { Finding } from "./connection.ts";
 import type { Random } from "./generator.ts";
 
 /**
- * RAM that drivers use lies high, so that a number which is no address of theirs hits a canary only if a device makes an
- * address that nobody gave it. The slots lie in the buffer without gaps: what leaves one lands in the next.
+ * RAM that drivers use lies high, and canaries far from it, so that a number which is no address of theirs, or one of
+ * theirs with a byte overwritten, hits a canary only if a device makes an address that nobody gave it.
  */
 const HIGH = 0x7_a000_0000;
 /** Given to drivers: rings, tables, data. It spans two slots, and ends where RAM does. */
-export const ARENA = { from: HIGH + 0x5_0000, to: HIGH + 0xf_0000 } as const;
+export const ARENA = { from: HIGH, to: HIGH + 0xa_0000 } as const;
 /** RAM at the bottom, for DMA that is set up by random writes to registers. */
 export const LOW_RAM = 0x4_0000;
+/** First addresses of the canaries' slots. */
+export const CANARY_SLOTS = [0x5_3010_0000, 0x9_c010_0000] as const;
+/** They lie in the buffer without gaps: what leaves one lands in the next. */
 const SLOTS: readonly MemorySlot[] = [
   { gpa: 0, size: LOW_RAM, at: 0 },
-  { gpa: HIGH, size: 0x7_0000, at: LOW_RAM },
-  { gpa: HIGH + 0x7_0000, size: 0x8_0000, at: LOW_RAM + 0x7_0000 },
-  { gpa: HIGH + 0x20_0000, size: 0x2_0000, at: LOW_RAM + 0xf_0000 },
+  { gpa: CANARY_SLOTS[0], size: 0x5_0000, at: LOW_RAM },
+  { gpa: HIGH, size: 0x2_0000, at: LOW_RAM + 0x5_0000 },
+  { gpa: HIGH + 0x2_0000, size: 0x8_0000, at: LOW_RAM + 0x7_0000 },
+  { gpa: CANARY_SLOTS[1], size: 0x2_0000, at: LOW_RAM + 0xf_0000 },
 ];
 const RAM_BYTES = LOW_RAM + 0x11_0000;
 /** Before and behind the arena, as offsets in the buffer. */

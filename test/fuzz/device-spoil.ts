@@ -5,7 +5,7 @@
  */
 import type { GuestMemory } from "../../shared/guest-memory.ts";
 import { writeDescriptor } from "../qemu-user/virtio/driver.ts";
-import { ARENA } from "./device-board.ts";
+import { ARENA, CANARY_SLOTS } from "./device-board.ts";
 import type { Random } from "./generator.ts";
 
 /** Each queue's rings have so much of the arena; then come tables, then data. */
@@ -19,8 +19,8 @@ export const EDGES: readonly number[] = [
   0, 1, 2, 3, 7, 8, 15, 16, 17, 255, 256, 257, 512, 1024, 4096, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x10_0000,
   0x7fff_ffff, 0x8000_0000, 0xffff_fff0, 0xffff_ffff,
 ];
-/** Before the first and the last slot of RAM: buffers that would cross into a canary. */
-const CROSSING: readonly number[] = [0x7_9fff_fff8, ARENA.to + 0x10_fff8];
+/** Before the canaries' slots: buffers that would cross into them. */
+const CROSSING: readonly number[] = CANARY_SLOTS.map((gpa) => gpa - 8);
 /** Addresses: in the arena's last bytes and behind it, nowhere. */
 const PLACES: readonly number[] = [
   ARENA.to - 1,
