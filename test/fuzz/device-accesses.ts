@@ -74,6 +74,8 @@ export class Accesses {
   readonly #ecam: number;
   /** The latest, for a Finding. */
   readonly trail: string[] = [];
+  /** Of all values that were read: two runs of a case have the same. */
+  digest = 0;
   /** Looks at the canaries after each access: slow, and exact. */
   exact = false;
 
@@ -152,6 +154,7 @@ export class Accesses {
     if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * width)) {
       throw new Finding(`a read of ${width} bytes gives ${value}`);
     }
+    this.digest = (Math.imul(this.digest, 31) + value) | 0;
     return value;
   }
 

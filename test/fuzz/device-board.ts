@@ -191,11 +191,10 @@ export class FuzzFiles {
   readonly #base = temporary();
   readonly #top = temporary();
 
-  constructor() {
-    ftruncateSync(this.#base, DISK_BYTES);
-  }
-
+  /** Empty again: a case does not depend on those before it. */
   disk(chance: Random): FuzzDisk {
+    ftruncateSync(this.#base, 0);
+    ftruncateSync(this.#base, DISK_BYTES);
     const overlay = chance(4) === 0;
     const discard = chance(2) === 0;
     if (overlay) ftruncateSync(this.#top, 0);
@@ -249,8 +248,11 @@ export function fuzzPlan(chance: Random, files: FuzzFiles): FuzzPlan {
 
 export type FuzzBoard = TestBoard & { readonly memory: WatchedMemory; readonly disk: FuzzDisk };
 
-export function fuzzBoard({ devices, disk }: FuzzPlan, memory: WatchedMemory): FuzzBoard {
-  const board = testBoardWith({ devices, drives: new Map([["d0", disk]]), memory });
+export function fuzzBoard({ devices, disk }: FuzzPlan, memory: WatchedMemory, chance: Random): FuzzBoard {
+  const entropy = (into: Uint8Array) => {
+    for (let i = 0; i < into.length; i++) into[i] = chance(256);
+  };
+  const board = testBoardWith({ devices, drives: new Map([["d0", disk]]), memory, entropy });
   board.pc.reset();
   return { ...board, memory, disk };
 }

@@ -28,6 +28,8 @@ export interface DeviceFuzzResult {
   /** Of them, those whose state was loaded and compared. */
   readonly compared: number;
   readonly served: number;
+  /** Of what the last case's guest read. */
+  readonly digest: number;
 }
 
 const STEPS = 60;
@@ -48,7 +50,7 @@ const SLOTS = Array.from({ length: 32 }, (_, slot) => slot);
 export function fuzzDevices({ count, seed, only, log, onCase }: DeviceFuzzOptions): DeviceFuzzResult {
   const files = new FuzzFiles();
   const memory = new WatchedMemory();
-  let [compared, served] = [0, 0];
+  let [compared, served, digest] = [0, 0, 0];
   try {
     for (let number = only ?? 0; number < (only === undefined ? count : only + 1); number++) {
       onCase?.(number);
@@ -62,12 +64,13 @@ export function fuzzDevices({ count, seed, only, log, onCase }: DeviceFuzzOption
       }
       if (fuzzCase.compared) compared++;
       served += fuzzCase.served;
+      digest = fuzzCase.digest;
       if ((number + 1) % 10_000 === 0) log(`${number + 1} cases`);
     }
   } finally {
     files.close();
   }
-  return { cases: only === undefined ? count : 1, compared, served };
+  return { cases: only === undefined ? count : 1, compared, served, digest };
 }
 
 class Case {
@@ -89,7 +92,7 @@ class Case {
     memory.restore();
     memory.steps = 0;
     this.#plan = fuzzPlan(chance, files);
-    this.#board = fuzzBoard(this.#plan, memory);
+    this.#board = fuzzBoard(this.#plan, memory, chance);
     this.#accesses = new Accesses(this.#board, chance);
     this.#functions = VirtioFunction.all(this.#board, this.#accesses, chance);
     this.#pci = new PciDriver(this.#board.pc);
@@ -99,6 +102,10 @@ class Case {
     const isBar = /\.(bar\d|msix|mmio|portio)$/;
     this.#fixed = new Set(regions.filter(({ name }) => !isBar.test(name)).map(({ key }) => key));
     this.#bars = SLOTS.map((slot) => BARS.map((register) => this.#pci.read(slot, register)));
+  }
+
+  get digest(): number {
+    return this.#accesses.digest;
   }
 
   get trail(): readonly string[] {
@@ -200,7 +207,7 @@ class Case {
     for (const device of pc.devices.values()) if (device instanceof VirtioPci) notifyAll(device);
     const state = JSON.stringify(pc.save());
     const before = memory.copy();
-    const other = fuzzBoard(this.#plan, memory);
+    const other = fuzzBoard(this.#plan, memory, this.#chance);
     other.clock.advance(clock.now());
     memory.steps = 0;
     other.pc.load(JSON.parse(state));

@@ -11,3 +11,12 @@ test("2,000 hostile guests leave every device serving", () => {
   expect(served).toBe(3 * 2000);
   expect(compared).toBeGreaterThan(300);
 }, 240_000);
+
+test("a case alone is the same as among others", () => {
+  const run = { seed: 7, log: () => {} };
+  for (const count of [20, 50, 90]) {
+    const { digest } = fuzzDevices({ ...run, count });
+    expect(fuzzDevices({ ...run, count, only: count - 1 }).digest).toBe(digest);
+    expect(digest).not.toBe(0);
+  }
+});

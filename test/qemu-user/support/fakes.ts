@@ -159,10 +159,12 @@ export function testBoardWith({
   devices,
   drives = new Map(),
   memory = new GuestMemory(new ArrayBuffer(RAM_SIZE), [{ gpa: 0, size: RAM_SIZE, at: 0 }]),
+  entropy,
 }: {
   readonly devices: readonly DeviceOption[];
   readonly drives?: ReadonlyMap<string, BlockBackend>;
   readonly memory?: GuestMemory;
+  readonly entropy?: (into: Uint8Array) => void;
 }): TestBoard {
   const serial = new FakeBackend();
   const debugcon = new FakeBackend();
@@ -191,6 +193,7 @@ export function testBoardWith({
     timers: clock.timers,
     runState: { stop: (reason) => log.push(reason), onContinue: () => {} },
     drives,
+    entropy,
     devices,
     log: (line) => log.push(line),
   });
