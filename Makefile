@@ -8,7 +8,7 @@ CC       ?= gcc
 GUEST    ?= build/guest/demo64.elf
 ARGS     ?=
 
-.PHONY: help build run demo test test-fast bench soak fuzz-frames fuzz-cpu fuzz-decoder coverage-isa lint format golden guest clean
+.PHONY: help build run demo test test-fast bench soak fuzz-frames fuzz-devices fuzz-cpu fuzz-decoder coverage-isa lint format golden guest clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ soak: build guest ## Ten million exits with three device servers (COUNT=...); a 
 
 fuzz-frames: build ## Random and mutated frames against the server (N=100000 SEED=...)
 	$(NODE) test/fuzz/frames.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+
+fuzz-devices: build ## Broken queues and random accesses against every device (N=20000 SEED=... CASE=...)
+	$(NODE) test/fuzz/devices.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE))
 
 fuzz-cpu: build build/host-runner ## Engines against the host's processor (N=1000000 SEED=... FAMILY=... MNEMONIC=... CASE=...)
 	$(NODE) test/host/fuzz-cpu.ts $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED)) $(if $(CASE),--case $(CASE)) \

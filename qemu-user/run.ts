@@ -223,8 +223,7 @@ class Machine {
         onIrq: (gsi, level) => void vm.request("KVM_IRQ_LINE", { irq: gsi, level: level ? 1 : 0 }).catch(() => {}),
         onMsi: (message) => msi.send(message),
         onMsiRoute: (route) => msi.set(route),
-        onRegion: (kind, region) =>
-          void this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
+        onRegion: (kind, region) => this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
         onLog: (line) => this.#report(line),
         onBlock: (drive) => this.#blocks!.notified(drive),
         onStop: (reason) => this.#stopFor(reason),

@@ -10,22 +10,35 @@ import { bytesOf, errnoOf, remaining } from "./host-file.ts";
 import { RawImage, type RawOptions } from "./raw-file.ts";
 import { RequestReceiver } from "./request-ring.ts";
 
+type Sync = (fd: number, done: (error: NodeJS.ErrnoException | null) => void) => void;
+
 export class AsyncServer {
   readonly #receiver: RequestReceiver;
   readonly #fd: number;
   readonly #o: RawOptions;
   readonly #rare: RawImage;
   readonly #notify: () => void;
+  readonly #sync: Sync;
   #underWay = 0;
+  /** As HostFile.sync(): a flush that has failed fails for ever. */
+  #lost: BlockResult = 0;
   #idle: () => void = () => {};
 
-  /** `notify` tells the device's thread of completions. The descriptor stays the caller's to close. */
-  constructor(ring: SharedArrayBuffer, memory: ArrayBufferLike, fd: number, options: RawOptions, notify: () => void) {
+  /** `notify` tells the device's thread of completions. The descriptor stays the caller's to close; `sync` is the tests'. */
+  constructor(
+    ring: SharedArrayBuffer,
+    memory: ArrayBufferLike,
+    fd: number,
+    options: RawOptions,
+    notify: () => void,
+    sync: Sync = fdatasync,
+  ) {
     this.#receiver = new RequestReceiver(ring, memory);
     this.#fd = fd;
     this.#o = options;
     this.#rare = new RawImage(fd, options);
     this.#notify = notify;
+    this.#sync = sync;
   }
 
   /** Call when the device's thread says that there are requests. */
@@ -52,12 +65,19 @@ export class AsyncServer {
     };
     const flush = (result: BlockResult): void => {
       if (result !== 0 || this.#o.noFlush) finish(result);
-      else fdatasync(this.#fd, (error) => finish(error ? errnoOf(error) : 0));
+      else {
+        this.#sync(this.#fd, (error) => {
+          if (error) this.#lost ||= errnoOf(error);
+          finish(this.#lost);
+        });
+      }
     };
+    const after = (request.flags & FLAG.FUA) !== 0 ? flush : finish;
     if (request.op === OP.read) this.#transfer(request, 0, finish);
-    else if (request.op === OP.write) this.#transfer(request, 0, (request.flags & FLAG.FUA) !== 0 ? flush : finish);
+    else if (request.op === OP.write) this.#transfer(request, 0, after);
     else if (request.op === OP.flush) flush(0);
-    else finish(this.#rare.run(request)); // holes and zeroes are the file system's metadata: quick
+    // Holes and zeroes are the file system's metadata: quick, where it has them.
+    else after(this.#rare.run({ ...request, flags: request.flags & ~FLAG.FUA }));
   }
 
   /** From `done` bytes on to the end. */

@@ -16,19 +16,21 @@ import { RequestSender, SEGMENTS } from "./request-ring.ts";
 
 type Done = (result: BlockResult) => void;
 
-/** The guest stands still while the host works. */
+/** The guest stands still while the host works. What comes when the thread is to end is dropped: nobody waits for it. */
 export class SyncBackend implements BlockBackend {
   readonly info: BlockInfo;
   onBatch = () => {};
   readonly #image: BlockImage;
+  readonly #stopping: () => boolean;
 
-  constructor(info: BlockInfo, image: BlockImage) {
+  constructor(info: BlockInfo, image: BlockImage, stopping: () => boolean = () => false) {
     this.info = info;
     this.#image = image;
+    this.#stopping = stopping;
   }
 
   submit(request: BlockRequest, done: Done): void {
-    done(this.#image.run(request));
+    if (!this.#stopping()) done(this.#image.run(request));
   }
 
   poll(): boolean {

@@ -24,7 +24,8 @@ const IOV_MAX = 1024;
 
 /** linux/falloc.h */
 const FALLOC_FL_ZERO_RANGE = 0x10;
-const EOPNOTSUPP = 95;
+/** ENODEV, ENOTTY, ENOSYS, EOPNOTSUPP: what file systems say of an operation that they do not have. */
+const UNSUPPORTED: readonly number[] = [ERRNO.ENODEV, ERRNO.ENOTTY, 38, 95];
 
 const ZEROES = new Uint8Array(256 * 1024);
 
@@ -32,6 +33,7 @@ const ZEROES = new Uint8Array(256 * 1024);
 export class HostFile {
   readonly fd: number;
   readonly #calls: FileCalls;
+  #lost: BlockResult = 0;
 
   constructor(fd: number, calls: FileCalls = HOST_CALLS) {
     this.fd = fd;
@@ -65,12 +67,16 @@ export class HostFile {
     );
   }
 
-  /** What was written is on the disk. */
+  /**
+   * What was written is on the disk. Once this has failed it always fails: the host has told us, forgets, and may have
+   * dropped the pages, so that a second fdatasync(2) that succeeds says nothing of them (QEMU: page_cache_inconsistent).
+   */
   sync(): BlockResult {
-    return attempt(() => this.#calls.fdatasync(this.fd));
+    this.#lost ||= attempt(() => this.#calls.fdatasync(this.fd));
+    return this.#lost;
   }
 
-  /** Gives a range back to the host; it reads as zeroes then. EOPNOTSUPP where the file system cannot. */
+  /** Gives a range back to the host; it reads as zeroes then. Some errno of isUnsupported() where the file system cannot. */
   punchHole(offset: number, length: number): BlockResult {
     return attempt(() => this.#calls.fallocate(this.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length));
   }
@@ -79,7 +85,7 @@ export class HostFile {
   writeZeroes(offset: number, length: number, unmap: boolean): BlockResult {
     const mode = unmap ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
     const result = attempt(() => this.#calls.fallocate(this.fd, mode, offset, length));
-    if (result !== EOPNOTSUPP) return result;
+    if (!isUnsupported(result)) return result;
     for (let done = 0; done < length; done += ZEROES.length) {
       const error = this.write([ZEROES.subarray(0, Math.min(ZEROES.length, length - done))], offset + done);
       if (error !== 0) return error;
@@ -88,9 +94,9 @@ export class HostFile {
   }
 }
 
-/** True for the errno of an operation that the file system does not have. */
+/** True for the errno of an operation that the file system does not have; QEMU's translate_err has the same. */
 export function isUnsupported(result: BlockResult): boolean {
-  return result === EOPNOTSUPP;
+  return UNSUPPORTED.includes(result);
 }
 
 /** The errno of an Error of `node:fs` or of the native addon. */

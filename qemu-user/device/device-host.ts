@@ -5,8 +5,9 @@
 import { Worker } from "node:worker_threads";
 import { stopAtExit } from "../../shared/stop.ts";
 import type { PowerRequest } from "../bus/interfaces.ts";
-import { type DeviceMemory, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
+import { type DeviceMemory, LOCAL_MAIL, LOCAL_REGIONS, LOCAL_STOP } from "./device-memory.ts";
 import type { DeviceThreadStart, FromDevice, MsiMessage, MsiRoute, RegionReport, ToDevice } from "./messages.ts";
+import { RegionFlow } from "./region-flow.ts";
 import { RingServer } from "./ring-server.ts";
 
 export type DeviceEvents = {
@@ -17,7 +18,8 @@ export type DeviceEvents = {
   readonly onMsi: (message: MsiMessage) => void;
   /** To be answered with msiRouted(). */
   readonly onMsiRoute: (route: MsiRoute) => void;
-  readonly onRegion: (kind: "map" | "unmap", region: RegionReport) => void;
+  /** Resolves when kvm-core has heard of it. */
+  readonly onRegion: (kind: "map" | "unmap", region: RegionReport) => Promise<void>;
   readonly onLog: (line: string) => void;
   /** A drive that this thread serves has requests. */
   readonly onBlock: (drive: string) => void;
@@ -35,6 +37,7 @@ export class DeviceHost {
   readonly #memory: DeviceMemory;
   readonly #mode: "page" | "message";
   readonly #ended: Promise<void>;
+  readonly #flow: RegionFlow;
   #answer: ((answer: Answer) => void) | undefined;
   #resetDone: (() => void) | undefined;
   readonly #pressed: ((heard: boolean) => void)[] = [];
@@ -45,6 +48,8 @@ export class DeviceHost {
     this.#memory = memory;
     this.#mode = start.mode;
     this.#words = new Int32Array(memory.buffer);
+    const local = memory.plan.local >>> 2;
+    this.#flow = new RegionFlow(this.#words, local + LOCAL_REGIONS, local + LOCAL_STOP);
     const workerData: DeviceThreadStart = { ...start, memory: memory.memory, plan: memory.plan };
     this.#worker = new Worker(new URL("./device-thread.ts", import.meta.url), { workerData });
     const forget = stopAtExit(() => this.#signalStop());
@@ -164,7 +169,7 @@ export class DeviceHost {
         this.#pressed.shift()?.(message.heard);
         break;
       default:
-        events.onRegion(message.kind, message.region);
+        events.onRegion(message.kind, message.region).finally(() => this.#flow.told());
     }
   }
 }

@@ -28,6 +28,8 @@ export type MemoryPlan = {
 export const LOCAL_STOP = 0;
 /** Non-zero: messages wait on the port. */
 export const LOCAL_MAIL = 1;
+/** Changes of regions under way (region-flow.ts). */
+export const LOCAL_REGIONS = 2;
 
 /** Guest RAM first, so that a guest-physical address below the hole is its own offset. */
 export function planMemory(ramSize: number): MemoryPlan {

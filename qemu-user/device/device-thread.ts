@@ -18,11 +18,12 @@ import type { IrqLine } from "../bus/interfaces.ts";
 import { memoryMap } from "../machine/memory-map.ts";
 import { createPc, LEVEL_GSIS, type Pc } from "../machine/pc.ts";
 import { rtcClock } from "../machine/rtc-clock.ts";
-import { codeMapOf, LOCAL_MAIL, LOCAL_STOP } from "./device-memory.ts";
+import { codeMapOf, LOCAL_MAIL, LOCAL_REGIONS, LOCAL_STOP } from "./device-memory.ts";
 import { type AccessLog, Dispatcher } from "./dispatch.ts";
 import { connectDrives } from "./drives.ts";
 import type { DeviceThreadStart, FromDevice, RegionReport, ToDevice } from "./messages.ts";
 import { PostedMsi, RoutedMsi } from "./msi.ts";
+import { RegionFlow } from "./region-flow.ts";
 import { RingServer, restoreJournal } from "./ring-server.ts";
 import { TimerQueue } from "./timer-queue.ts";
 
@@ -131,7 +132,14 @@ function announce(pc: Pc): void {
     [SPACE_MMIO, pc.mmio],
   ];
   const regions = buses.flatMap(([space, bus]) => bus.regions().map((region) => report(space, region)));
-  for (const [space, bus] of buses) bus.onChange = ({ kind, region }) => post({ kind, region: report(space, region) });
+  const local = plan.local >>> 2;
+  const flow = new RegionFlow(words, local + LOCAL_REGIONS, local + LOCAL_STOP);
+  for (const [space, bus] of buses) {
+    bus.onChange = ({ kind, region }) => {
+      post({ kind, region: report(space, region) });
+      flow.posted();
+    };
+  }
   post({ kind: "ready", regions, levelGsis: LEVEL_GSIS });
 }
 

@@ -31,7 +31,7 @@ export function connectDrives(
   return new Map(
     starts.map(({ drive, ring, bell }): [string, BlockBackend] => {
       const { id } = drive.option;
-      if (ring === null) return [id, new SyncBackend(infoOf(drive), imageOf(drive))];
+      if (ring === null) return [id, new SyncBackend(infoOf(drive), imageOf(drive), stopping)];
       const io = bell === null ? undefined : new IoBell(bell);
       const notify = io === undefined ? () => tellMain(id) : () => io.ring();
       return [id, new RingBackend(infoOf(drive), { ring, memory, notify, stopping })];

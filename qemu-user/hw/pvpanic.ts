@@ -21,12 +21,16 @@ export const PVPANIC_PROPERTIES = {
   events: { kind: "u8", default: ALL_EVENTS, help: "events that are recognized: 1 panicked, 2 crash kernel loaded" },
 } as const satisfies PropertyTable;
 
+/** Reports before the log falls silent: a guest that panics and resets the machine in turn must not fill a disk. */
+const REPORTS = 16;
+
 export class Pvpanic implements BusDevice, Device {
   readonly name = "pvpanic";
   readonly #events: number;
   readonly #log: Log;
-  /** Events since reset. Each is reported once: a guest must not fill a disk. */
+  /** Events since reset. Each is reported once. */
   #reported = 0;
+  #reports = 0;
 
   /** Throws an Error on `events` that this device does not have. */
   constructor(events: number, log: Log) {
@@ -43,7 +47,7 @@ export class Pvpanic implements BusDevice, Device {
     const event = EVENTS.find(({ mask }) => (value & this.#events & mask) !== 0);
     if (event === undefined || (this.#reported & event.mask) !== 0) return;
     this.#reported |= event.mask;
-    this.#log(event.report);
+    if (this.#reports++ < REPORTS) this.#log(event.report);
   }
 
   reset(): void {

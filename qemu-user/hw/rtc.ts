@@ -129,7 +129,9 @@ export class Rtc implements BusDevice, Device {
     this.reset();
   }
 
-  read(offset: number, _width: Width): number {
+  /** A word at the index's port is two accesses of a byte, as on the ISA bus. */
+  read(offset: number, width: Width): number {
+    if (width === 2) return 0xff | (this.read(1, 1) << 8);
     if (offset === 0) return 0xff; // the index cannot be read
     const at = this.#index;
     if (at === C) return this.#readFlags();
@@ -138,7 +140,12 @@ export class Rtc implements BusDevice, Device {
     return this.#cmos[at]!;
   }
 
-  write(offset: number, _width: Width, value: number): void {
+  write(offset: number, width: Width, value: number): void {
+    if (width === 2) {
+      this.write(0, 1, value & 0xff);
+      this.write(1, 1, value >>> 8);
+      return;
+    }
     if (offset === 0) {
       this.#index = value & 0x7f; // bit 7 masks NMI, of which this machine has none
       return;

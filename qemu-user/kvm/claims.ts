@@ -4,9 +4,15 @@
  * Until a moved BAR's claim has landed its exits go to the VM's owner as any unclaimed address's do, so a late claim
  * costs names in the statistics and never an access.
  */
+import type { KvmError } from "../../shared/errno.ts";
 import { KVM_IOEVENTFD_FLAG_DEASSIGN, KVM_IOEVENTFD_FLAG_PIO, SPACE_PIO } from "../../shared/ioctls.ts";
 import type { RegionReport } from "../device/messages.ts";
 import type { Vm } from "./kvm.ts";
+
+/** Refusals that are errors; what a guest can repeat must not fill a disk with reports. */
+const REPORTS = 16;
+/** What a request meets whose kvm-core, or VM, has ended. */
+const GONE: readonly string[] = ["ECONNRESET", "EPIPE", "EBADF"];
 
 export class Claims {
   readonly #vm: Vm;
@@ -14,16 +20,21 @@ export class Claims {
   readonly #ids = new Map<string, number>();
   #last: Promise<void> = Promise.resolve();
   #nextEvent = 1;
+  #refusals = 0;
 
   constructor(vm: Vm, posting: boolean) {
     this.#vm = vm;
     this.#posting = posting;
   }
 
-  /** Claims or gives up a region; calls are carried out in order. */
+  /** Claims or gives up a region; calls are carried out in order. Rejects if kvm-core refuses, the first few times. */
   change(kind: "map" | "unmap", region: RegionReport): Promise<void> {
-    this.#last = this.#last.then(() => (kind === "map" ? this.#claim(region) : this.#giveUp(region)));
-    return this.#last;
+    const done = this.#last.then(() => (kind === "map" ? this.#claim(region) : this.#giveUp(region)));
+    this.#last = done.catch(() => {}); // the next one goes on
+    return done.catch((error: KvmError) => {
+      if (GONE.includes(error.code)) return; // with the VM; whoever runs its vCPU says so
+      if (this.#refusals++ < REPORTS) throw error;
+    });
   }
 
   async #claim(region: RegionReport): Promise<void> {

@@ -48,6 +48,8 @@ export interface DeviceEnv {
   readonly runState: RunState;
   /** Every drive by its id. */
   readonly drives: ReadonlyMap<string, BlockBackend>;
+  /** Fills with random bytes; undefined: with the host's own. */
+  readonly entropy: ((into: Uint8Array) => void) | undefined;
   /** Exits served for this VM so far. */
   readonly exits: () => number;
   /** The character back end with this id; null: output vanishes; undefined: there is none of that id. */
@@ -151,8 +153,8 @@ export const DEVICE_CATALOG: Readonly<Record<string, PciRow | IsaRow | BoardRow>
     bus: "PCI",
     description: "virtio entropy device: random bytes of the host",
     properties: { ...VIRTIO_PCI_PROPERTIES, ...PCI_PROPERTIES },
-    create: ({ name, memory, log }, slot, p) =>
-      new VirtioPci({ slot, memory, log, properties: p }, () => new VirtioRng(name)),
+    create: ({ name, memory, log, entropy }, slot, p) =>
+      new VirtioPci({ slot, memory, log, properties: p }, () => new VirtioRng(name, entropy)),
   },
   "virtio-blk-pci": {
     bus: "PCI",

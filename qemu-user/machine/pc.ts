@@ -135,6 +135,8 @@ export interface PcEnv {
   readonly runState: RunState;
   /** Every drive by its id. */
   readonly drives: ReadonlyMap<string, BlockBackend>;
+  /** Random bytes for the guest; absent: the host's own. */
+  readonly entropy?: DeviceEnv["entropy"];
   /** `-device`, in order. */
   readonly devices: readonly DeviceOption[];
   readonly log: Log;
@@ -237,6 +239,7 @@ export function createPc(env: PcEnv): Pc {
       log,
       runState,
       drives,
+      entropy: env.entropy,
       exits: () => ports.accesses + mmio.accesses,
       chars: (id) => {
         if (charsTaken.has(id)) throw new Error(`-device: the -chardev with id=${id} has a device already`);

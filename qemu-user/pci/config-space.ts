@@ -169,8 +169,10 @@ export class ConfigSpace implements RegisterDevice, PciSlot {
   write(register: number, width: Width, value: number): void {
     if (register + width <= HEADER_END) REGS.write(this, register, width, value);
     else if (register >= CONFIG_END) return;
-    else if (register >= HEADER_END && (register & 3) + width <= 4) this.#capabilities.write(register, width, value);
-    else for (let i = 0; i < width; i++) this.write(register + i, 1, (value >>> (8 * i)) & 0xff);
+    else if (register >= HEADER_END && (register & 3) + width <= 4) {
+      this.#capabilities.write(register, width, value);
+      this.#updateLine(); // MSI-X may have been switched on or off
+    } else for (let i = 0; i < width; i++) this.write(register + i, 1, (value >>> (8 * i)) & 0xff);
   }
 
   busMaster(): boolean {
@@ -291,8 +293,10 @@ export class ConfigSpace implements RegisterDevice, PciSlot {
     this.#updateLine();
   }
 
+  /** A function that has MSI-X enabled may not use INTA (PCI 3.0 section 6.8.2.1). */
   #updateLine(): void {
-    const level = this.#interrupt && (this.regs[COMMAND_AT]! & PCI_COMMAND.INTX_DISABLE) === 0;
+    const off = (this.regs[COMMAND_AT]! & PCI_COMMAND.INTX_DISABLE) !== 0 || this.msix.enabled;
+    const level = this.#interrupt && !off;
     if (level === this.#asserted) return;
     this.#asserted = level;
     this.#line.set(level);

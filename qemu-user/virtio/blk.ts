@@ -100,7 +100,9 @@ export class VirtioBlk implements VirtioDevice {
 
   writeConfig(offset: number, width: Width, value: number): void {
     const writeback = this.#config.written(offset, width, value);
-    if (writeback !== undefined && this.#has(BLK_F.CONFIG_WCE)) this.#config.writeback = writeback;
+    if (writeback === undefined) return;
+    // Before the start it is not known yet what the driver takes; start() undoes what it was not to write.
+    if (this.#queues.length === 0 || this.#has(BLK_F.CONFIG_WCE)) this.#config.writeback = writeback;
   }
 
   start(features: bigint, queues: readonly Virtqueue[]): void {

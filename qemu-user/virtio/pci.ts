@@ -158,14 +158,17 @@ export class VirtioPci implements PciDevice, VirtioHost, CommonConfigOwner {
   }
 
   save(): DeviceState {
+    // The device first: it waits for what is under way, and returns those chains.
+    const device = this.#device.save();
     return {
       version: 1,
       config: this.config.save(),
       window: this.#window.save(),
       isr: this.#isr,
       running: this.#running,
-      queues: this.#queues.map((queue) => queue.save()),
-      device: this.#device.save(),
+      // Of a device that has stopped, nothing comes back but by a reset, which makes them anew.
+      queues: this.#running ? this.#queues.map((queue) => queue.save()) : [],
+      device,
     };
   }
 
@@ -268,8 +271,9 @@ export class VirtioPci implements PciDevice, VirtioHost, CommonConfigOwner {
     if (vector !== NO_VECTOR) this.#env.slot.msix.notify(vector);
   }
 
+  /** Without effect while MSI-X is on, which is the slot's to know. */
   #updateLine(): void {
-    this.#env.slot.intx.set(this.#isr !== 0 && !this.#env.slot.msix.enabled);
+    this.#env.slot.intx.set(this.#isr !== 0);
   }
 
   #read(offset: number, width: Width): number {

@@ -106,7 +106,7 @@ const host: DeviceHost = new DeviceHost(
     onIrq: (irq, level) => void vm.request("KVM_IRQ_LINE", { irq, level: level ? 1 : 0 }).catch(() => {}),
     onMsi: (message) => msi.send(message),
     onMsiRoute: (route) => msi.set(route),
-    onRegion: (kind, region) => void claims.change(kind, region),
+    onRegion: (kind, region) => claims.change(kind, region),
     onBlock: () => {},
     onStop: () => {},
     onLog: (line) => process.stderr.write(`${line}\n`),

@@ -86,7 +86,14 @@ test(
   async () => {
     const args = ["-accel", "patch", "-m", "256M", "-nographic", "-no-reboot", "-append", `${APPEND} quiet`];
     args.push("-fw_cfg", "name=opt/splitvm,string=hello");
-    const guest = start("run", ...args, "-kernel", debianFile("amd64", "vmlinuz"), "-initrd", debianFile("amd64", "initrd.img"));
+    const guest = start(
+      "run",
+      ...args,
+      "-kernel",
+      debianFile("amd64", "vmlinuz"),
+      "-initrd",
+      debianFile("amd64", "initrd.img"),
+    );
     onTestFinished(() => void guest.child.kill("SIGKILL"));
     await until(() => guest.stdout().includes("/root # "), "the shell", PATIENCE);
     guest.child.stdin!.write(

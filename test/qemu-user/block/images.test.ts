@@ -135,6 +135,19 @@ describe("a raw image", () => {
     expect(raw(file(512), { fdatasync: refuse(ERRNO.EIO) }).run(range(OP.flush, 0, 0))).toBe(ERRNO.EIO);
   });
 
+  test("a flush that has failed fails for ever: the host may have dropped what it could not write", () => {
+    let broken = true;
+    const fdatasync = () => {
+      if (broken) refuse(ERRNO.EIO)();
+    };
+    const image = raw(file(512), { fdatasync });
+    expect(image.run(range(OP.flush, 0, 0))).toBe(ERRNO.EIO);
+    broken = false;
+    expect(image.run(range(OP.flush, 0, 0))).toBe(ERRNO.EIO);
+    expect(image.run(request(OP.write, 0, [bytes(512, 1)], FLAG.FUA))).toBe(ERRNO.EIO);
+    expect(image.run(write(0, bytes(512, 1)))).toBe(0);
+  });
+
   test("a discard makes a hole, and only with discard=unmap", () => {
     const path = file(1024 * 1024);
     const before = statSync(path).blocks;
@@ -148,12 +161,14 @@ describe("a raw image", () => {
   });
 
   test("a discard that the file system does not have succeeds", () => {
-    expect(raw(file(4096), { fallocate: refuse(95) }).run(range(OP.discard, 0, 4096))).toBe(0);
+    for (const errno of [ERRNO.ENODEV, ERRNO.ENOTTY, 38, 95]) {
+      expect(raw(file(4096), { fallocate: refuse(errno) }).run(range(OP.discard, 0, 4096))).toBe(0);
+    }
     expect(raw(file(4096), { fallocate: refuse(ERRNO.EIO) }).run(range(OP.discard, 0, 4096))).toBe(ERRNO.EIO);
   });
 
   test.each([0, FLAG.UNMAP])("zeroes with flags %i, also where the file system makes none", (flags) => {
-    for (const wrong of [{}, { fallocate: refuse(95) }]) {
+    for (const wrong of [{}, { fallocate: refuse(95) }, { fallocate: refuse(38) }]) {
       const path = file(600 * 1024);
       expect(raw(path, wrong).run(range(OP.writeZeroes, 512, 599 * 1024, flags))).toBe(0);
       const after = readFileSync(path);

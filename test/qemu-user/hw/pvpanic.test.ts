@@ -40,6 +40,15 @@ describe("pvpanic", () => {
     expect(log).toEqual([CRASHLOADED, PANICKED, PANICKED]);
   });
 
+  test("a guest that resets the machine in turn is reported 16 times", () => {
+    const { pc, log } = testBoard(option("pvpanic"));
+    for (let i = 0; i < 100; i++) {
+      pc.ports.write(PORT, 1, 1);
+      pc.reset();
+    }
+    expect(log).toEqual(new Array(16).fill(PANICKED));
+  });
+
   test("what was reported is not reported again after load", () => {
     const [from, to] = [testBoard(option("pvpanic")), testBoard(option("pvpanic"))];
     from.pc.ports.write(PORT, 1, 2);

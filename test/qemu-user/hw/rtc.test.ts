@@ -14,6 +14,16 @@ const set = ({ pc }: TestBoard, at: number, value: number): void => {
 const TIME = [0x32, 9, 8, 7, 4, 2, 0];
 const time = (board: TestBoard) => TIME.map((at) => get(board, at).toString(16).padStart(2, "0")).join(" ");
 
+test("a word at the index's port is the index and then the data, as on the ISA bus", () => {
+  const board = testBoard();
+  board.pc.ports.write(0x70, 2, 0xa540);
+  expect(get(board, 0x40)).toBe(0xa5);
+  board.pc.ports.write(0x70, 1, 0x40);
+  expect(board.pc.ports.read(0x70, 2)).toBe(0xa5ff);
+  board.pc.ports.write(0x70, 4, 0x5a41);
+  expect(get(board, 0x41)).toBe(0x5a);
+});
+
 describe("the time", () => {
   test("is the wall clock's, in BCD and 24 hours, over the end of a leap February", () => {
     const board = testBoard();

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { Bus } from "../../../qemu-user/bus/bus.ts";
 import type { PciDevice, PciSlot, Width } from "../../../qemu-user/bus/interfaces.ts";
 import { PciHost } from "../../../qemu-user/pci/host.ts";
-import { FakeMsi } from "../support/fakes.ts";
+import { FakeLine, FakeMsi } from "../support/fakes.ts";
 
 const COMMAND = 0x04;
 const MASTER = 7;
@@ -48,9 +48,10 @@ function board(changes: Partial<PciDevice> = {}) {
   const msi = new FakeMsi();
   const taken = (base: number) => base < 0x1_0000;
   const host = new PciHost({ ports, mmio, msi, taken });
+  const line = new FakeLine();
   const place = (_kind: string, size: number) => (size === 0x4000 ? 0x2_0000 : TABLE);
   let slot!: PciSlot;
-  host.plug(3, { line: { set: () => {} }, interruptLine: 11, command: 3, place }, (offered) => {
+  host.plug(3, { line, interruptLine: 11, command: 3, place }, (offered) => {
     slot = offered;
     return device(changes);
   });
@@ -61,7 +62,7 @@ function board(changes: Partial<PciDevice> = {}) {
     message.forEach((value, word) => {
       mmio.write(TABLE + 16 * vector + 4 * word, 4, value);
     });
-  return { host, mmio, msi, slot, read, write, row, control: (bits: number) => write(MSIX + 2, bits, 2) };
+  return { host, mmio, msi, slot, line, read, write, row, control: (bits: number) => write(MSIX + 2, bits, 2) };
 }
 
 let b: ReturnType<typeof board>;
@@ -197,6 +198,20 @@ describe("MSI-X", () => {
     expect([b.msi.sent, b.mmio.read(PENDING, 4)]).toEqual([[], 1]);
     unmask();
     expect([b.msi.sent, b.mmio.read(PENDING, 4)]).toEqual([["fee01000 41"], 0]);
+  });
+
+  test("takes INTA's place while it is enabled, also of an interrupt that is there already", () => {
+    b.slot.intx.set(true);
+    expect(b.line.level).toBe(true);
+    b.control(ENABLE);
+    expect(b.line.level).toBe(false);
+    b.slot.intx.set(false);
+    b.slot.intx.set(true);
+    expect(b.line.edges).toBe(1);
+    b.control(0);
+    expect(b.line.level).toBe(true);
+    b.slot.intx.set(false);
+    expect(b.line.level).toBe(false);
   });
 
   test("a message changed under the mask is sent as it is then, and one changed without a mask too", () => {

@@ -4,6 +4,7 @@
  * Left out: anything that behaves by itself; a test moves every part by hand.
  */
 
+import type { BlockBackend } from "../../../qemu-user/block/block.ts";
 import type { CharBackend, CharFrontend, IrqLine, MsiSender, MsiVector } from "../../../qemu-user/bus/interfaces.ts";
 import { TimerQueue } from "../../../qemu-user/device/timer-queue.ts";
 import { type DeviceOption, defaultProperties } from "../../../qemu-user/machine/device-catalog.ts";
@@ -150,7 +151,21 @@ export function option(name: string, properties: DeviceOption["properties"] = {}
 }
 
 export function testBoard(...devices: DeviceOption[]): TestBoard {
-  const memory = new GuestMemory(new ArrayBuffer(RAM_SIZE), [{ gpa: 0, size: RAM_SIZE, at: 0 }]);
+  return testBoardWith({ devices });
+}
+
+/** The same with disks, or with memory of the test's own. */
+export function testBoardWith({
+  devices,
+  drives = new Map(),
+  memory = new GuestMemory(new ArrayBuffer(RAM_SIZE), [{ gpa: 0, size: RAM_SIZE, at: 0 }]),
+  entropy,
+}: {
+  readonly devices: readonly DeviceOption[];
+  readonly drives?: ReadonlyMap<string, BlockBackend>;
+  readonly memory?: GuestMemory;
+  readonly entropy?: (into: Uint8Array) => void;
+}): TestBoard {
   const serial = new FakeBackend();
   const debugcon = new FakeBackend();
   const char0 = new FakeBackend();
@@ -177,7 +192,8 @@ export function testBoard(...devices: DeviceOption[]): TestBoard {
     clock,
     timers: clock.timers,
     runState: { stop: (reason) => log.push(reason), onContinue: () => {} },
-    drives: new Map(),
+    drives,
+    entropy,
     devices,
     log: (line) => log.push(line),
   });

@@ -303,6 +303,19 @@ describe("the write cache", () => {
     expect(flagsOfWrite({}, 0)).toBe(FLAG.FUA);
   });
 
+  test("is the driver's to choose also before it starts, if it then has the switch", () => {
+    const before = (features: bigint) => {
+      const { blk, disk, queues, ask } = board();
+      blk.reset();
+      blk.writeConfig(32, 1, 0);
+      blk.start(blk.features & features, queues);
+      ask([header(T.OUT, 0), buffer(512)]);
+      return disk.requests[0]!.flags;
+    };
+    expect(before(-1n)).toBe(FLAG.FUA);
+    expect(before(~bit(11))).toBe(0);
+  });
+
   test("is off for a driver that knows no flush", () => {
     expect(flagsOfWrite({ features: ~(bit(9) | bit(11)) })).toBe(FLAG.FUA);
     expect(flagsOfWrite({ features: ~bit(11) })).toBe(0);

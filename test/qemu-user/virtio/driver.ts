@@ -4,11 +4,13 @@
  * Follows: VIRTIO 1.2 sections 2.7, 2.8, 3.1 and 4.1.
  * Left out: everything that a test does not need; a test writes the rings by hand for what a driver must not do.
  */
-import type { PciBar, PciDevice, PciSlot, Width } from "../../../qemu-user/bus/interfaces.ts";
+import type { Bus } from "../../../qemu-user/bus/bus.ts";
+import type { BusDevice, PciBar, PciSlot, Width } from "../../../qemu-user/bus/interfaces.ts";
+import type { Pc } from "../../../qemu-user/machine/pc.ts";
 import { VIRTIO_F } from "../../../qemu-user/virtio/features.ts";
 import { AREA } from "../../../qemu-user/virtio/pci-capabilities.ts";
 import { GuestMemory } from "../../../shared/guest-memory.ts";
-import { FakeLine } from "../support/fakes.ts";
+import { FakeLine, PciDriver } from "../support/fakes.ts";
 
 export const REG = {
   DEVICE_FEATURE_SELECT: 0x00,
@@ -31,9 +33,23 @@ export const REG = {
 
 export const RAM = 2 * 1024 * 1024;
 
+/** INTA, which is off while MSI-X is on. */
+class SlotLine extends FakeLine {
+  readonly #off: () => boolean;
+
+  constructor(off: () => boolean) {
+    super();
+    this.#off = off;
+  }
+
+  override set(level: boolean): void {
+    super.set(level && !this.#off());
+  }
+}
+
 /** What the PCI host would give a function; it remembers what was sent. */
 export class FakeSlot implements PciSlot {
-  readonly intx = new FakeLine();
+  readonly intx = new SlotLine(() => this.msix.enabled);
   master = true;
   readonly vectors: number[] = [];
   readonly msix: { enabled: boolean; notify(vector: number): void } = {
@@ -67,15 +83,16 @@ export function queueAt(n: number): { readonly desc: number; readonly driver: nu
   return { desc: base, driver: base + 0x8000, device: base + 0xc000 };
 }
 
+/** A BAR, as far as a driver knows it. */
+export type Reached = Pick<PciBar, "region">;
+
 export class TestDriver {
-  readonly device: PciDevice;
   readonly memory: GuestMemory;
-  readonly bar: PciBar;
+  readonly bar: Reached;
   #features = 0n;
   readonly #queues = new Map<number, DriverQueue>();
 
-  constructor(device: PciDevice, memory: GuestMemory) {
-    this.device = device;
+  constructor(device: { readonly bars: readonly Reached[] }, memory: GuestMemory) {
     this.memory = memory;
     this.bar = device.bars[0]!;
   }
@@ -164,6 +181,22 @@ export class TestDriver {
   isr(): number {
     return this.bar.region.read(AREA.ISR, 1);
   }
+}
+
+/** A driver of the function in a slot of a board: it reaches BAR 4 through the bus, wherever that BAR is. */
+export function boardDriver(pc: Pc, slot: number, memory: GuestMemory): TestDriver {
+  const pci = new PciDriver(pc);
+  const base = () => (pci.read(slot, 0x20) & ~0xf) >>> 0;
+  return new TestDriver({ bars: [{ region: throughBus(pc, base) }] }, memory);
+}
+
+/** A region as the bus shows it. */
+export function throughBus({ mmio }: { readonly mmio: Pick<Bus, "read" | "write"> }, base: () => number): BusDevice {
+  return {
+    name: "bar4",
+    read: (offset, width) => mmio.read(base() + offset, width),
+    write: (offset, width, value) => mmio.write(base() + offset, width, value),
+  };
 }
 
 /** Both rings, as a driver. */

@@ -24,6 +24,8 @@ export class Echo implements VirtioDevice {
   hold = false;
   readonly held: { queue: number; chain: Chain }[] = [];
   saved: StateValue = 7;
+  /** A device may have to finish something before it can be saved. */
+  onSave = () => {};
 
   constructor(host: VirtioHost) {
     this.host = host;
@@ -66,6 +68,7 @@ export class Echo implements VirtioDevice {
   }
 
   save(): StateValue {
+    this.onSave();
     return this.saved;
   }
 

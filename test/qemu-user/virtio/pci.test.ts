@@ -370,6 +370,43 @@ describe.each([
     expect([...other.memory.slice(0x80400, 4)!]).toEqual([9, 8, 7, 6]);
   });
 
+  test("has no chains that the device returns because it is saved", () => {
+    const { driver, echo, memory, pci } = board;
+    driver.begin(features);
+    const queue = driver.queue(0, 8);
+    driver.go();
+    echo.hold = true;
+    queue.add({ at: 0x80000, length: 4 }, { at: 0x80200, length: 4, writable: true });
+    driver.kick(0);
+    echo.onSave = () => echo.finish();
+    const state = JSON.parse(JSON.stringify(pci.save()));
+    expect(queue.used()).toHaveLength(1);
+    const other = echoBoard();
+    other.memory.write(0, memory.slice(0, 0x100000)!);
+    other.pci.load(state);
+    expect(other.pci.save()).toEqual(state);
+    // It goes on behind that chain.
+    other.echo.hold = true;
+    other.driver.kick(0);
+    expect(other.echo.held).toEqual([]);
+  });
+
+  test("that has stopped is the same again", () => {
+    const { driver, memory, pci } = board;
+    driver.begin(features);
+    const queue = driver.queue(0, 8);
+    driver.go();
+    queue.add({ at: 2 ** 40, length: 4 });
+    driver.kick(0);
+    expect(driver.status).toBe(OK | 0x40);
+    const state = JSON.parse(JSON.stringify(pci.save()));
+    const other = echoBoard();
+    other.memory.write(0, memory.slice(0, 0x100000)!);
+    other.pci.load(state);
+    expect(other.driver.status).toBe(OK | 0x40);
+    expect(other.pci.save()).toEqual(state);
+  });
+
   test("is refused if it is none", () => {
     ready(features);
     const state = JSON.parse(JSON.stringify(board.pci.save()));
