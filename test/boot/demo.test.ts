@@ -131,7 +131,7 @@ describe("what a guest does wrong", () => {
 describe("kernels that are none", () => {
   it.each([
     ["missing", () => join(folder, "no-such-file"), /cannot be read/],
-    ["no kernel", () => join(folder, "module.txt"), /not a multiboot, PVH or Linux \(bzImage\) kernel/],
+    ["no kernel", () => join(folder, "module.txt"), /not a multiboot, PVH or Linux kernel \(bzImage or vmlinux\)/],
   ])("%s: one line and status 1", async (_what, path, reason) => {
     const { stderr, status } = await qemuUser("run", "-kernel", path());
     expect(status).toBe(1);
