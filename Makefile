@@ -6,6 +6,8 @@ ADDON    := build/splitvm.node
 CXX      ?= g++
 CC       ?= gcc
 GUEST    ?= build/guest/demo64.elf
+DISK     ?= $(if $(KERNEL),,$(DEBIAN)/amd64/disk.img)
+DRIVE     = file=$(DISK),if=virtio,format=raw
 ARGS     ?=
 
 .PHONY: help build run demo test test-fast bench soak fuzz-frames fuzz-devices fuzz-cpu fuzz-decoder coverage-isa lint format golden guest clean
@@ -13,10 +15,12 @@ ARGS     ?=
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: build $(if $(KERNEL),,debian) ## Boot Debian to a shell (KERNEL=bzImage INITRD=... MEM=512M ARGS="more options")
-	@echo "Booting Debian: a shell in a few seconds. Ctrl-A x ends it."
+run: build $(if $(KERNEL),,debian) ## Boot Debian to a shell (KERNEL=bzImage INITRD=... DISK=image MEM=512M ARGS="more options")
+	@echo "Booting $(or $(KERNEL),Debian: a shell in a few seconds). Ctrl-A x ends it."
+	@$(if $(DISK),echo "Its disk is $(DISK)$(if $(KERNEL),,: what is written to /mnt stays there).")
 	@size=$$(stty size 2>/dev/null | tr ' ' x); qemu-user/qemu-user run -m $(or $(MEM),512M) -nographic -no-reboot -kernel $(or $(KERNEL),$(DEBIAN)/amd64/vmlinuz) \
-	  $(if $(KERNEL),$(if $(INITRD),-initrd $(INITRD)),-initrd $(DEBIAN)/amd64/initrd.img) -append "$(or $(APPEND),$(DEBIAN_APPEND)$(if $(KERNEL),,$${size:+ splitvm.size=$$size}))" $(ARGS)
+	  $(if $(KERNEL),$(if $(INITRD),-initrd $(INITRD)),-initrd $(DEBIAN)/amd64/initrd.img) -append "$(or $(APPEND),$(DEBIAN_APPEND)$(if $(KERNEL),,$${size:+ splitvm.size=$$size}))" \
+	  $(if $(DISK),-drive '$(DRIVE)') -device virtio-rng-pci $(ARGS)
 
 demo: build guest ## Run the bare-metal demo guest (GUEST=..., ARGS="more options")
 	@qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make demo" -device splitvm-test -nographic -no-reboot \

@@ -6,7 +6,7 @@
 import { hex } from "../../shared/bits.ts";
 import type { BusDevice, Log, PostedRange, Width } from "./interfaces.ts";
 
-/** Different addresses that are reported as unclaimed before the log falls silent: a guest must not fill a disk. */
+/** Different addresses that are told as unclaimed before silence: a guest must not fill a disk. */
 const UNCLAIMED_REPORTS = 64;
 
 export interface Region {
@@ -28,7 +28,7 @@ export class Bus {
   /** Called after a region came or went (a BAR was moved). */
   onChange: (change: RegionChange) => void = () => {};
 
-  readonly #log: Log;
+  readonly #unclaimed: Log | undefined;
   readonly #regions: Region[] = []; // sorted by base, never overlapping
   /** The region that was found last, and where it lies: nowhere at first. */
   #last: Region | undefined;
@@ -37,10 +37,11 @@ export class Bus {
   #accesses = 0;
   readonly #reported = new Set<number>();
 
-  constructor(name: string, size: number, log: Log) {
+  /** `unclaimed` hears of each address where nobody is, once; absent: nobody does, since guests probe for devices. */
+  constructor(name: string, size: number, unclaimed?: Log) {
     this.name = name;
     this.size = size;
-    this.#log = log;
+    this.#unclaimed = unclaimed;
   }
 
   /**
@@ -195,11 +196,12 @@ export class Bus {
   }
 
   #report(address: number, access: string): void {
-    if (this.#reported.size >= UNCLAIMED_REPORTS || this.#reported.has(address)) return;
+    if (this.#unclaimed === undefined || this.#reported.size >= UNCLAIMED_REPORTS || this.#reported.has(address))
+      return;
     this.#reported.add(address);
-    this.#log(`${this.name}: ${access} unclaimed address ${hex(address)}`);
+    this.#unclaimed(`${this.name}: ${access} unclaimed address ${hex(address)}`);
     if (this.#reported.size === UNCLAIMED_REPORTS) {
-      this.#log(`${this.name}: further unclaimed addresses are not reported`);
+      this.#unclaimed(`${this.name}: further unclaimed addresses are not reported`);
     }
   }
 }

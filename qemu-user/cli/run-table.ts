@@ -331,7 +331,7 @@ const SECTIONS: readonly OptionSection<Draft>[] = [
         name: "d",
         dashes: "-",
         argument: "ITEM,...",
-        help: ["log exits, in_asm; -d help explains them"],
+        help: ["log exits, in_asm, unimp; -d help explains them"],
         again: "all",
         set: (d, v) => {
           if (v === "help" || v === "?") d.text = list("Log items", TRACE_ITEMS);

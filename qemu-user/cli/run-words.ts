@@ -8,7 +8,7 @@ import { parseSize } from "./size.ts";
 import { UsageError, unknownWord } from "./usage-error.ts";
 
 export type Accel = "interp" | "patch" | "wasm";
-export type TraceItem = "exits" | "in_asm";
+export type TraceItem = "exits" | "in_asm" | "unimp";
 export type ExitMode = "page" | "message";
 
 export const ACCELS: Readonly<Record<Accel, string>> = {
@@ -23,6 +23,7 @@ const ACCELS_TO_COME = ["kvm"];
 export const TRACE_ITEMS: Readonly<Record<TraceItem, string>> = {
   exits: "every exit, by reason and device",
   in_asm: "guest instructions, as they are decoded",
+  unimp: "accesses to ports and memory where nothing is, once an address",
 };
 
 export const MODES: Readonly<Record<ExitMode, string>> = {

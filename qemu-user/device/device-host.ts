@@ -21,6 +21,8 @@ export type DeviceEvents = {
   /** Resolves when kvm-core has heard of it. */
   readonly onRegion: (kind: "map" | "unmap", region: RegionReport) => Promise<void>;
   readonly onLog: (line: string) => void;
+  /** A line of `-d unimp`. */
+  readonly onUnimp: (line: string) => void;
   /** A drive that this thread serves has requests. */
   readonly onBlock: (drive: string) => void;
   /** A device wants the guest stopped. */
@@ -155,6 +157,9 @@ export class DeviceHost {
         break;
       case "log":
         events.onLog(message.line);
+        break;
+      case "unimp":
+        events.onUnimp(message.line);
         break;
       case "block":
         events.onBlock(message.drive);

@@ -117,6 +117,7 @@ function build(): Pc | undefined {
       drives,
       devices: start.devices,
       log: (line) => post({ kind: "log", line }),
+      unclaimed: start.unimp ? (line) => post({ kind: "unimp", line }) : undefined,
     });
     pc.reset();
     return pc;

@@ -26,6 +26,8 @@ export type DeviceThreadStart = {
   readonly rtc: RtcOption;
   /** Where `-d exits` writes, or -1. */
   readonly exitLogFd: number;
+  /** Whether `-d unimp` wants to hear. */
+  readonly unimp: boolean;
   /** True when this process took a dead one's place. */
   readonly takeOver: boolean;
 };
@@ -77,6 +79,8 @@ export type FromDevice =
   /** A character channel ("serial", "debugcon", "chardev ID") has output, or room for input. */
   | { readonly kind: "chars"; readonly channel: string }
   | { readonly kind: "log"; readonly line: string }
+  /** A line of `-d unimp`. */
+  | { readonly kind: "unimp"; readonly line: string }
   /** A drive that the main thread serves has requests. */
   | { readonly kind: "block"; readonly drive: string }
   /** A device wants the guest stopped; the reason is for the operator. */

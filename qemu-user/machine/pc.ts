@@ -140,6 +140,8 @@ export interface PcEnv {
   /** `-device`, in order. */
   readonly devices: readonly DeviceOption[];
   readonly log: Log;
+  /** Hears of accesses to addresses where nothing is; absent: nobody does. */
+  readonly unclaimed?: Log | undefined;
 }
 
 export interface Pc {
@@ -160,8 +162,8 @@ export interface Pc {
 
 /** Builds the board. Throws an Error, fit for the user, if the devices asked for do not fit on it. */
 export function createPc(env: PcEnv): Pc {
-  const ports = new Bus("port", PORTS, env.log);
-  const mmio = new Bus("memory", ADDRESSES, env.log);
+  const ports = new Bus("port", PORTS, env.unclaimed);
+  const mmio = new Bus("memory", ADDRESSES, env.unclaimed);
   const devices = new Map<string, Device>();
   const wires = new Map<number, SharedIrq>();
   const charsTaken = new Set<string>();

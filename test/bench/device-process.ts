@@ -95,6 +95,7 @@ const host: DeviceHost = new DeviceHost(
     drives: [],
     fwCfg: NO_FW_CFG,
     exitLogFd: -1,
+    unimp: false,
     rtc: { base: "utc", clock: "host" },
     takeOver: false,
   },
@@ -110,6 +111,7 @@ const host: DeviceHost = new DeviceHost(
     onBlock: () => {},
     onStop: () => {},
     onLog: (line) => process.stderr.write(`${line}\n`),
+    onUnimp: () => {},
     onFailure: (error) => fail(error.stack ?? error.message),
   },
 );

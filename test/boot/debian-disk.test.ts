@@ -4,11 +4,11 @@
  * Leaves out: images and caches of other kinds: test/qemu-user/block.
  */
 import { spawnSync } from "node:child_process";
-import { constants, copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { DISK_FILES, e2fsprogs } from "../guest/debian/disk.ts";
+import { DISK_FILES, e2fsprogs, makeDisk } from "../guest/debian/disk.ts";
 import { debianFile, trouble } from "../support/debian.ts";
 import { start, until } from "../support/qemu-user.ts";
 
@@ -24,8 +24,8 @@ test.each([
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const disk = join(folder, "disk.img");
     const serial = join(folder, "serial.log");
-    // All of `make guest`'s disk is one place, and this guest writes.
-    copyFileSync(debianFile("amd64", "disk.img"), disk, constants.COPYFILE_FICLONE);
+    // `make run` writes to the one that `make guest` made.
+    makeDisk(disk);
     const machine = ["-accel", accel, "-m", "256M", "-no-reboot", "-append", "console=ttyS0 panic=-1"];
     const files = ["-kernel", debianFile(arch, "vmlinuz"), "-initrd", debianFile(arch, "initrd.img")];
     const console = ["-serial", `file:${serial}`, "-chardev", "stdio,id=c", "-device", "virtio-console-pci,chardev=c"];

@@ -79,6 +79,7 @@ function serve({ memory, plan, port }: WorkerStart): WorkerEnd {
       drives: new Map(),
       devices: [{ name: "splitvm-test", id: undefined, properties: { addr: 0, journal: false } }],
       log,
+      unclaimed: log,
     });
     pc.reset();
     buses = pc;

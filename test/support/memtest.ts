@@ -5,7 +5,7 @@
  */
 import { debianFile } from "./debian.ts";
 import { type Finished, type Running, start, until } from "./qemu-user.ts";
-import { screen } from "./screen.ts";
+import { Screen } from "./screen.ts";
 
 /** From power on to its screen. */
 const START = 60_000;
@@ -23,11 +23,13 @@ export interface MemTestFacts {
 
 export class MemTest {
   readonly #running: Running;
+  readonly #screen = new Screen();
 
   constructor(bits: "x64" | "ia32", accel: string) {
     const kernel = debianFile("memtest86+", `${bits}.bin`);
     const machine = ["-accel", accel, "-m", "128M", "-nographic", "-no-reboot"];
     this.#running = start("run", ...machine, "-kernel", kernel, "-append", "console=ttyS0,115200 nopause");
+    this.#running.child.stdout!.on("data", (bytes: Buffer) => void this.#screen.write(bytes));
   }
 
   get finished(): Promise<Finished> {
@@ -43,7 +45,7 @@ export class MemTest {
   }
 
   lines(): readonly string[] {
-    return screen(this.#running.stdout());
+    return this.#screen.lines();
   }
 
   shows(text: string | RegExp): boolean {

@@ -2,7 +2,7 @@
  * `make guest`: a disk with an ext4 file system and a few files, made without being root.
  *   disk.ts FILE
  * Document: mke2fs(8), "-d".
- * Left out: partitions. Tests that write to it copy it first.
+ * Left out: partitions. `make run` writes to the one of `make guest`; tests make their own.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";

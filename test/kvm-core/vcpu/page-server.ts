@@ -119,7 +119,7 @@ function device({ memory, server, pending, log: shared }: Start): BusDevice {
 }
 
 function serve(start: Start): void {
-  const buses = { ports: new Bus("port", 0x1_0000, () => {}), mmio: new Bus("memory", 2 ** 32, () => {}) };
+  const buses = { ports: new Bus("port", 0x1_0000), mmio: new Bus("memory", 2 ** 32) };
   const one = device(start);
   for (const bus of [buses.ports, buses.mmio]) bus.map(0, bus.size, one);
   const server = new RingServer({

@@ -75,7 +75,7 @@ describe("dispatch", () => {
 });
 
 describe("nobody home", () => {
-  test("reads as ones, swallows writes, is logged once an address", () => {
+  test("reads as ones, swallows writes, is told of once an address", () => {
     const { bus, log } = setup();
     expect([bus.read(0x50, 1), bus.read(0x50, 2), bus.read(0x52, 4)]).toEqual([0xff, 0xffff, 0xffff_ffff]);
     bus.write(0x60, 1, 0);

@@ -25,7 +25,7 @@ function testDevice(): SplitvmTest {
 }
 
 function configSpace(): ConfigSpace {
-  const [ports, mmio] = [new Bus("port", 2 ** 16, () => {}), new Bus("memory", 2 ** 32, () => {})];
+  const [ports, mmio] = [new Bus("port", 2 ** 16), new Bus("memory", 2 ** 32)];
   const config = new ConfigSpace(new FakeLine());
   const places = [0xd000, 0xe100_0000, 0xe200_0000];
   config.connect(testDevice(), { ports, mmio }, { command: 3, place: () => places.shift()!, interruptLine: 11 });

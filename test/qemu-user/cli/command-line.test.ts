@@ -104,6 +104,7 @@ describe("run", () => {
     ["-serial none -debugcon stdio", { debugcon: { kind: "stdio", mux: false } }],
     ["-no-reboot -S", { noReboot: true, stopped: true }],
     ["-d exits,in_asm -D log", { trace: new Set(["exits", "in_asm"]), logFile: "log" }],
+    ["-d unimp", { trace: new Set(["unimp"]) }],
     ["-d exits -d in_asm", { trace: new Set(["exits", "in_asm"]) }],
     ["--core /run/core -core /other", { core: "/other" }],
     ["--mode message", { mode: "message" }],
@@ -374,7 +375,7 @@ describe("help", () => {
   });
 
   test("-d help and -accel help", () => {
-    expect(printed("-d help")).toMatch(/exits[\s\S]*in_asm/);
+    expect(printed("-d help")).toMatch(/exits[\s\S]*in_asm[\s\S]*unimp/);
     expect(printed("-accel help")).toMatch(/patch[\s\S]*wasm.*tcg[\s\S]*interp/);
   });
 

@@ -17,7 +17,7 @@ const contents = {
 
 function board() {
   const { memory } = testBoard();
-  const ports = new Bus("port", 0x1_0000, () => {});
+  const ports = new Bus("port", 0x1_0000);
   ports.map(0x510, FW_CFG_SIZE, boardFwCfg(memory, contents));
   const item = (key: number, length: number): Buffer => {
     ports.write(0x510, 2, key);

@@ -216,7 +216,7 @@ describe("state", () => {
 
 describe("mistakes of the board", () => {
   const region = { name: "r", read: () => 0, write: () => {} };
-  const bus = () => new Bus("memory", 2 ** 32, () => {});
+  const bus = () => new Bus("memory", 2 ** 32);
 
   test.each([
     ["memory", 8],

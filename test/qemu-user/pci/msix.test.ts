@@ -44,7 +44,7 @@ function device(changes: Partial<PciDevice> = {}): PciDevice {
 }
 
 function board(changes: Partial<PciDevice> = {}) {
-  const [ports, mmio] = [new Bus("port", 2 ** 16, () => {}), new Bus("memory", 2 ** 32, () => {})];
+  const [ports, mmio] = [new Bus("port", 2 ** 16), new Bus("memory", 2 ** 32)];
   const msi = new FakeMsi();
   const taken = (base: number) => base < 0x1_0000;
   const host = new PciHost({ ports, mmio, msi, taken });
@@ -97,7 +97,7 @@ describe("the list of capabilities", () => {
     const plain = board({ capabilities: [] });
     expect(plain.read(0x34)).toBe(0x40);
     const { msix: _, ...rest } = device({ capabilities: [] });
-    const host = new PciHost({ ports: new Bus("p", 2 ** 16, () => {}), mmio: new Bus("m", 2 ** 32, () => {}) });
+    const host = new PciHost({ ports: new Bus("p", 2 ** 16), mmio: new Bus("m", 2 ** 32) });
     host.plug(1, { line: { set: () => {} }, interruptLine: 0, command: 0, place: () => 0 }, () => rest);
     expect([0x34, 0x06, 0x40].map((register) => host.ecam.read((1 << 15) + register, 2))).toEqual([0, 0, 0]);
   });

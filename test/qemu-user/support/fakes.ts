@@ -196,6 +196,7 @@ export function testBoardWith({
     entropy,
     devices,
     log: (line) => log.push(line),
+    unclaimed: (line) => log.push(line),
   });
   return { pc, clock, memory, serial, debugcon, char0, lines, log, exits, power, msi };
 }
