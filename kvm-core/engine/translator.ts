@@ -28,7 +28,8 @@ export interface TranslationOptions {
 }
 
 export const DEFAULT_TRANSLATION: TranslationOptions = {
-  threshold: 64,
+  // A block costs some 50 us to translate, which is 4,096 entries of it as records; a boot's blocks are mostly entered less often.
+  threshold: 4096,
   batch: 16,
   slots: 16384,
   ordered: true,
