@@ -61,4 +61,3 @@ async function record(path: string): Promise<void> {
 const [, , path] = process.argv;
 if (path === undefined) throw new Error("record.ts FILE.svg");
 await record(path);
-process.exit(); // the pseudo terminal's reader would keep it alive

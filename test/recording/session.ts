@@ -28,7 +28,7 @@ export interface Terminal {
 }
 
 /** How long a prompt may be waited for, in ms. */
-const PATIENCE = 120_000;
+const PATIENCE = 60_000;
 /** Between a prompt and the first key, and between two keys, in ms; the latter is varied by as much as half of it. */
 const THINK = 700;
 const KEY = 90;
