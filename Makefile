@@ -43,7 +43,7 @@ lint: build ## Types, format, lint
 format: $(INSTALL) ## Format the sources in place
 	node_modules/.bin/biome check --write .
 
-bench: build guest debian build/floor build/native ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
+bench: build guest debian build/floor build/native build/blkread ## Measure; build/bench.json and a table (ONLY=exit/ for the rows with that prefix)
 	$(NODE) test/bench/bench.ts $(if $(ONLY),--only $(ONLY))
 
 soak: build guest ## Ten million exits with three device servers (COUNT=...); a whole pass of memtest86+
@@ -94,6 +94,10 @@ build/floor: test/bench/floor.c
 build/native: test/bench/native.c test/guest/loops.S test/guest/float-loops.S test/guest/dispersed.S
 	@mkdir -p build
 	$(CC) -O2 -Wall -Wl,-z,noexecstack $^ -o $@
+
+build/blkread: test/bench/blkread.c
+	@mkdir -p build
+	$(CC) -O2 -Wall -Wextra -static $< -o $@
 
 build/host-runner: test/host/runner.c
 	@mkdir -p build

@@ -22,6 +22,7 @@ const BUILT_NAMES = [
   "fsgsbase", "tsc-adjust", "bmi1", "smep", "bmi2", "erms", "invpcid", "rdseed", "adx", "smap", "clflushopt", "clwb",
   "sha-ni",
   "umip", "rdpid",
+  "arch-capabilities",
   "xsaveopt", "xsavec", "xgetbv1", "xsaves",
   "syscall", "nx", "pdpe1gb", "rdtscp", "lm",
   "lahf-lm", "abm", "3dnowprefetch",

@@ -55,12 +55,35 @@ const FIXED_MTRRS = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x2
 /** x2APIC mode needs the APIC enabled. Which changes of mode there are: irqchip/lapic-access.ts. */
 const validApicBase = (value: bigint): boolean => (value & 0xc00n) !== 0x400n;
 
+/**
+ * IA32_ARCH_CAPABILITIES (SDM volume 4, 2.1): attacks on speculation that this processor, which has none, is not open to. Guests
+ * then leave out what would slow them for nothing.
+ */
+const NOT_VULNERABLE = {
+  RDCL_NO: 0,
+  SKIP_L1DFL_VMENTRY: 3,
+  SSB_NO: 4,
+  MDS_NO: 5,
+  IF_PSCHANGE_MC_NO: 6,
+  TAA_NO: 8,
+  SBDR_SSDP_NO: 13,
+  FBSDP_NO: 14,
+  PSDP_NO: 15,
+  BHI_NO: 20,
+  PBRSB_NO: 24,
+  GDS_NO: 26,
+  RFDS_NO: 27,
+  ITS_NO: 62,
+} as const;
+const ARCH_CAPABILITIES = Object.values(NOT_VULNERABLE).reduce((bits, bit) => bits | (1n << BigInt(bit)), 0n);
+
 const ROWS: readonly MsrRow[] = [
   { name: "IA32_TSC", index: 0x10 },
   { name: "IA32_APIC_BASE", index: 0x1b, writable: 0xf_ffff_fd00n, valid: validApicBase, reset: 0xfee0_0900n },
   { name: "IA32_TSC_ADJUST", index: 0x3b },
   { name: "IA32_BIOS_SIGN_ID", index: 0x8b },
   { name: "IA32_MTRRCAP", index: 0xfe, writable: 0n, reset: MTRR_CAP },
+  { name: "IA32_ARCH_CAPABILITIES", index: 0x10a, writable: 0n, reset: ARCH_CAPABILITIES },
   { name: "IA32_SYSENTER_CS", index: 0x174, writable: LOW32 },
   { name: "IA32_SYSENTER_ESP", index: 0x175, canonical: true },
   { name: "IA32_SYSENTER_EIP", index: 0x176, canonical: true },

@@ -17,6 +17,7 @@ import {
   type Width,
 } from "../bus/interfaces.ts";
 import { type RegisterDevice, regmap } from "../bus/regmap.ts";
+import { expectUnsigned } from "../bus/state.ts";
 import { BarDecoder } from "./bar.ts";
 import { Capabilities, CONFIG_END, HEADER_END } from "./capabilities.ts";
 import { Msix } from "./msix.ts";
@@ -33,6 +34,7 @@ const STATUS_ERRORS = 0xf900;
 const MULTIFUNCTION = 0x80;
 
 const BAR_COUNT = 6;
+const ALL_BARS = (1 << BAR_COUNT) - 1;
 
 const bar = (n: number) => ({
   at: 0x10 + 4 * n,
@@ -197,16 +199,24 @@ export class ConfigSpace implements RegisterDevice, PciSlot {
     this.updateDecode();
   }
 
-  /** Brings the buses in line with all BARs. Also tries again where another device was in the way. */
-  updateDecode(): void {
+  /**
+   * Brings the buses in line with all BARs, or those of `which`, a bit for each. Also tries again where another device was
+   * in the way.
+   */
+  updateDecode(which: number = ALL_BARS): void {
     const command = this.regs[COMMAND_AT]!;
     for (let n = 0; n < this.#bars.length; n++) {
       const decoder = this.#bars[n];
-      if (decoder === undefined) continue;
+      if (decoder === undefined || (which & (1 << n)) === 0) continue;
       const enable = decoder.kind === "io" ? PCI_COMMAND.IO : PCI_COMMAND.MEMORY;
       const high = decoder.wide ? this.regs[BAR0_AT + n + 1]! : 0;
       decoder.update(this.regs[BAR0_AT + n]!, high, (command & enable) !== 0);
     }
+  }
+
+  /** The BARs that are decoded, a bit for each: of two that hold the same address, the first that did. */
+  get decoded(): number {
+    return this.#bars.reduce((bits, decoder, n) => (decoder?.mappedAt === undefined ? bits : bits | (1 << n)), 0);
   }
 
   /** To what firmware leaves behind: identity, and the board's presets. */
@@ -240,20 +250,24 @@ export class ConfigSpace implements RegisterDevice, PciSlot {
 
   save(): StateValue {
     const regs = REGS.save(this);
-    return this.#msix === undefined ? { regs } : { regs, msix: this.#msix.save() };
+    const { decoded } = this;
+    return this.#msix === undefined ? { regs, decoded } : { regs, decoded, msix: this.#msix.save() };
   }
 
-  load(state: StateValue | undefined): void {
-    const { regs, msix } = (state ?? {}) as Readonly<Record<string, StateValue>>;
+  /** Decodes nothing yet: gives what updateDecode() is to begin with once all functions are loaded. */
+  load(name: string, state: StateValue | undefined): number {
+    const { regs, decoded, msix } = (state ?? {}) as Readonly<Record<string, StateValue>>;
+    const which = expectUnsigned(name, "decoded BARs", decoded, ALL_BARS);
     const identity = this.regs.slice();
     REGS.load(this, regs);
+    for (const decoder of this.#bars) decoder?.update(0, 0, false);
     for (const row of REGS.rows) {
       if (row.ro === READ_ONLY[row.width]) this.regs[row.id] = identity[row.id]!;
     }
     for (let n = 0; n < BAR_COUNT; n++) this.regs[BAR0_AT + n] = this.#latch(n, this.regs[BAR0_AT + n]!);
     this.#msix?.load(msix);
-    this.updateDecode();
     this.#updateLine();
+    return which;
   }
 
   /** Gives each BAR its register, or two. */

@@ -118,11 +118,11 @@ export class PciHost implements Device {
     this.#functions.forEach((config, number) => {
       if (config !== undefined) functions[number] = config.save();
     });
-    return { version: 2, address: this.#address, functions };
+    return { version: 3, address: this.#address, functions };
   }
 
   load(state: DeviceState): void {
-    expectVersion(this.name, state, 2);
+    expectVersion(this.name, state, 3);
     const address = expectUnsigned(this.name, "address", state["address"], 0xffff_ffff);
     const functions = state["functions"];
     if (typeof functions !== "object" || functions === null) throw new Error("pci: saved functions are missing");
@@ -132,9 +132,9 @@ export class PciHost implements Device {
       throw new Error("pci: the saved machine has other devices in its slots");
     }
     this.#address = (address & ADDRESS_BITS) >>> 0;
-    this.#functions.forEach((config, number) => {
-      config?.load(saved[number]);
-    });
+    const decoded = this.#functions.map((config, number) => config?.load(this.name, saved[number]));
+    // First what was decoded: of two BARs with one address, the one that had it has it.
+    for (const [number, which] of decoded.entries()) this.#functions[number]?.updateDecode(which);
     this.#updateDecode();
   }
 

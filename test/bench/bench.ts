@@ -7,9 +7,11 @@ import { writeFileSync } from "node:fs";
 import { cpus as cpuList } from "node:os";
 import { fileURLToPath } from "node:url";
 import { getAffinity } from "../../shared/native.ts";
+import { BLK_ROWS } from "./blk.ts";
 import { BOOT_ROWS } from "./boot.ts";
 import { CPU_ROWS } from "./cpu.ts";
 import { EXIT_ROWS } from "./exit.ts";
+import { IDLE_ROWS } from "./idle.ts";
 import { IRQ_ROWS } from "./irq.ts";
 import { MEMORY_ROWS } from "./memory.ts";
 import type { Result } from "./row.ts";
@@ -18,7 +20,16 @@ import { START_ROWS } from "./start.ts";
 const OUTPUT = fileURLToPath(new URL("../../build/bench.json", import.meta.url));
 // As the launchers have it (shared/launch.sh), but a place of its own; whoever measures has started things before.
 process.env["NODE_COMPILE_CACHE"] ??= fileURLToPath(new URL("../../build/compile-cache", import.meta.url));
-const ROWS = [...CPU_ROWS, ...EXIT_ROWS, ...IRQ_ROWS, ...START_ROWS, ...MEMORY_ROWS, ...BOOT_ROWS];
+const ROWS = [
+  ...CPU_ROWS,
+  ...EXIT_ROWS,
+  ...IRQ_ROWS,
+  ...START_ROWS,
+  ...MEMORY_ROWS,
+  ...BOOT_ROWS,
+  ...BLK_ROWS,
+  ...IDLE_ROWS,
+];
 const WIDTHS = [30, 12, 4, 12, 8] as const;
 
 function fail(message: string): never {

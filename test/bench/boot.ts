@@ -1,67 +1,63 @@
 /**
- * Booting Debian: from the command to the first line that the guest's shell session prints, on the serial console.
- * Document: README.md, "How fast it is"; the same kernel, initramfs, memory and command line in QEMU's TCG, in turns.
- * Leaves out: what is booted (test/guest/debian); not bound to CPUs, as a user starts it.
+ * Booting Debian: from the command to the first line that the guest's shell session prints, on the serial console; and the exits
+ * that it took.
+ * Document: README.md, "How fast it is"; QEMU's TCG in turns.
+ * Leaves out: what is booted (test/guest/debian).
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { execFileSync } from "node:child_process";
 import { clockMonotonic } from "../../shared/native.ts";
+import { DebianRun, LAUNCHER, type Machine, PEER } from "./debian.ts";
 import { median } from "./distribution.ts";
-import { ended } from "./pinned.ts";
-import { hasQemu, QEMU } from "./qemu.ts";
+import { hasQemu } from "./qemu.ts";
 import { type Row, result } from "./row.ts";
 
-const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const KERNEL = file("build/guest/debian/amd64/vmlinuz");
-const INITRD = file("build/guest/debian/amd64/initrd.img");
-const LAUNCHER = file("qemu-user/qemu-user");
 /** What /init of the guest prints in front of its shell. */
 const FIRST_LINE = "splitvm: Debian GNU/Linux shell";
-const MACHINE = ["-m", "512M", "-nographic", "-no-reboot", "-kernel", KERNEL, "-initrd", INITRD, "-append"];
-const APPEND = "console=ttyS0";
 const ROUNDS = 3;
-/** Nothing boots as slowly as this: the run is over, and its output is shown. */
-const PATIENCE_MS = 300_000;
 const SECOND = 1e9;
 
 /** Starts the machine; seconds until its first line. Ends it then. */
-async function boot(program: string, args: readonly string[]): Promise<number> {
-  const start = clockMonotonic();
-  const child: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
-  const stop = () => child.kill("SIGKILL");
-  process.on("exit", stop);
-  let output = "";
-  const took = await new Promise<number>((resolve, reject) => {
-    const hear = (bytes: Buffer) => {
-      output += bytes.toString("latin1");
-      if (output.includes(FIRST_LINE)) resolve((clockMonotonic() - start) / SECOND);
-    };
-    const fail = () => reject(new Error(`${program} did not print "${FIRST_LINE}":\n${output.slice(-2000)}`));
-    child.stdout!.on("data", hear);
-    child.stderr!.on("data", hear);
-    child.on("exit", fail);
-    setTimeout(fail, PATIENCE_MS).unref();
-  });
-  stop();
-  await ended(child);
-  process.off("exit", stop);
+async function boot(machine: Machine, options: readonly string[]): Promise<number> {
+  const run = new DebianRun(machine, options);
+  await run.until((output) => output.includes(FIRST_LINE), FIRST_LINE);
+  const took = (clockMonotonic() - run.started) / SECOND;
+  await run.end();
   return took;
 }
 
-export const BOOT_ROWS: readonly Row[] = (["patch", "wasm"] as const).map((accel) => ({
+const boots: readonly Row[] = (["patch", "wasm"] as const).map((accel) => ({
   name: accel === "patch" ? "boot/debian" : `boot/debian-${accel}`,
   needsTwoCpus: false,
   async measure() {
-    if (!existsSync(KERNEL)) throw new Error(`${KERNEL} is not there: make guest`);
     const values: number[] = [];
     const peers: number[] = [];
     const peered = hasQemu();
     for (let i = 0; i < ROUNDS; i++) {
-      values.push(await boot(LAUNCHER, ["run", "-accel", accel, ...MACHINE, APPEND]));
-      if (peered) peers.push(await boot(QEMU, ["-accel", "tcg", "-cpu", "max", ...MACHINE, APPEND]));
+      values.push(await boot("ours", ["-accel", accel]));
+      if (peered) peers.push(await boot("qemu", []));
     }
-    const peer = peered ? { name: "QEMU TCG, the same kernel", value: median(peers) } : undefined;
+    const peer = peered ? { name: PEER, value: median(peers) } : undefined;
     return [result(this.name, median(values), "s", peer)];
   },
 }));
+
+type Report = {
+  readonly rows: readonly { readonly kind: string; readonly name: string; readonly count: number }[];
+};
+
+/** Exits until the shell's first line, by reason, as `qemu-user stat` has them. */
+const exits: Row = {
+  name: "boot/exits",
+  needsTwoCpus: false,
+  async measure() {
+    const name = `bench-${process.pid}`;
+    const run = new DebianRun("ours", ["-name", name]);
+    await run.until((output) => output.includes(FIRST_LINE), FIRST_LINE);
+    const report = JSON.parse(execFileSync(LAUNCHER, ["stat", "--json", name], { encoding: "utf8" })) as Report;
+    await run.end();
+    const reasons = report.rows.filter(({ kind }) => kind === "reason");
+    return reasons.map((row) => result(`${this.name}-${row.name}`, row.count, "exits"));
+  },
+};
+
+export const BOOT_ROWS: readonly Row[] = [...boots, exits];

@@ -133,6 +133,13 @@ export class Accesses {
     else if (kind === 3) register = COMMAND + chance(4);
     else if (kind < 6) register = CAPABILITIES + chance(0x60);
     const at = (device << 11) | (fn << 8);
+    if (kind === 6) {
+      // A BAR over another's.
+      const [from, to] = [2 + chance(7), 2 + chance(7)].map((slot) => this.#ecam + (slot << 15) + BAR0 + 4 * chance(6));
+      const { mmio } = this.#board.pc;
+      this.write(mmio, to!, 4, this.read(mmio, from!, 4));
+      return;
+    }
     if (chance(2) === 0) this.access(this.#board.pc.mmio, this.#ecam + (at << 4) + register);
     else {
       this.write(this.#board.pc.ports, PCI_ADDRESS, 4, (0x8000_0000 | at | (register & 0xfc)) >>> 0);

@@ -99,6 +99,7 @@ export class VirtioFunction {
     this.#sizes = [];
     this.#added = [0, 0];
     const count = Math.min(driver.get(0x12, 2), QUEUES_EACH);
+    let wrong = false;
     for (let n = 0; n < count; n++) {
       driver.set(0x16, 2, n);
       const most = driver.get(0x18, 2);
@@ -108,10 +109,15 @@ export class VirtioFunction {
       if (chance(24) === 0) at[(["desc", "driver", "device"] as const)[chance(3)]!] = this.#spoiler.place();
       this.#queues.push(driver.queue(n, size, at));
       this.#sizes.push(size);
+      wrong ||= size < 1 || size > most || (!this.#packed && (size & (size - 1)) !== 0);
       if (chance(8) === 0) driver.set(0x1a, 2, chance(8) === 0 ? this.#accesses.value() : chance(4));
     }
     if (chance(4) === 0) driver.set(0x10, 2, chance(4));
     driver.go();
+    this.#stopped = this.#checkStatus() ?? false;
+    if (wrong && this.#checkStatus() === false && driver.status === READY) {
+      throw new Finding(`virtio function ${this.id.toString(16)} starts with queues of ${this.#sizes.join()} entries`);
+    }
   }
 
   /** Something that is available, and what is wrong with it; then the notification. */
@@ -141,7 +147,7 @@ export class VirtioFunction {
     this.#board.memory.race = undefined;
     if (chance(16) === 0) this.driver.kick(n);
     queue.used();
-    this.#stopped = this.#checkStatus();
+    this.#stopped = this.#checkStatus() ?? false;
   }
 
   /** From any state: set up properly, requests are served, in a ring that has room for one or a few. */
@@ -192,11 +198,11 @@ export class VirtioFunction {
     if (is !== wanted) throw new Finding(`virtio function ${this.id.toString(16)}: ${what} is ${is}, not ${wanted}`);
   }
 
-  /** True if the function waits for a reset. Looks only if it answers, and not what was there before it. */
-  #checkStatus(): boolean {
+  /** Whether the function waits for a reset; undefined: something else answers in its place. */
+  #checkStatus(): boolean | undefined {
     const base = (this.#pci.read(this.slot, 0x20) & ~0xf) >>> 0;
     const region = this.#board.pc.mmio.regions().find((one) => one.base === base);
-    if (region?.device.name !== `${NAMES[this.id]}.bar4`) return false;
+    if (region?.device.name !== `${NAMES[this.id]}.bar4`) return undefined;
     const { status } = this.driver;
     if ((status & ~(READY | NEEDS_RESET | 0x80)) === 0) return (status & NEEDS_RESET) !== 0;
     throw new Finding(`virtio function ${this.id.toString(16)}: status ${status.toString(16)}`);
@@ -235,12 +241,14 @@ export class VirtioFunction {
     const { memory } = this.#board;
     const type = [0, 1, 4, 8, 11, 13, 2, this.#accesses.value()][chance(8)]!;
     memory.writeU32(header.at, type);
-    memory.writeU32(header.at + 8, chance(8) === 0 ? this.#accesses.value() : chance(DISK_BYTES / 512));
+    const end = DISK_BYTES / 512;
+    const sector = chance(4) === 0 ? end - chance(10) : chance(end);
+    memory.writeU32(header.at + 8, chance(8) === 0 ? this.#accesses.value() : sector);
     memory.writeU32(header.at + 12, chance(16) === 0 ? this.#accesses.value() : 0);
     const status = this.#buffer(1, true);
     if (type === 11 || type === 13) {
       const range = this.#buffer(16 * (1 + (chance(8) === 0 ? 1 : 0)));
-      memory.writeU32(range.at, chance(DISK_BYTES / 512));
+      memory.writeU32(range.at, sector);
       memory.writeU32(range.at + 4, chance(16) === 0 ? this.#accesses.value() : 0);
       memory.writeU32(range.at + 8, chance(4) === 0 ? this.#accesses.value() : chance(32));
       memory.writeU32(range.at + 12, chance(4) === 0 ? this.#accesses.value() : chance(2));

@@ -215,6 +215,9 @@ class Case {
     const again = JSON.stringify(other.pc.save());
     if (worked) return;
     this.compared = true;
+    const places = ({ pc: { ports, mmio } }: FuzzBoard) =>
+      [ports, mmio].flatMap((bus) => bus.regions().map(({ base, device }) => `${device.name} at ${base}`)).join();
+    if (places(other) !== places(this.#board)) throw new Finding("BARs answer elsewhere when they are loaded");
     if (again === state) return;
     throw new Finding(`state changes when it is loaded: ${firstDifference(state, again)}`);
   }

@@ -191,6 +191,21 @@ describe("state", () => {
     expect(other.pc.ports.read(0xcf8, 4)).toBe(0x8000_1014);
   });
 
+  test("of two BARs with one address, the one that had it first has it", () => {
+    const two = () => testBoard(option("splitvm-test"), option("splitvm-test"));
+    const [from, to] = [two(), two()];
+    const driver = new PciDriver(from.pc);
+    from.pc.mmio.write(driver.read(3, BAR1) + 4, 4, 33);
+    driver.write(3, BAR1, 0xf000_0000);
+    driver.write(2, BAR1, 0xf000_0000);
+    const read = ({ pc }: TestBoard) => [pc.mmio.read(0xf000_0004, 4), pc.mmio.regions().length];
+    expect(read(from)).toEqual([33, 4]);
+    to.pc.load(JSON.parse(JSON.stringify(from.pc.save())));
+    expect(read(to)).toEqual([33, 4]);
+    new PciDriver(to.pc).write(3, BAR1, 0xf100_0000);
+    expect(read(to)).toEqual([0, 5]);
+  });
+
   test("of another machine is refused", () => {
     const other = testBoard();
     expect(() => other.pc.devices.get("pci")!.load(board.pc.devices.get("pci")!.save())).toThrow(
