@@ -10,14 +10,14 @@ DISK     ?= $(if $(KERNEL),,$(DEBIAN)/amd64/disk.img)
 DRIVE     = file=$(DISK),if=virtio,format=raw
 ARGS     ?=
 
-.PHONY: help build run demo test test-fast bench soak fuzz-frames fuzz-devices fuzz-cpu fuzz-decoder coverage-isa lint format golden guest clean
+.PHONY: help build run demo test test-fast bench soak fuzz-frames fuzz-devices fuzz-cpu fuzz-decoder coverage-isa recording lint format golden guest clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 run: build $(if $(KERNEL),,debian) ## Boot Debian to a shell (KERNEL=bzImage INITRD=... DISK=image MEM=512M ARGS="more options")
 	@echo "Booting $(or $(KERNEL),Debian: a shell in a few seconds). Ctrl-A x ends it."
-	@$(if $(DISK),echo "Its disk is $(DISK)$(if $(KERNEL),,: what is written to /mnt stays there).")
+	@$(if $(DISK),echo "$(if $(KERNEL),Its disk is $(DISK).,/mnt is $(DISK): what is written there stays.)")
 	@size=$$(stty size 2>/dev/null | tr ' ' x); qemu-user/qemu-user run -m $(or $(MEM),512M) -nographic -no-reboot -kernel $(or $(KERNEL),$(DEBIAN)/amd64/vmlinuz) \
 	  $(if $(KERNEL),$(if $(INITRD),-initrd $(INITRD)),-initrd $(DEBIAN)/amd64/initrd.img) -append "$(or $(APPEND),$(DEBIAN_APPEND)$(if $(KERNEL),,$${size:+ splitvm.size=$$size}))" \
 	  $(if $(DISK),-drive '$(DRIVE)') -device virtio-rng-pci $(ARGS)
@@ -69,6 +69,9 @@ fuzz-decoder: build ## The decoder against iced-x86 (N=1000000 SEED=... FILES="6
 
 coverage-isa: build ## Every opcode of the model: its description, or why there is none
 	$(NODE) test/kvm-core/isa/print-coverage.ts
+
+recording: build debian ## Record a session of `make run` anew: doc/make-run.svg, the picture of README.md
+	$(NODE) test/recording/record.ts doc/make-run.svg
 
 clean: ## Remove everything that was built or installed
 	rm -rf build node_modules

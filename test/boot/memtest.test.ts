@@ -21,7 +21,10 @@ test.each([
     onTestFinished(() => memtest.kill());
     await memtest.selectTests(0, last);
     await memtest.passed(PATIENCE);
-    expect(memtest.facts()).toMatchObject({ pass: 1, errors: 0, memory: "128MB" });
+    // It draws every two seconds, and on a busy host not everything: the first pass may show when the second has ended.
+    const { pass, ...facts } = memtest.facts();
+    expect(pass).toBeGreaterThan(0);
+    expect(facts).toMatchObject({ errors: 0, memory: "128MB" });
     memtest.press("\x1b");
     expect(await memtest.finished).toMatchObject({ status: 0 });
   },

@@ -32,7 +32,9 @@ export class Screen {
   /** The rows, without the blanks at their ends. */
   lines(): readonly string[] {
     const { active } = this.#terminal.buffer;
-    return Array.from({ length: this.#terminal.rows }, (_, row) => active.getLine(row)!.translateToString(true).trimEnd());
+    return Array.from({ length: this.#terminal.rows }, (_, row) =>
+      active.getLine(row)!.translateToString(true).trimEnd(),
+    );
   }
 
   /** Where the next character goes. */

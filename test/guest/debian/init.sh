@@ -26,7 +26,7 @@ while read -r module; do
 done </modules/order
 # Looked at first, since the kernel warns of a disk that it is told to mount and cannot: ext4's magic, 0xef53 at 1080.
 if [ -b /dev/vda ] && dd if=/dev/vda bs=2 skip=540 count=1 2>/dev/null | hexdump | grep -q ef53; then
-	mount -t ext4 /dev/vda /mnt && echo "splitvm: /dev/vda is mounted at /mnt" && disk=" /mnt is on the disk."
+	mount -t ext4 /dev/vda /mnt && echo "splitvm: /dev/vda is mounted at /mnt" && where="All but /mnt"
 fi
 echo "splitvm: Debian GNU/Linux shell, Linux $(uname -r) $(uname -m)"
 # The power button is an input event; acpid runs this file for it.
@@ -46,7 +46,7 @@ else
 			sleep 1
 		done &
 	fi
-	echo "This system lives in memory.$disk poweroff ends it; Ctrl-A x does so at once."
+	echo "${where:-This system} lives in memory. poweroff ends it; Ctrl-A x does so at once."
 	cd /root && setsid cttyhack sh -l
 fi
 poweroff
