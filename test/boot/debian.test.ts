@@ -62,17 +62,20 @@ test.each([
   PATIENCE,
 );
 
-test(
-  "reboot starts the machine anew, and poweroff ends it",
-  async () => {
-    const args = ["-accel", "patch", "-m", "256M", "-nographic", "-append", `${APPEND} quiet`];
+test.each([
+  ["amd64", "patch"],
+  ["i386", "wasm"],
+] as const)(
+  "%s on %s: reboot starts the machine anew, and poweroff ends it",
+  async (arch, accel) => {
+    const args = ["-accel", accel, "-m", "256M", "-nographic", "-append", `${APPEND} quiet`];
     const guest = start(
       "run",
       ...args,
       "-kernel",
-      debianFile("amd64", "vmlinuz"),
+      debianFile(arch, "vmlinuz"),
       "-initrd",
-      debianFile("amd64", "initrd.img"),
+      debianFile(arch, "initrd.img"),
     );
     onTestFinished(() => void guest.child.kill("SIGKILL"));
     const boots = () => guest.stdout().split("/root # ").length - 1;
