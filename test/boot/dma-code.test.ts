@@ -21,7 +21,7 @@ const [RIGHT, WRONG] = [0x10, 0x11];
 /** Device 1's command register, then its BAR0 at the port where the board puts it: see splitvm-test.ts. */
 const PROGRAM = `
   mov esp, ${LOAD + 0x8000}
-  mov dx, 0xcf8; mov eax, 0x80000804; out dx, eax; mov dx, 0xcfc; mov eax, 7; out dx, eax
+  mov dx, 0xcf8; mov eax, 0x80001004; out dx, eax; mov dx, 0xcfc; mov eax, 7; out dx, eax
   mov dx, 0xc014; mov eax, ${FUNCTION + 1}; out dx, eax
   mov dx, 0xc018; xor eax, eax; out dx, eax
   mov dx, 0xc01c; mov eax, 4; out dx, eax
