@@ -137,6 +137,14 @@ describe.each(ENGINES)("%s", (engine) => {
     expect(machine.outcome(code)).toBe(0n);
   });
 
+  it("IA32_ARCH_CAPABILITIES gives #GP without arch-capabilities, and is read-only", () => {
+    const machine = new Machine(engine, 32);
+    const read = "mov ecx, 0x10a; rdmsr";
+    expect(machine.outcome(read, ["arch-capabilities"])).toBe(BigInt(GP));
+    expect(machine.outcome(read)).toBe(0n);
+    expect(machine.outcome(`${read}; wrmsr`)).toBe(BigInt(GP));
+  });
+
   it("LAHF is always there in 32-bit code", () => {
     expect(new Machine(engine, 32).outcome("lahf; sahf", ["lahf-lm"])).toBe(0n);
   });
