@@ -123,7 +123,7 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
   KVM_GET_VCPU_EVENTS: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getVcpuEvents(vcpu.lapic.page)),
   KVM_SET_VCPU_EVENTS: ({ handle: { vm, vcpu } }, events) =>
     vcpu.whenIdle(() => {
-      setVcpuEvents(vcpu.lapic.page, vm.hasIrqchip, events);
+      setVcpuEvents(vcpu.lapic.page, vm.irqchip.mode, events);
       return {};
     }),
   KVM_SET_GUEST_DEBUG: ({ handle: { vcpu } }, { control, debugreg }) =>

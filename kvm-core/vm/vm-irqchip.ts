@@ -49,15 +49,16 @@ export class VmIrqchip {
 
   /** There are local APICs. */
   get exists(): boolean {
-    return this.#mode !== IRQCHIP_MODE.none;
+    return this.mode !== IRQCHIP_MODE.none;
   }
 
   /** 8259s and IOAPIC are here, too. */
   get whole(): boolean {
-    return this.#mode === IRQCHIP_MODE.kernel;
+    return this.mode === IRQCHIP_MODE.kernel;
   }
 
-  get #mode(): number {
+  /** IRQCHIP_MODE. */
+  get mode(): number {
     return Atomics.load(this.#words, VM_STATE.irqchip >> 2);
   }
 

@@ -99,6 +99,13 @@ describe("the requests", () => {
     expect(await client.refusal("KVM_INTERRUPT", vcpu, { irq: 256 })).toBe("EINVAL");
     expect(await client.refusal("KVM_INTERRUPT", vcpu, { irq: 0x20 })).toBe("");
     expect(await client.refusal("KVM_INTERRUPT", vcpu, { irq: 0x21 })).toBe("EEXIST");
+    const events = await client.request("KVM_GET_VCPU_EVENTS", vcpu, {});
+    expect(events).toMatchObject({ interrupt_injected: 1, interrupt_nr: 0x20 });
+    const set = (changes: object) => client.refusal("KVM_SET_VCPU_EVENTS", vcpu, { ...events, ...changes });
+    expect(await set({ interrupt_injected: 0 })).toBe("");
+    expect((await client.request("KVM_GET_VCPU_EVENTS", vcpu, {})).interrupt_injected).toBe(0);
+    expect(await set({})).toBe("");
+    expect(await client.request("KVM_GET_VCPU_EVENTS", vcpu, {})).toEqual(events);
   });
 });
 
