@@ -222,6 +222,10 @@ export abstract class Machine implements Engine {
     return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.step.inShadow;
   }
 
+  get inShadow(): boolean {
+    return this.step.inShadow;
+  }
+
   get debugDetail(): DebugExit {
     return this.debug.detail;
   }

@@ -12,7 +12,7 @@ import { IOAPIC_BASE, IoApic } from "./ioapic.ts";
 import { Lapic } from "./lapic.ts";
 import { LapicAccess } from "./lapic-access.ts";
 import { LapicDelivery } from "./lapic-delivery.ts";
-import { EVENT } from "./lapic-page.ts";
+import { EVENT, LAPIC } from "./lapic-page.ts";
 import { Lines } from "./lines.ts";
 import { Pic } from "./pic.ts";
 import { Pit } from "./pit.ts";
@@ -136,6 +136,11 @@ export class Irqchip {
   acknowledge(): number {
     if (!this.#extInt() && this.lapic.pending()) return this.lapic.acknowledge();
     return this.split ? Atomics.exchange(this.#words, this.#injected, 0) - 1 : this.lines.acknowledge();
+  }
+
+  /** An NMI was posted. */
+  get nmiWaits(): boolean {
+    return (this.lapic.page.get(LAPIC.events) & EVENT.nmi) !== 0;
   }
 
   /** An NMI was posted, and is now taken. */

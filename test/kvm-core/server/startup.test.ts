@@ -240,4 +240,20 @@ describe.each(["interp", "patch", "wasm"])("NMI: %s", (engine) => {
     for (let n = 0; n < 2; n++) await client.request("KVM_NMI", ap, {}); // one of them is kept
     for (const address of [0x85n, 0x84n, 0x85n, 0x86n]) expect(await port(run(ap))).toBe(address);
   });
+
+  test.each([
+    ["MOV SS", 1],
+    ["STI", 2],
+  ])("waits for the instruction behind %s", async (_what, interrupt_shadow) => {
+    await make([0x40], out(0x80)); // inc eax
+    await put(0x2000, ...out(0x84), 0xcf);
+    await client.request("SPLITVM_SET_ENGINE", bsp, { engine });
+    const events = await client.request("KVM_GET_VCPU_EVENTS", bsp, {});
+    await client.request("KVM_SET_VCPU_EVENTS", bsp, { ...events, interrupt_shadow, nmi_pending: 1 });
+    const { rax } = await client.request("KVM_GET_REGS", bsp, {});
+    let exit = await port(run(bsp));
+    if (exit === 0x80n) exit = await port(run(bsp)); // the engine looks at a block's end only
+    expect(exit).toBe(0x84n);
+    expect((await client.request("KVM_GET_REGS", bsp, {})).rax).toBe(rax + 1n);
+  });
 });
