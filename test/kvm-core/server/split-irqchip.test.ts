@@ -4,8 +4,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
+import { CAPABILITIES } from "../../../shared/capabilities.ts";
 import { EXIT } from "../../../shared/exits.ts";
-import { CAPABILITIES, type Ret } from "../../../shared/ioctls.ts";
+import type { Ret } from "../../../shared/ioctls.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { type Client, sealed, TestServer, until } from "./support.ts";
 
