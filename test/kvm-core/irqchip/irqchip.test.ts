@@ -2,11 +2,12 @@
  * Two vCPUs' views of one machine's interrupt controllers (kvm-core/irqchip/irqchip.ts): what another thread does to the 8259s
  * while vCPU 0 is about to take their interrupt. Document: 8259A data sheet, "Interrupt Sequence" (spurious IR7).
  */
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { VCPU_ZONE_COUNT, VCPU_ZONE_SIZE, VCPU_ZONES } from "../../../kvm-core/cpu/zones.ts";
 import { Irqchip } from "../../../kvm-core/irqchip/irqchip.ts";
 import { REG } from "../../../kvm-core/irqchip/lapic-page.ts";
 import { Routes } from "../../../kvm-core/irqchip/routing.ts";
+import { VmIrqchip } from "../../../kvm-core/vm/vm-irqchip.ts";
 import { IRQCHIP_MODE, VM_STATE } from "../../../kvm-core/vm/vm-state.ts";
 
 const PAGES = Math.ceil((VCPU_ZONES + VCPU_ZONE_COUNT * VCPU_ZONE_SIZE) / 65536);
@@ -63,4 +64,17 @@ test("the local APIC's goes on meanwhile", () => {
   second.writePort(0x21, 0xff);
   expect(first.pending()).toBe(true);
   expect(first.acknowledge()).toBe(0x51);
+});
+
+test("KVM_IRQ_LINE's level and rise are one step to whoever looks", () => {
+  const held: number[] = [];
+  const original = Atomics.or;
+  const spy = vi.spyOn(Atomics, "or").mockImplementation(((...args: Parameters<typeof original>) => {
+    held.push(words[VM_STATE.irqchipLock >> 2]!);
+    return original(...args);
+  }) as typeof original);
+  new VmIrqchip(memory, () => {}).setLine(GSI + 1, true);
+  spy.mockRestore();
+  expect(held).toEqual([1, 1]);
+  expect(words[VM_STATE.irqchipLock >> 2]).toBe(0);
 });
