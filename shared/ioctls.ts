@@ -2,13 +2,13 @@
  * The protocol's requests, one table: KVM's name and number, the kind of handle it works on, the right that the
  * handle must carry, argument and result. Types, checks, codec and the server's handler signatures derive from it.
  * Follows the Linux KVM API document; SPLITVM_* are ours, numbered from 0x100.
- * Leaves out: what a request does (kvm-core).
+ * Leaves out: what a request does (kvm-core), structures (vcpu-structs.ts, irqchip-structs.ts), capabilities (capabilities.ts).
  */
 
 import { RUN_RESULT } from "./exits.ts";
-import { type Fields, type FieldType, MAX_BYTES, type Values } from "./fields.ts";
+import { type Fields, MAX_BYTES, type Values } from "./fields.ts";
 import { IRQCHIP_STATE, PIT_STATE2, ROUTING_ENTRY } from "./irqchip-structs.ts";
-import { VCPU_EVENTS } from "./vcpu-structs.ts";
+import { CPUID_ENTRIES, KVM_FPU, KVM_REGS, KVM_SREGS, KVM_XCRS, MSR_ENTRIES, VCPU_EVENTS } from "./vcpu-structs.ts";
 
 export type {
   KvmIoApicState,
@@ -18,6 +18,7 @@ export type {
   KvmPitChannelState,
   KvmPitState2,
 } from "./irqchip-structs.ts";
+export type { CpuidEntry, KvmFpu, KvmRegs, KvmSegment, KvmSregs, KvmXcrs } from "./vcpu-structs.ts";
 
 /** What a handle stands for; `system` is the connection itself and always has handle 0. */
 export type HandleKind = "system" | "vm" | "vcpu";
@@ -36,101 +37,6 @@ type IoctlRow = {
   readonly arg: Fields;
   readonly ret: Fields;
 };
-
-const SEGMENT = {
-  struct: {
-    base: "u64",
-    limit: "u32",
-    selector: "u16",
-    type: "u8",
-    present: "u8",
-    dpl: "u8",
-    db: "u8",
-    s: "u8",
-    l: "u8",
-    g: "u8",
-    avl: "u8",
-    unusable: "u8",
-  },
-} as const satisfies FieldType;
-const DTABLE = { struct: { base: "u64", limit: "u16" } } as const satisfies FieldType;
-
-/** struct kvm_regs */
-export const KVM_REGS = {
-  rax: "u64",
-  rbx: "u64",
-  rcx: "u64",
-  rdx: "u64",
-  rsi: "u64",
-  rdi: "u64",
-  rsp: "u64",
-  rbp: "u64",
-  r8: "u64",
-  r9: "u64",
-  r10: "u64",
-  r11: "u64",
-  r12: "u64",
-  r13: "u64",
-  r14: "u64",
-  r15: "u64",
-  rip: "u64",
-  rflags: "u64",
-} as const satisfies Fields;
-export type KvmRegs = Values<typeof KVM_REGS>;
-
-/** struct kvm_sregs */
-export const KVM_SREGS = {
-  cs: SEGMENT,
-  ds: SEGMENT,
-  es: SEGMENT,
-  fs: SEGMENT,
-  gs: SEGMENT,
-  ss: SEGMENT,
-  tr: SEGMENT,
-  ldt: SEGMENT,
-  gdt: DTABLE,
-  idt: DTABLE,
-  cr0: "u64",
-  cr2: "u64",
-  cr3: "u64",
-  cr4: "u64",
-  cr8: "u64",
-  efer: "u64",
-  apic_base: "u64",
-  interrupt_bitmap: { list: "u64", max: 4 },
-} as const satisfies Fields;
-export type KvmSregs = Values<typeof KVM_SREGS>;
-export type KvmSegment = KvmSregs["cs"];
-
-/** struct kvm_fpu: x87 registers in stack order and XMM registers, 16 bytes each. */
-const KVM_FPU = {
-  fpr: "bytes",
-  fcw: "u16",
-  fsw: "u16",
-  ftwx: "u8",
-  last_opcode: "u16",
-  last_ip: "u64",
-  last_dp: "u64",
-  xmm: "bytes",
-  mxcsr: "u32",
-} as const satisfies Fields;
-export type KvmFpu = Values<typeof KVM_FPU>;
-
-/** struct kvm_xcrs */
-const KVM_XCRS = {
-  flags: "u32",
-  xcrs: { list: { struct: { xcr: "u32", value: "u64" } }, max: 16 },
-} as const satisfies Fields;
-export type KvmXcrs = Values<typeof KVM_XCRS>;
-
-const CPUID_ENTRIES = {
-  list: {
-    struct: { function: "u32", index: "u32", flags: "u32", eax: "u32", ebx: "u32", ecx: "u32", edx: "u32" },
-  },
-  max: 256,
-} as const satisfies FieldType;
-const MSR_ENTRIES = { list: { struct: { index: "u32", data: "u64" } }, max: 256 } as const satisfies FieldType;
-export type CpuidEntry = Values<(typeof CPUID_ENTRIES)["list"]["struct"]>;
 
 /** A memfd that the client passed beside the connection (hello.ts); ours to name in later requests. */
 const DESCRIPTOR = "u32";
@@ -454,44 +360,6 @@ export const KVM_MP_STATE = { RUNNABLE: 0, UNINITIALIZED: 1, INIT_RECEIVED: 2, H
 /** Address spaces of a region. */
 export const SPACE_PIO = 0;
 export const SPACE_MMIO = 1;
-
-/** Capabilities, KVM_CAP_* with Linux's numbers; SPLITVM_CAP_* are ours. The value is what KVM_CHECK_EXTENSION returns. */
-export const CAPABILITIES = {
-  KVM_CAP_IRQCHIP: { nr: 0, value: 1 },
-  KVM_CAP_USER_MEMORY: { nr: 3, value: 1 },
-  KVM_CAP_EXT_CPUID: { nr: 7, value: 1 },
-  KVM_CAP_NR_VCPUS: { nr: 9, value: 8 },
-  KVM_CAP_NR_MEMSLOTS: { nr: 10, value: 64 },
-  KVM_CAP_MP_STATE: { nr: 14, value: 1 },
-  KVM_CAP_COALESCED_MMIO: { nr: 15, value: 1 },
-  KVM_CAP_USER_NMI: { nr: 22, value: 1 },
-  KVM_CAP_SET_GUEST_DEBUG: { nr: 23, value: 1 },
-  KVM_CAP_REINJECT_CONTROL: { nr: 24, value: 1 },
-  KVM_CAP_IRQ_ROUTING: { nr: 25, value: 1024 },
-  KVM_CAP_IRQFD: { nr: 32, value: 1 },
-  KVM_CAP_PIT2: { nr: 33, value: 1 },
-  KVM_CAP_PIT_STATE2: { nr: 35, value: 1 },
-  KVM_CAP_IOEVENTFD: { nr: 36, value: 1 },
-  KVM_CAP_VCPU_EVENTS: { nr: 41, value: 1 },
-  KVM_CAP_XSAVE: { nr: 55, value: 1 },
-  KVM_CAP_XCRS: { nr: 56, value: 1 },
-  KVM_CAP_TSC_DEADLINE_TIMER: { nr: 72, value: 1 },
-  KVM_CAP_MAX_VCPUS: { nr: 66, value: 8 },
-  KVM_CAP_SIGNAL_MSI: { nr: 77, value: 1 },
-  KVM_CAP_IRQFD_RESAMPLE: { nr: 82, value: 1 },
-  KVM_CAP_READONLY_MEM: { nr: 81, value: 1 },
-  KVM_CAP_ENABLE_CAP_VM: { nr: 98, value: 1 },
-  KVM_CAP_SPLIT_IRQCHIP: { nr: 121, value: 1 },
-  KVM_CAP_MAX_VCPU_ID: { nr: 128, value: 8 },
-  KVM_CAP_IMMEDIATE_EXIT: { nr: 136, value: 1 },
-  KVM_CAP_COALESCED_PIO: { nr: 162, value: 1 },
-  KVM_CAP_SET_GUEST_DEBUG2: { nr: 195, value: KVM_GUESTDBG_ALL },
-  KVM_CAP_BINARY_STATS_FD: { nr: 203, value: 0 },
-  SPLITVM_CAP_PAGE_MODE: { nr: 0x10000, value: 1 },
-  SPLITVM_CAP_REGIONS: { nr: 0x10001, value: 256 },
-  SPLITVM_CAP_TAKE_OVER: { nr: 0x10002, value: 1 },
-  SPLITVM_CAP_CODE_MAP: { nr: 0x10003, value: 1 },
-} as const;
 
 /** The API version, Linux's. */
 export const KVM_API_VERSION = 12;

@@ -5,7 +5,9 @@
  *           records (IA32_DEBUGCTL.LBR is a bit that does nothing), the local APIC (irqchip/). Those registers are state.
  */
 
+import type { CpuFeature } from "../../shared/cpu-features.ts";
 import { EFER, EFER_WRITABLE, PHYSICAL_BITS } from "./control.ts";
+import { gateOf } from "./features.ts";
 import { FPU } from "./fpu-state.ts";
 import { CPU } from "./state.ts";
 
@@ -16,6 +18,10 @@ interface MsrRow {
   readonly writable?: bigint;
   /** Of the writable bits, which values may be; others give #GP. */
   readonly valid?: (value: bigint) => boolean;
+  /** WRMSR gives #GP; the host may write what the others allow, since it restores what it saved. */
+  readonly readOnly?: true;
+  /** A guest without this feature has no such MSR (#GP); the host has. */
+  readonly feature?: CpuFeature;
   /** The value must be a canonical address. */
   readonly canonical?: true;
   readonly reset?: bigint;
@@ -82,12 +88,20 @@ const ROWS: readonly MsrRow[] = [
   { name: "IA32_APIC_BASE", index: 0x1b, writable: 0xf_ffff_fd00n, valid: validApicBase, reset: 0xfee0_0900n },
   { name: "IA32_TSC_ADJUST", index: 0x3b },
   { name: "IA32_BIOS_SIGN_ID", index: 0x8b },
-  { name: "IA32_MTRRCAP", index: 0xfe, writable: 0n, reset: MTRR_CAP },
-  { name: "IA32_ARCH_CAPABILITIES", index: 0x10a, writable: 0n, reset: ARCH_CAPABILITIES },
+  { name: "IA32_MTRRCAP", index: 0xfe, readOnly: true, valid: (value) => value === MTRR_CAP, reset: MTRR_CAP },
+  {
+    name: "IA32_ARCH_CAPABILITIES",
+    index: 0x10a,
+    readOnly: true,
+    // The host may show a guest less, as in Linux.
+    writable: ARCH_CAPABILITIES,
+    feature: "arch-capabilities",
+    reset: ARCH_CAPABILITIES,
+  },
   { name: "IA32_SYSENTER_CS", index: 0x174, writable: LOW32 },
   { name: "IA32_SYSENTER_ESP", index: 0x175, canonical: true },
   { name: "IA32_SYSENTER_EIP", index: 0x176, canonical: true },
-  { name: "IA32_MCG_CAP", index: 0x179, writable: 0n },
+  { name: "IA32_MCG_CAP", index: 0x179, readOnly: true, writable: 0n },
   { name: "IA32_MCG_STATUS", index: 0x17a, writable: 7n },
   { name: "IA32_MISC_ENABLE", index: 0x1a0, reset: 1n },
   { name: "IA32_DEBUGCTL", index: 0x1d9, writable: 3n },
@@ -102,7 +116,7 @@ const ROWS: readonly MsrRow[] = [
   },
   { name: "IA32_TSC_DEADLINE", index: 0x6e0 },
   // No supervisor state component is built.
-  { name: "IA32_XSS", index: 0xda0, writable: 0n, field: FPU.xss },
+  { name: "IA32_XSS", index: 0xda0, writable: 0n, feature: "xsaves", field: FPU.xss },
   // Their effect is engine/kvm-clock.ts's.
   { name: "MSR_KVM_WALL_CLOCK", index: 0x11 },
   { name: "MSR_KVM_SYSTEM_TIME", index: 0x12 },
@@ -141,7 +155,12 @@ export const MSR_INDICES: readonly number[] = ROWS.map((row) => row.index);
 const ROOM = 64;
 if (ROWS.length > ROOM) throw new Error(`${ROWS.length} MSRs, and room for ${ROOM}`);
 
-const BY_INDEX = new Map(ROWS.map((row, at) => [row.index, { row, field: row.field ?? CPU.msrs + at * 8 }] as const));
+const BY_INDEX = new Map(
+  ROWS.map((row, at) => {
+    const gate = row.feature === undefined ? undefined : gateOf(row.feature);
+    return [row.index, { row, gate, field: row.field ?? CPU.msrs + at * 8 }] as const;
+  }),
+);
 
 /** Offset in the vCPU state of MSR `index`; undefined if there is no such MSR. */
 export function msrField(index: number): number | undefined {
@@ -180,8 +199,21 @@ export function setMsr(memory: WebAssembly.Memory, zone: number, index: number, 
   return true;
 }
 
+/** RDMSR of the guest's: undefined for #GP. */
+export function readMsr(memory: WebAssembly.Memory, zone: number, index: number): bigint | undefined {
+  return guestHas(memory, zone, index) ? getMsr(memory, zone, index) : undefined;
+}
+
+/** The MSR exists for a guest with the vCPU's CPUID. */
+function guestHas(memory: WebAssembly.Memory, zone: number, index: number): boolean {
+  const gate = BY_INDEX.get(index)?.gate;
+  if (gate === undefined) return true;
+  return (new DataView(memory.buffer).getUint32(zone + CPU.denied + gate.word * 4, true) & gate.mask) === 0;
+}
+
 /** WRMSR of the guest's. The TSC and IA32_TSC_ADJUST move together (SDM volume 3, 17.17.3). False for #GP. */
 export function writeMsr(memory: WebAssembly.Memory, zone: number, index: number, value: bigint): boolean {
+  if (BY_INDEX.get(index)?.row.readOnly || !guestHas(memory, zone, index)) return false;
   if (index === MSR_TSC || index === MSR_TSC_ADJUST) {
     const delta = value - getMsr(memory, zone, index)!;
     const other = index === MSR_TSC ? MSR_TSC_ADJUST : MSR_TSC;

@@ -44,8 +44,7 @@ export function resetVcpu(memory: WebAssembly.Memory, zone: number, vcpuId: numb
   // EDX holds family, model and stepping.
   view.setBigUint64(zone + CPU.gpr + GPR.rdx * 8, BigInt(SUPPORTED_CPUID[1]!.eax), true);
   view.setUint32(zone + CPU.cr0, 0x6000_0010, true);
-  view.setUint32(zone + CPU.dr + 6 * 8, 0xffff_0ff0, true);
-  view.setUint32(zone + CPU.dr + 7 * 8, 0x0000_0400, true);
+  resetDebugRegisters(view, zone);
   view.setUint32(zone + CPU.vcpuId, vcpuId, true);
   view.setUint32(zone + CPU.stale, 1, true);
   // The TLBs have not been reset, so all of them have to be taken for used.
@@ -63,4 +62,11 @@ export function resetVcpu(memory: WebAssembly.Memory, zone: number, vcpuId: numb
   view.setUint32(zone + FPU.mxcsr, 0x1f80, true);
   view.setBigUint64(zone + FPU.xcr0, 1n, true);
   updateMode(u32, zone);
+}
+
+/** RESET and INIT do the same to them. */
+export function resetDebugRegisters(view: DataView, zone: number): void {
+  for (let register = 0; register < 8; register++) view.setBigUint64(zone + CPU.dr + register * 8, 0n, true);
+  view.setUint32(zone + CPU.dr + 6 * 8, 0xffff_0ff0, true);
+  view.setUint32(zone + CPU.dr + 7 * 8, 0x0000_0400, true);
 }

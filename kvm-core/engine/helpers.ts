@@ -24,7 +24,7 @@ import {
 import { findCpuid, invalidLevel } from "../cpu/cpuid.ts";
 import { VECTOR } from "../cpu/fault.ts";
 import { RFLAGS, readFlags, writeFlags } from "../cpu/flags.ts";
-import { CLOCK_MSRS, getMsr, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, writeMsr } from "../cpu/msr.ts";
+import { CLOCK_MSRS, MSR_EFER, MSR_KERNEL_GS_BASE, msrField, readMsr, writeMsr } from "../cpu/msr.ts";
 import { CPU, GPR, SEG } from "../cpu/state.ts";
 import { liveWords } from "../cpu/xstate-cpuid.ts";
 import type { HelperName } from "../emit/helper-names.ts";
@@ -92,7 +92,7 @@ export function helperImports(m: Machine): Record<HelperName, Helper> {
         state.setGpr(GPR.rdx, state.high(CPU.data));
         return NEXT;
       }
-      const value = privileged() ? getMsr(memory, zone, index) : undefined;
+      const value = privileged() ? readMsr(memory, zone, index) : undefined;
       if (value === undefined) return fault(ip, VECTOR.GP);
       state.setGpr(GPR.rax, Number(value & 0xffff_ffffn));
       state.setGpr(GPR.rdx, Number(value >> 32n));

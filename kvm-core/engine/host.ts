@@ -80,6 +80,8 @@ export interface Engine {
   run(): number;
   /** IF is set and no interrupt shadow is in force. */
   interruptible(): boolean;
+  /** The next instruction stands behind STI, MOV SS or POP SS: as in KVM not even an NMI comes before it. */
+  readonly inShadow: boolean;
   /** Asks run() to leave with INTR as soon as interruptible() is true; stays in force until taken back.
    *  For a vCPU that has an interrupt to deliver while IF is clear: `pending` alone would make it leave at once, for nothing. */
   interruptWindow(wanted: boolean): void;

@@ -15,7 +15,8 @@ import { TaskState } from "../cpu/task-state.ts";
 import { VcpuState } from "../cpu/vcpu-state.ts";
 import { JUMP, TLB_ALL_CLASSES, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
-import { Decoded, Decoder } from "../isa/decode.ts";
+import { Decoder } from "../isa/decode.ts";
+import { Decoded } from "../isa/decoded.ts";
 import { LockedUnit } from "../mmu/locked.ts";
 import { GuestMemoryUnit, type MmuExports, RESTART } from "../mmu/memory.ts";
 import { loadPdptes } from "../mmu/pdpte.ts";
@@ -220,6 +221,10 @@ export abstract class Machine implements Engine {
   interruptible(): boolean {
     const { state } = this;
     return (state.get(CPU.eflags) & RFLAGS.IF) !== 0 && !this.step.inShadow;
+  }
+
+  get inShadow(): boolean {
+    return this.step.inShadow;
   }
 
   get debugDetail(): DebugExit {

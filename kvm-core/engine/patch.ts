@@ -12,7 +12,7 @@ import { MODE } from "../cpu/control.ts";
 import { CPU } from "../cpu/state.ts";
 import { JUMP, ZONE } from "../cpu/zones.ts";
 import { MICRO, RECORD } from "../emit/record.ts";
-import { Decoded } from "../isa/decode.ts";
+import { Decoded } from "../isa/decoded.ts";
 import { BlockTable } from "./blocks.ts";
 import { MAX_LENGTH } from "./fetch.ts";
 import { EngineExit, type EngineHost, type EngineOptions } from "./host.ts";

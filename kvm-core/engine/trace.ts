@@ -6,7 +6,8 @@
 
 import { CPU } from "../cpu/state.ts";
 import type { VcpuState } from "../cpu/vcpu-state.ts";
-import { Decoded, type Decoder } from "../isa/decode.ts";
+import type { Decoder } from "../isa/decode.ts";
+import { Decoded } from "../isa/decoded.ts";
 import { disassemble } from "../isa/disasm.ts";
 
 const rip = (state: VcpuState): bigint => (BigInt(state.high(CPU.rip)) << 32n) | BigInt(state.get(CPU.rip));

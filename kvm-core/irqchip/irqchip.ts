@@ -12,7 +12,7 @@ import { IOAPIC_BASE, IoApic } from "./ioapic.ts";
 import { Lapic } from "./lapic.ts";
 import { LapicAccess } from "./lapic-access.ts";
 import { LapicDelivery } from "./lapic-delivery.ts";
-import { EVENT } from "./lapic-page.ts";
+import { EVENT, LAPIC } from "./lapic-page.ts";
 import { Lines } from "./lines.ts";
 import { Pic } from "./pic.ts";
 import { Pit } from "./pit.ts";
@@ -80,7 +80,7 @@ export class Irqchip {
     return value;
   }
 
-  /** True if the timer changed, which vCPU 0 has to look at. */
+  /** True if vCPU 0 has to look: the timer changed, or another vCPU's write let an interrupt of the 8259s through. */
   writePort(port: number, value: number): boolean {
     const { lock } = this.lines;
     const timer = this.#pit.owns(port);
@@ -88,7 +88,7 @@ export class Irqchip {
     if (timer) this.#pit.write(port, value, clockMonotonic());
     else this.pic.write(port, value);
     lock.give();
-    return timer;
+    return timer || (!this.#drives && this.pic.intr);
   }
 
   /** The guest-physical address is a register's of the local APIC or the IOAPIC: they go before what servers have registered. */
@@ -129,10 +129,18 @@ export class Irqchip {
     return this.#extInt() || this.lapic.pending();
   }
 
-  /** The vector of the interrupt that the processor takes. Call it only while pending(). */
+  /**
+   * The vector of the interrupt that the processor takes. Call it only while pending(). Where another thread made the 8259s' INTR
+   * fall since then, the 8259s give the spurious vector, as they do in hardware.
+   */
   acknowledge(): number {
-    if (!this.#extInt()) return this.lapic.acknowledge();
+    if (!this.#extInt() && this.lapic.pending()) return this.lapic.acknowledge();
     return this.split ? Atomics.exchange(this.#words, this.#injected, 0) - 1 : this.lines.acknowledge();
+  }
+
+  /** An NMI was posted. */
+  get nmiWaits(): boolean {
+    return (this.lapic.page.get(LAPIC.events) & EVENT.nmi) !== 0;
   }
 
   /** An NMI was posted, and is now taken. */

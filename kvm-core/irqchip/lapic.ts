@@ -63,8 +63,8 @@ export class Lapic {
   resetRegisters(): void {
     const { page } = this;
     new Uint8Array(this.#memory.buffer, page.at, LAPIC_REGS).fill(0);
-    // What was posted goes with IRR; events stay: the start-up IPI behind an INIT may be there already.
-    for (let word = 0; word < 8; word++) page.set(LAPIC.posted + 4 * word, 0);
+    // Events stay: the start-up IPI behind an INIT may be there already.
+    this.#forgetPosted();
     page.set(LAPIC.errors, 0);
     this.timer.disarm();
     page.set(REG.version, this.#version());
@@ -82,6 +82,13 @@ export class Lapic {
     const id = page.vcpu;
     page.set(REG.id, page.x2apic ? id : id << 24);
     page.set(REG.ldr, page.x2apic ? ((id >> 4) << 16) | (1 << (id & 15)) : 0);
+  }
+
+  /** The host has written IA32_APIC_BASE, whose low word was `before`: in another mode the ID looks otherwise. */
+  baseSet(before: number): void {
+    const { base } = this.page;
+    const mode = BASE.EN | BASE.EXTD;
+    if ((base ^ before) & mode && base & BASE.EN) this.setIds();
   }
 
   /** Looks at the timer; `now` only where the caller knows it already. */
@@ -231,9 +238,10 @@ export class Lapic {
     return regs;
   }
 
-  /** KVM_SET_LAPIC. Bits that a register cannot have are dropped; ID and version stay what they are. */
+  /** KVM_SET_LAPIC. Bits that a register cannot have are dropped; ID and version stay what they are. IRR is this alone. */
   load(regs: Uint8Array): void {
     const { page } = this;
+    this.#forgetPosted();
     const view = new DataView(regs.buffer, regs.byteOffset, LAPIC_REGS);
     const [id, ldr] = [page.get(REG.id), page.get(REG.ldr)];
     for (let register = 0; register < LAPIC_REGS; register += 16) page.set(register, view.getInt32(register, true));
@@ -250,6 +258,11 @@ export class Lapic {
     for (const first of [REG.isr, REG.irr]) page.set(first, page.get(first) & 0xffff_0000);
     this.setTaskPriority(page.get(REG.tpr));
     this.timer.resume(this.#clock());
+  }
+
+  /** What was posted is part of IRR, and goes with it. */
+  #forgetPosted(): void {
+    for (let word = 0; word < 8; word++) this.page.set(LAPIC.posted + 4 * word, 0);
   }
 
   #version(): number {

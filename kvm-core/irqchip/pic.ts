@@ -2,7 +2,8 @@
  * The pair of 8259A interrupt controllers of a PC: master at 0x20, slave at 0xa0, cascaded on IR2, and the edge/level
  * control registers at 0x4d0 and 0x4d1.
  * Spec: Intel 8259A data sheet (ICW1-4, OCW1-3, "Fully nested mode", "Poll command"); ELCR as in the 82371SB.
- * State lies in VM state; only the thread of vCPU 0 touches it, the lines come in through irqchip/lines.ts.
+ * State lies in VM state and is touched under the irqchip lock (lock.ts); the lines come in through irqchip/lines.ts. vCPU 0 asks
+ * for `intr` without the lock: who makes it rise on another thread kicks vCPU 0, and what falls meanwhile is a spurious interrupt.
  * As in KVM and QEMU, an edge that was latched is delivered even if its line fell before INTA (the chip gives IR7).
  * Not modelled: buffered mode, 8080 vectors, ICW1's LTIM (the ELCR decides), special fully nested mode of more than
  * one slave.

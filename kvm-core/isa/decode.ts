@@ -11,7 +11,7 @@ import { CPU, SEG } from "../cpu/state.ts";
 import type { Size } from "../emit/emitter.ts";
 import { MICRO } from "../emit/record.ts";
 import { ADDRESS16 } from "./address16.ts";
-import { CodeReader } from "./code-reader.ts";
+import { Decoded, DecodedInstruction } from "./decoded.ts";
 import { Denied } from "./denied.ts";
 import {
   BRANCH,
@@ -27,62 +27,13 @@ import {
 } from "./opcode-map.ts";
 import { type OperandCode, operandSize } from "./operand.ts";
 
-/** What decode() came to. */
-export const Decoded = {
-  ok: 0,
-  /** The bytes end inside the instruction. */
-  short: 1,
-  /** The manual leaves it undefined: #UD. */
-  undefined: 2,
-  /** More than 15 bytes: #GP(0). */
-  tooLong: 3,
-  /** There is no case for the operand size that it has, our bug: `unbuilt` is its name. */
-  unbuilt: 4,
-} as const;
-
 const MAX_LENGTH = 15;
 const ZERO = CPU.zero;
 const slotOfSegment = (segment: number): number => CPU.segBase + segment * 8;
 
-/** Decodes one instruction at a time into its own fields; nothing is allocated. */
-export class Decoder extends CodeReader {
+/** Decodes one instruction at a time into the fields of DecodedInstruction; nothing is allocated. */
+export class Decoder extends DecodedInstruction {
   readonly map: OpcodeMap;
-  // --- result
-  row!: Row;
-  caseNumber = 0;
-  size: Size = 32;
-  length = 0;
-  /** Register fields: pre-scaled offsets into the slots, or numbers. */
-  dst = 0;
-  src = 0;
-  base = 0;
-  index = 0;
-  scale = 0;
-  disp = 0;
-  imm = 0;
-  /** Upper half of a 64-bit immediate or absolute address. */
-  immHigh = 0;
-  wide = false;
-  /** A relative branch: distance from the next instruction. */
-  relative = 0;
-  isRelative = false;
-  /** A relative branch that goes by RIP: see Operand in emit/emitter.ts. */
-  computed = false;
-  ripRelative = false;
-  hasMemory = false;
-  hasImmediate = false;
-  lock = false;
-  repeat = 0;
-  /** Address record that must go before, or 0; its own fields. */
-  eaCase = 0;
-  eaSegment = 0;
-  eaRow = 0;
-  eaBytes = 0;
-  unbuilt = "";
-  // --- for the disassembly
-  rex = 0;
-  segment = -1;
-  addressSize: 16 | 32 | 64 = 64;
   // --- input
   #long = false;
   #mode = 0;

@@ -1,8 +1,10 @@
 /**
  * Requests on the connection itself. KVM API document, "System ioctls"; SPLITVM_*: shared/ioctls.ts.
  */
+
+import { CAPABILITIES } from "../../shared/capabilities.ts";
 import { KvmError } from "../../shared/errno.ts";
-import { CAPABILITIES, type Handlers, KVM_API_VERSION, type Right } from "../../shared/ioctls.ts";
+import { type Handlers, KVM_API_VERSION, type Right } from "../../shared/ioctls.ts";
 import { SUPPORTED_CPUID } from "../cpu/cpuid.ts";
 import { MSR_INDICES } from "../cpu/msr.ts";
 import type { ServerSession } from "./session.ts";

@@ -33,7 +33,9 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
   KVM_SET_SREGS: ({ handle: { vcpu } }, sregs) =>
     vcpu.whenIdle(() => {
       if (sregs.interrupt_bitmap.length !== 4) throw new KvmError("EINVAL", "interrupt_bitmap has four words");
+      const { base } = vcpu.lapic.page;
       if (!setSregs(vcpu.memory, vcpu.zone, sregs)) throw new KvmError("EINVAL", "no processor can be in this state");
+      vcpu.lapic.baseSet(base);
       vcpu.flushTlb();
       return {};
     }),
@@ -49,11 +51,13 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
     }),
   KVM_SET_MSRS: ({ handle: { vcpu } }, { entries }) =>
     vcpu.whenIdle(() => {
+      const { base } = vcpu.lapic.page;
       let count = 0;
       for (const { index, data } of entries) {
         if (!setMsr(vcpu.memory, vcpu.zone, index, data)) break;
         count++;
       }
+      vcpu.lapic.baseSet(base);
       return { count };
     }),
   KVM_GET_FPU: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getFpu(vcpu.memory, vcpu.zone)),
@@ -123,7 +127,7 @@ export const VCPU_IOCTLS: Handlers<"vcpu", VcpuCall> = {
   KVM_GET_VCPU_EVENTS: ({ handle: { vcpu } }) => vcpu.whenIdle(() => getVcpuEvents(vcpu.lapic.page)),
   KVM_SET_VCPU_EVENTS: ({ handle: { vm, vcpu } }, events) =>
     vcpu.whenIdle(() => {
-      setVcpuEvents(vcpu.lapic.page, vm.hasIrqchip, events);
+      setVcpuEvents(vcpu.lapic.page, vm.irqchip.mode, events);
       return {};
     }),
   KVM_SET_GUEST_DEBUG: ({ handle: { vcpu } }, { control, debugreg }) =>

@@ -1,10 +1,11 @@
 /**
  * Requests on a VM's handle. KVM API document, "VM ioctls"; SPLITVM_*: shared/ioctls.ts.
  */
+
+import { CAPABILITIES } from "../../shared/capabilities.ts";
 import { KvmError } from "../../shared/errno.ts";
 import { MAX_BYTES } from "../../shared/fields.ts";
 import {
-  CAPABILITIES,
   type Handlers,
   KVM_IOEVENTFD_FLAG_DATAMATCH,
   KVM_IOEVENTFD_FLAG_DEASSIGN,

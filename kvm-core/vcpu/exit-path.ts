@@ -307,8 +307,8 @@ export class ExitPath implements EngineHost {
     };
   }
 
-  /** vCPU 0 serves the 8254 and arms its deadline: it has to look, whoever wrote. */
-  #kickTimekeeper(): void {
+  /** vCPU 0 serves the 8254, arms its deadline, and takes the 8259s' interrupts: it has to look, whoever wrote. */
+  #kickFirst(): void {
     kick(this.#words, (vcpuZone(0) + ZONE.kick) >> 2);
   }
 
@@ -318,7 +318,7 @@ export class ExitPath implements EngineHost {
     for (let i = 0; i < size; i++) {
       const own = this.#irqchip.ownsPort(port + i);
       if (direction === IO_OUT) {
-        if (own && this.#irqchip.writePort(port + i, (value >>> (8 * i)) & 0xff)) this.#kickTimekeeper();
+        if (own && this.#irqchip.writePort(port + i, (value >>> (8 * i)) & 0xff)) this.#kickFirst();
       } else {
         result |= (own ? this.#irqchip.readPort(port + i) : 0xff) << (8 * i);
       }

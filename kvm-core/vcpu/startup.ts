@@ -2,10 +2,12 @@
  * INIT and the start-up IPI, as the vCPU that they are for takes them.
  * Document: SDM volume 3, 9.4.3, 9.4.4.2 and table 10-1; KVM_MP_STATE_* of the KVM API.
  * As in KVM, INIT of vCPU 0, the bootstrap processor, lets it go on at the reset vector; a start-up IPI that is not awaited is lost.
- * Left out: the debug registers, which keep their values.
+ * Left out: choosing the bootstrap processor by a protocol (9.4.1): it is vCPU 0.
  */
 import { KVM_MP_STATE } from "../../shared/ioctls.ts";
+import { findCpuid } from "../cpu/cpuid.ts";
 import { getRegs, getSregs, setRegs, setSregs } from "../cpu/regs.ts";
+import { resetDebugRegisters } from "../cpu/reset.ts";
 import { CPU } from "../cpu/state.ts";
 import type { Lapic } from "../irqchip/lapic.ts";
 import { EVENT, startupVector } from "../irqchip/lapic-page.ts";
@@ -59,8 +61,12 @@ function initialise(memory: WebAssembly.Memory, zone: number, lapic: Lapic): voi
   });
   const regs = getRegs(memory, zone);
   const zeros = Object.fromEntries(Object.keys(regs).map((name) => [name, 0n])) as typeof regs;
-  setRegs(memory, zone, { ...zeros, rdx: 0x6f1n, rip: 0xfff0n, rflags: 2n });
-  new Int32Array(memory.buffer)[(zone + CPU.nmiBlocked) >> 2] = 0;
+  const u32 = new Uint32Array(memory.buffer);
+  // EDX: family, model and stepping, from CPUID's leaf 1; without one as Linux has it.
+  const leaf = findCpuid(u32, zone, 1, 0) >>> 2;
+  setRegs(memory, zone, { ...zeros, rdx: BigInt(leaf === 0 ? 0x600 : u32[leaf]!), rip: 0xfff0n, rflags: 2n });
+  resetDebugRegisters(new DataView(memory.buffer), zone);
+  u32[(zone + CPU.nmiBlocked) >>> 2] = 0;
   lapic.page.takeEvents(EVENT.nmi);
   lapic.resetRegisters();
 }

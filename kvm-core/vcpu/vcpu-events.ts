@@ -1,6 +1,6 @@
 /**
  * KVM_GET_VCPU_EVENTS and KVM_SET_VCPU_EVENTS: NMIs that wait or are blocked, the interrupt shadow, the start-up IPI's vector,
- * KVM_INTERRUPT's vector where there is no irqchip.
+ * KVM_INTERRUPT's vector where the 8259s are the user's (Linux forgets it where the local APICs are not).
  * Document: KVM API document, KVM_GET_VCPU_EVENTS.
  * Left out: exceptions and NMIs in mid-delivery: the engine delivers each whole, so that none is ever found there.
  */
@@ -9,7 +9,7 @@ import { KVM_VCPUEVENT_VALID, KVM_X86_SHADOW_INT, type KvmVcpuEvents } from "../
 import { CPU } from "../cpu/state.ts";
 import { SHADOW } from "../engine/debug.ts";
 import { EVENT, LAPIC, type LapicPage } from "../irqchip/lapic-page.ts";
-import { controlAt } from "../vm/vm-state.ts";
+import { controlAt, IRQCHIP_MODE } from "../vm/vm-state.ts";
 
 const { NMI_PENDING, SIPI_VECTOR, SHADOW: SHADOW_VALID } = KVM_VCPUEVENT_VALID;
 const ALL_VALID = NMI_PENDING | SIPI_VECTOR | SHADOW_VALID;
@@ -36,17 +36,18 @@ export function getVcpuEvents(page: LapicPage): KvmVcpuEvents {
 }
 
 /** EINVAL: flags, what can only be in mid-delivery, an NMI that waits or an interrupt that something else delivers. */
-export function setVcpuEvents(page: LapicPage, irqchip: boolean, events: KvmVcpuEvents): void {
+export function setVcpuEvents(page: LapicPage, mode: number, events: KvmVcpuEvents): void {
   const { words, vcpu, zone } = page;
+  const [irqchip, pics] = [mode !== IRQCHIP_MODE.none, mode === IRQCHIP_MODE.kernel];
   const { flags, interrupt_injected, interrupt_nr } = events;
   if (flags & ~ALL_VALID) throw new KvmError("EINVAL", `flags ${flags}`);
   if (events.exception_injected || events.nmi_injected || events.interrupt_soft)
     throw new KvmError("EINVAL", "exceptions, NMIs and software interrupts are delivered whole: none can be injected");
-  if (interrupt_injected && irqchip) throw new KvmError("EINVAL", "interrupts come from the irqchip");
+  if (interrupt_injected && pics) throw new KvmError("EINVAL", "interrupts come from the irqchip");
   if (flags & NMI_PENDING && events.nmi_pending && !irqchip) throw new KvmError("EINVAL", "NMIs need an irqchip");
   if (flags & SHADOW_VALID && events.interrupt_shadow > KVM_X86_SHADOW_INT.STI)
     throw new KvmError("EINVAL", `interrupt_shadow ${events.interrupt_shadow}: MOV_SS or STI`);
-  if (!irqchip) Atomics.store(words, controlAt(vcpu, "injected") >> 2, interrupt_injected ? interrupt_nr + 1 : 0);
+  if (!pics) Atomics.store(words, controlAt(vcpu, "injected") >> 2, interrupt_injected ? interrupt_nr + 1 : 0);
   words[(zone + CPU.nmiBlocked) >> 2] = events.nmi_masked ? 1 : 0;
   if (flags & SHADOW_VALID) {
     const { interrupt_shadow: shadow } = events;

@@ -139,16 +139,25 @@ class VcpuThread {
     this.#arm();
     this.#mpState = takeStartup(this.#start.memory, irqchip.lapic, this.#mpState);
     if (this.#mpState !== KVM_MP_STATE.RUNNABLE && this.#mpState !== KVM_MP_STATE.HALTED) return;
-    const nmiBlocked = (this.#zone + CPU.nmiBlocked) >> 2;
-    if (this.#words[nmiBlocked] === 0 && irqchip.takeNmi()) {
-      this.#mpState = KVM_MP_STATE.RUNNABLE;
-      engine.interrupt(NMI);
-      this.#words[nmiBlocked] = 1;
-    }
+    this.#serviceNmi(engine);
     if (engine.interruptible() && irqchip.pending()) {
       this.#mpState = KVM_MP_STATE.RUNNABLE;
       engine.interrupt(irqchip.acknowledge());
     }
+  }
+
+  /** SDM volume 3, 6.7.1 (blocking until IRET) and 6.8.3 (MOV SS). */
+  #serviceNmi(engine: Engine): void {
+    const blocked = (this.#zone + CPU.nmiBlocked) >> 2;
+    if (this.#words[blocked] !== 0 || !this.#irqchip.nmiWaits) return;
+    if (this.#mpState === KVM_MP_STATE.RUNNABLE && engine.inShadow) {
+      Atomics.or(this.#words, this.#kick, KICKED); // run() goes on for one instruction at least
+      return;
+    }
+    if (!this.#irqchip.takeNmi()) return;
+    this.#mpState = KVM_MP_STATE.RUNNABLE;
+    engine.interrupt(NMI);
+    this.#words[blocked] = 1;
   }
 
   /** The kick word is set when the next timer runs out. */

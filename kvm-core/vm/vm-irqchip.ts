@@ -49,15 +49,16 @@ export class VmIrqchip {
 
   /** There are local APICs. */
   get exists(): boolean {
-    return this.#mode !== IRQCHIP_MODE.none;
+    return this.mode !== IRQCHIP_MODE.none;
   }
 
   /** 8259s and IOAPIC are here, too. */
   get whole(): boolean {
-    return this.#mode === IRQCHIP_MODE.kernel;
+    return this.mode === IRQCHIP_MODE.kernel;
   }
 
-  get #mode(): number {
+  /** IRQCHIP_MODE. */
+  get mode(): number {
     return Atomics.load(this.#words, VM_STATE.irqchip >> 2);
   }
 
@@ -114,27 +115,29 @@ export class VmIrqchip {
    */
   setLine(gsi: number, level: boolean): void {
     if (!this.exists) throw new KvmError("ENXIO", "there is no irqchip: KVM_CREATE_IRQCHIP comes first");
-    if (gsi < MAX_GSIS && this.#sendMessage(gsi, level)) return;
-    if (gsi >= MAILBOX_GSIS) throw new KvmError("EINVAL", `GSI ${gsi}: 0 to ${MAILBOX_GSIS - 1} have lines`);
-    const bit = 1 << (gsi & 31);
-    const levels = (VM_STATE.lineLevels >> 2) + (gsi >> 5);
-    if (level) {
-      if (!(Atomics.or(this.#words, levels, bit) & bit))
-        Atomics.or(this.#words, (VM_STATE.lineRises >> 2) + (gsi >> 5), bit);
-    } else {
-      Atomics.and(this.#words, levels, ~bit);
-    }
+    const routes = new Routes(this.#memory);
+    // A look between level and rise would take them for two edges: no vCPU looks while this has the lock.
+    this.#locked(() => {
+      if (gsi < MAX_GSIS && routes.isMessage(gsi)) {
+        if (level) this.#sendMessage(routes, gsi);
+      } else if (gsi < MAILBOX_GSIS) {
+        this.#driveLine(gsi, level);
+      } else {
+        throw new KvmError("EINVAL", `GSI ${gsi}: 0 to ${MAILBOX_GSIS - 1} have lines`);
+      }
+    });
     this.changed();
   }
 
-  /** False if the GSI is no message. */
-  #sendMessage(gsi: number, level: boolean): boolean {
-    const routes = new Routes(this.#memory);
-    return this.#locked(() => {
-      if (!routes.isMessage(gsi)) return false;
-      if (level) (this.delivery ?? NOWHERE).message(routes.addressLow(gsi), routes.addressHigh(gsi), routes.data(gsi));
-      return true;
-    });
+  #sendMessage(routes: Routes, gsi: number): void {
+    (this.delivery ?? NOWHERE).message(routes.addressLow(gsi), routes.addressHigh(gsi), routes.data(gsi));
+  }
+
+  #driveLine(gsi: number, level: boolean): void {
+    const bit = 1 << (gsi & 31);
+    const levels = (VM_STATE.lineLevels >> 2) + (gsi >> 5);
+    const before = level ? Atomics.or(this.#words, levels, bit) : Atomics.and(this.#words, levels, ~bit);
+    if (level && (before & bit) === 0) Atomics.or(this.#words, (VM_STATE.lineRises >> 2) + (gsi >> 5), bit);
   }
 
   /** KVM_SET_GSI_ROUTING: all or nothing. EINVAL: no irqchip, flags, or see validateRoutes(). */

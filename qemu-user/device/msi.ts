@@ -7,7 +7,7 @@
  * While a route is under way an interrupt is owed, and sent when the main thread has confirmed the route, so that none
  * is lost and none goes by an old route. At most one route of a vector is under way, whatever the guest writes.
  */
-import { CAPABILITIES } from "../../shared/ioctls.ts";
+import { CAPABILITIES } from "../../shared/capabilities.ts";
 import { MAILBOX_EVENTS, MAILBOX_GSIS, type Mailbox } from "../../shared/mailbox.ts";
 import type { MsiSender, MsiVector } from "../bus/interfaces.ts";
 import type { FromDevice, MsiMessage } from "./messages.ts";

@@ -82,7 +82,7 @@ export class PowerOnState {
     await vcpu.request("KVM_SET_MP_STATE", { mp_state: KVM_MP_STATE.RUNNABLE });
   }
 
-  /** Those that changed: among the others are some that cannot be written. */
+  /** Those that changed since. */
   async #restoreMsrs(): Promise<void> {
     const indices = this.#msrs.map(({ index }) => index);
     const { entries } = await this.#vcpu.request("KVM_GET_MSRS", { indices });

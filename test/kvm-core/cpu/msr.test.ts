@@ -5,7 +5,8 @@
  */
 
 import { describe, expect, it } from "vitest";
-import { getMsr, setMsr, writeMsr } from "../../../kvm-core/cpu/msr.ts";
+import { SUPPORTED_CPUID, setCpuid } from "../../../kvm-core/cpu/cpuid.ts";
+import { getMsr, MSR_INDICES, readMsr, setMsr, writeMsr } from "../../../kvm-core/cpu/msr.ts";
 import { resetVcpu } from "../../../kvm-core/cpu/reset.ts";
 import { MEMORY_PAGES, vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 
@@ -13,15 +14,16 @@ const memory = new WebAssembly.Memory({ initial: MEMORY_PAGES, maximum: MEMORY_P
 const zone = vcpuZone(0);
 const WB = 0x0606_0606_0606_0606n;
 
-describe("WRMSR", () => {
-  /** name; index; values that it takes; values that are #GP. */
+describe("KVM_SET_MSRS", () => {
+  /** name; index; values that it takes; values that it refuses. */
   const ROWS: readonly (readonly [string, number, readonly bigint[], readonly bigint[]])[] = [
     ["IA32_MTRR_PHYSBASE0", 0x200, [0n, 6n, 0xff_ffff_f001n], [2n, 7n, 0x106n, 1n << 40n]],
     ["IA32_MTRR_PHYSMASK7", 0x20f, [0n, 0x800n, 0xff_ffff_f800n], [1n, 0x400n, 1n << 40n]],
     ["IA32_MTRR_FIX64K_00000", 0x250, [0n, WB, 0x0105_0406n], [2n, 3n << 56n, 0x16n]],
     ["IA32_MTRR_FIX4K_F8000", 0x26f, [WB], [7n << 8n]],
     ["IA32_MTRR_DEF_TYPE", 0x2ff, [0xc06n, 0x800n, 0n], [2n, 0x100n, 0x1000n]],
-    ["IA32_MTRRCAP", 0xfe, [], [1n, 0x508n]],
+    ["IA32_MTRRCAP", 0xfe, [0x508n], [0n, 1n]],
+    ["IA32_ARCH_CAPABILITIES", 0x10a, [0n, 1n, 1n << 62n], [2n, 1n << 63n]],
     ["IA32_PAT", 0x277, [0x0007_0406_0007_0406n, 0x0107_0406_0007_0406n], [2n, 3n << 8n, 8n, 0x86n]],
     ["IA32_DEBUGCTL", 0x1d9, [0n, 1n, 2n], [4n, 1n << 63n]],
     ["IA32_MCG_STATUS", 0x17a, [0n, 4n], [8n]],
@@ -43,6 +45,40 @@ describe("WRMSR", () => {
   it("of none that exists", () => {
     expect(setMsr(memory, zone, 0x12345, 0n)).toBe(false);
     expect(getMsr(memory, zone, 0x210)).toBe(undefined);
+  });
+
+  it("takes what KVM_GET_MSRS gave, of every MSR of the list", () => {
+    resetVcpu(memory, zone, 0);
+    const refused = MSR_INDICES.filter((index) => !setMsr(memory, zone, index, getMsr(memory, zone, index)!));
+    expect(refused).toEqual([]);
+  });
+});
+
+describe("WRMSR", () => {
+  it.each([0xfe, 0x10a, 0x179])("of the read-only MSR %i is #GP, whatever the value", (index) => {
+    resetVcpu(memory, zone, 0);
+    const before = getMsr(memory, zone, index)!;
+    for (const value of [0n, before]) expect(writeMsr(memory, zone, index, value)).toBe(false);
+    expect(readMsr(memory, zone, index)).toBe(before);
+  });
+
+  it.each([
+    ["arch-capabilities", 0x10a, 7, "edx", 29],
+    ["xsaves", 0xda0, 0xd, "eax", 3],
+  ] as const)("and RDMSR of what needs %s are #GP without it", (_feature, index, leaf, register, bit) => {
+    resetVcpu(memory, zone, 0);
+    setCpuid(memory, zone, SUPPORTED_CPUID);
+    expect(readMsr(memory, zone, index)).toBe(getMsr(memory, zone, index));
+    setCpuid(
+      memory,
+      zone,
+      SUPPORTED_CPUID.map((entry) =>
+        entry.function === leaf ? { ...entry, [register]: (entry[register] & ~(1 << bit)) >>> 0 } : entry,
+      ),
+    );
+    expect([readMsr(memory, zone, index), writeMsr(memory, zone, index, 0n)]).toEqual([undefined, false]);
+    const saved = getMsr(memory, zone, index)!;
+    expect(setMsr(memory, zone, index, saved)).toBe(true);
   });
 
   it("moves the TSC and IA32_TSC_ADJUST together", () => {

@@ -11,7 +11,8 @@ import { BUILT_FEATURES, gateOf } from "../../../kvm-core/cpu/features.ts";
 import { DENIED_WORDS } from "../../../kvm-core/cpu/state.ts";
 import { EngineExit } from "../../../kvm-core/engine/engine.ts";
 import { opcodeMap } from "../../../kvm-core/engine/interpreter.ts";
-import { Decoded, Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoded } from "../../../kvm-core/isa/decoded.ts";
 import { INSNS } from "../../../kvm-core/isa/insn/all.ts";
 import { CPU_FEATURE_NAMES, CPU_FEATURES, type CpuFeature, featuresOf } from "../../../shared/cpu-features.ts";
 import type { CpuidEntry, KvmSregs } from "../../../shared/ioctls.ts";
@@ -135,6 +136,14 @@ describe.each(ENGINES)("%s", (engine) => {
     const code = `mov ecx, 0xc0000080; mov eax, ${EFER.NXE}; xor edx, edx; wrmsr`;
     expect(machine.outcome(code, ["nx"])).toBe(BigInt(GP));
     expect(machine.outcome(code)).toBe(0n);
+  });
+
+  it("IA32_ARCH_CAPABILITIES gives #GP without arch-capabilities, and is read-only", () => {
+    const machine = new Machine(engine, 32);
+    const read = "mov ecx, 0x10a; rdmsr";
+    expect(machine.outcome(read, ["arch-capabilities"])).toBe(BigInt(GP));
+    expect(machine.outcome(read)).toBe(0n);
+    expect(machine.outcome(`${read}; wrmsr`)).toBe(BigInt(GP));
   });
 
   it("LAHF is always there in 32-bit code", () => {

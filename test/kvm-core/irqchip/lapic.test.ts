@@ -98,6 +98,8 @@ describe("registers", () => {
     lapic.write(REG.tpr, 0x23);
     const saved = lapic.save();
     lapic.reset();
+    lapic.write(REG.svr, 0x1ff);
+    expect(delivery.send(0, false, DELIVERY.fixed, 0x77, false)).toBe(true); // not in what was saved
     lapic.load(saved);
     expect(lapic.read(REG.tpr)).toBe(0x23);
     expect(served()).toEqual([0x51]);

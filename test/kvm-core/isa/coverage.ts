@@ -11,7 +11,8 @@
 import { Code, CodeExt, DecoderOptions, EncodingKind, Decoder as IcedDecoder, Instruction } from "iced-x86";
 import { MODE } from "../../../kvm-core/cpu/control.ts";
 import { opcodeMap } from "../../../kvm-core/engine/interpreter.ts";
-import { Decoded, Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoded } from "../../../kvm-core/isa/decoded.ts";
 import { disassemble } from "../../../kvm-core/isa/disasm.ts";
 import { familyOf } from "./families.ts";
 import { Iced, normalText } from "./iced.ts";

@@ -7,7 +7,8 @@
 import { describe, expect, it } from "vitest";
 import { MODE } from "../../../kvm-core/cpu/control.ts";
 import { opcodeMap } from "../../../kvm-core/engine/interpreter.ts";
-import { Decoded, Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoded } from "../../../kvm-core/isa/decoded.ts";
 import { disassemble } from "../../../kvm-core/isa/disasm.ts";
 
 const MODES = {

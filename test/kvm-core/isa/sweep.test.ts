@@ -8,7 +8,8 @@ import { describe, expect, it } from "vitest";
 import { BOUNDS } from "../../../kvm-core/cpu/bounds.ts";
 import { MODE } from "../../../kvm-core/cpu/control.ts";
 import { opcodeMap } from "../../../kvm-core/engine/interpreter.ts";
-import { Decoded, Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoder } from "../../../kvm-core/isa/decode.ts";
+import { Decoded } from "../../../kvm-core/isa/decoded.ts";
 
 const { stack32, flat } = MODE;
 const MODES = {

@@ -5,8 +5,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
+import { CAPABILITIES } from "../../../shared/capabilities.ts";
 import { EXIT } from "../../../shared/exits.ts";
-import { CAPABILITIES, KVM_GUESTDBG, KVM_GUESTDBG_ALL } from "../../../shared/ioctls.ts";
+import { KVM_GUESTDBG, KVM_GUESTDBG_ALL } from "../../../shared/ioctls.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { type Client, codeOf, sealed, TestServer, until } from "./support.ts";
 

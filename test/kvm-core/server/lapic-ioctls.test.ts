@@ -85,6 +85,21 @@ test("registers and MSRs", async () => {
   expect(await client.request("KVM_SET_MSRS", vcpu, set)).toEqual({ count: 1 });
 });
 
+test("the ID takes the form of the mode that the host sets", async () => {
+  await make([0xf4]);
+  const { vcpu: other } = await client.request("KVM_CREATE_VCPU", vm, { id: 1 });
+  const ids = async () => {
+    const { regs } = await client.request("KVM_GET_LAPIC", other, {});
+    return [0x20, 0xd0].map((at) => Buffer.from(regs).readUInt32LE(at));
+  };
+  expect(await ids()).toEqual([1 << 24, 0]);
+  await client.request("KVM_SET_MSRS", other, { entries: [{ index: 0x1b, data: 0xfee0_0c00n }] });
+  expect(await ids()).toEqual([1, 2]);
+  const sregs = await client.request("KVM_GET_SREGS", other, {});
+  await client.request("KVM_SET_SREGS", other, { ...sregs, apic_base: 0xfee0_0800n });
+  expect(await ids()).toEqual([1 << 24, 0]);
+});
+
 test("without an irqchip there is none", async () => {
   await make([0xf4], false);
   for (const name of ["KVM_GET_LAPIC", "KVM_NMI"] as const) expect(await client.refusal(name, vcpu, {})).toBe("EINVAL");

@@ -4,8 +4,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
+import { CAPABILITIES } from "../../../shared/capabilities.ts";
 import { EXIT } from "../../../shared/exits.ts";
-import { CAPABILITIES, type Ret } from "../../../shared/ioctls.ts";
+import type { Ret } from "../../../shared/ioctls.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { type Client, sealed, TestServer, until } from "./support.ts";
 
@@ -99,6 +100,13 @@ describe("the requests", () => {
     expect(await client.refusal("KVM_INTERRUPT", vcpu, { irq: 256 })).toBe("EINVAL");
     expect(await client.refusal("KVM_INTERRUPT", vcpu, { irq: 0x20 })).toBe("");
     expect(await client.refusal("KVM_INTERRUPT", vcpu, { irq: 0x21 })).toBe("EEXIST");
+    const events = await client.request("KVM_GET_VCPU_EVENTS", vcpu, {});
+    expect(events).toMatchObject({ interrupt_injected: 1, interrupt_nr: 0x20 });
+    const set = (changes: object) => client.refusal("KVM_SET_VCPU_EVENTS", vcpu, { ...events, ...changes });
+    expect(await set({ interrupt_injected: 0 })).toBe("");
+    expect((await client.request("KVM_GET_VCPU_EVENTS", vcpu, {})).interrupt_injected).toBe(0);
+    expect(await set({})).toBe("");
+    expect(await client.request("KVM_GET_VCPU_EVENTS", vcpu, {})).toEqual(events);
   });
 });
 

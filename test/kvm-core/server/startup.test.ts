@@ -3,6 +3,8 @@
  * Document: SDM volume 3, 9.4, 11.6.1 and 6.7.1; KVM API document, KVM_GET_MP_STATE.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { CPU } from "../../../kvm-core/cpu/state.ts";
+import { vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { EXIT } from "../../../shared/exits.ts";
 import { KVM_MP_STATE } from "../../../shared/ioctls.ts";
@@ -69,6 +71,8 @@ async function port(exit: ReturnType<typeof run>): Promise<bigint> {
   expect([reason, detail]).toEqual([EXIT.KVM_EXIT_IO, ""]);
   return address;
 }
+const debugRegister = (number: number) =>
+  new DataView(server.server.vms.get("it")!.memory.buffer).getUint32(vcpuZone(1) + CPU.dr + number * 8, true);
 const mpState = async (vcpu: number) => (await client.request("KVM_GET_MP_STATE", vcpu, {})).mp_state;
 const setMpState = (vcpu: number, mp_state: number) => client.refusal("KVM_SET_MP_STATE", vcpu, { mp_state });
 
@@ -127,7 +131,8 @@ describe("INIT and start-up IPI", () => {
   test("take a running processor out of protected mode, with its local APIC", async () => {
     await make(ipi(1, INIT), ipi(1, sipi(0x9)), out(0x80));
     await put(0x9000, ...out(0x83));
-    await put(0x1800, ...store(0xf0, 0x1ff), ...out(0x84), ...SPIN);
+    const debugged = [0xb8, 0x78, 0x56, 0, 0, 0x0f, 0x23, 0xd8, 0xb0, 0x55, 0x0f, 0x23, 0xf8]; // DR3 = 5678h, DR7 = 5655h
+    await put(0x1800, ...debugged, ...store(0xf0, 0x1ff), ...out(0x84), ...SPIN);
     await protectedMode(ap, 0x1800);
     expect(await setMpState(ap, RUNNABLE)).toBe("");
     expect(await port(run(ap))).toBe(0x84n);
@@ -138,6 +143,18 @@ describe("INIT and start-up IPI", () => {
     expect([cs.base, cr0 & 1n, idt.limit]).toEqual([0x9000n, 0n, 0xffff]);
     const { regs } = await client.request("KVM_GET_LAPIC", ap, {});
     expect([regs[0xf0], regs[0xf1]]).toEqual([0xff, 0]);
+    expect([debugRegister(3), debugRegister(7)]).toEqual([0, 0x400]);
+  });
+
+  test("INIT leaves the signature of the vCPU's own CPUID in EDX", async () => {
+    await make(ipi(1, INIT), out(0x80));
+    const { entries } = await client.request("KVM_GET_CPUID2", ap, {});
+    const signed = entries.map((entry) => (entry.function === 1 ? { ...entry, eax: 0xf61 } : entry));
+    await client.request("KVM_SET_CPUID2", ap, { entries: signed });
+    await setMpState(ap, RUNNABLE);
+    expect(await port(run(bsp))).toBe(0x80n);
+    expect(await mpState(ap)).toBe(INIT_RECEIVED);
+    expect((await client.request("KVM_GET_REGS", ap, {})).rdx).toBe(0xf61n);
   });
 
   test("of the others leave the sender alone; INIT level de-assert does nothing", async () => {
@@ -239,5 +256,21 @@ describe.each(["interp", "patch", "wasm"])("NMI: %s", (engine) => {
     expect(await port(handler)).toBe(0x84n);
     for (let n = 0; n < 2; n++) await client.request("KVM_NMI", ap, {}); // one of them is kept
     for (const address of [0x85n, 0x84n, 0x85n, 0x86n]) expect(await port(run(ap))).toBe(address);
+  });
+
+  test.each([
+    ["MOV SS", 1],
+    ["STI", 2],
+  ])("waits for the instruction behind %s", async (_what, interrupt_shadow) => {
+    await make([0x40], out(0x80)); // inc eax
+    await put(0x2000, ...out(0x84), 0xcf);
+    await client.request("SPLITVM_SET_ENGINE", bsp, { engine });
+    const events = await client.request("KVM_GET_VCPU_EVENTS", bsp, {});
+    await client.request("KVM_SET_VCPU_EVENTS", bsp, { ...events, interrupt_shadow, nmi_pending: 1 });
+    const { rax } = await client.request("KVM_GET_REGS", bsp, {});
+    let exit = await port(run(bsp));
+    if (exit === 0x80n) exit = await port(run(bsp)); // the engine looks at a block's end only
+    expect(exit).toBe(0x84n);
+    expect((await client.request("KVM_GET_REGS", bsp, {})).rax).toBe(rax + 1n);
   });
 });
