@@ -4,13 +4,14 @@
  * Leaves out: devices (device/), the command line (cli/).
  */
 import { once } from "node:events";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import type { KvmError } from "../shared/errno.ts";
 import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
 import { writeAcpi } from "./acpi/tables.ts";
+import { LineLog } from "./backend/line-log.ts";
 import { BootTimer } from "./boot-timer.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
@@ -57,6 +58,7 @@ class Machine {
   #console: Console | undefined;
   #claims: Claims | undefined;
   #logFd = -1;
+  #log: LineLog | undefined;
   #ending = false;
   /** The guest asked for a reset, which happens when its vCPU has stopped. */
   #resetAsked = false;
@@ -168,14 +170,17 @@ class Machine {
       if (!this.#ending && !this.#core) this.#fail(`the connection to kvm-core ended: ${reason.message}`);
     });
     this.#kvm.session.channel.onNotice = (kind, value) => {
-      if (kind === "in_asm") this.#log(String(value));
+      if (kind === "in_asm") this.#log?.line(String(value));
     };
   }
 
   async #startDevices(): Promise<void> {
     const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, rtc, logFile } = this.#o;
     const { nographic, append, fwCfg } = this.#o;
-    if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
+    if (trace.size > 0) {
+      this.#logFd = logFile === undefined ? 2 : openLog(logFile);
+      this.#log = new LineLog(this.#logFd, (line) => this.#report(line));
+    }
     const owned = this.#o.takeOver
       ? await takeOverVm(this.#kvm!, name)
       : await createOwnedVm(this.#kvm!, name, ramSize, mode, cpu);
@@ -226,7 +231,7 @@ class Machine {
         onMsiRoute: (route) => msi.set(route),
         onRegion: (kind, region) => this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
         onLog: (line) => this.#report(line),
-        onUnimp: (line) => this.#log(line),
+        onUnimp: (line) => this.#log?.line(line),
         onBlock: (drive) => this.#blocks!.notified(drive),
         onStop: (reason) => this.#stopFor(reason),
         onFailure: (error) => this.#fail(`the device thread failed: ${error.stack ?? error.message}`),
@@ -374,8 +379,12 @@ class Machine {
   #report(line: string): void {
     process.stderr.write(`qemu-user: ${line.trimEnd()}\n`);
   }
+}
 
-  #log(line: string): void {
-    writeSync(this.#logFd, `${line}\n`);
+function openLog(path: string): number {
+  try {
+    return openSync(path, "w");
+  } catch (error) {
+    throw new Error(`-D ${path}: cannot be written: ${(error as Error).message}`);
   }
 }
