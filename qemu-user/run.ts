@@ -35,7 +35,7 @@ import { PowerSignals } from "./signals.ts";
 /** How long a shared kvm-core keeps the VM of a qemu-user that died, in seconds. */
 const LINGER = 300;
 const FAILED = 1;
-/** A kvm-core that closed its connections has this long to end, in ms. */
+/** A kvm-core that was told to end, or closed its connections, has this long, in ms: it may be stopped. */
 const CORE_END_MS = 2_000;
 
 /** Runs until the guest or the user ends it; resolves with the process status. */
@@ -83,8 +83,8 @@ class Machine {
   async run(): Promise<number> {
     if (this.#o.stopped) this.stop();
     new PowerSignals({
-      pressPowerButton: async () => (await this.powerDown()) && this.running, // a stopped guest hears nothing
-      end: (status) => this.#finish(status),
+      pressPowerButton: async () => !this.#ending && (await this.powerDown()) && this.running, // a stopped guest hears nothing
+      end: (status) => this.#endNow(status),
       report: (line) => this.#report(line),
     }).listen();
     await Promise.race([this.#start(), this.#finished]);
@@ -105,7 +105,7 @@ class Machine {
   async end(): Promise<void> {
     this.#ending = true;
     const { vm } = this.#owned ?? {};
-    if (vm) await vm.request("SPLITVM_DESTROY_VM", {}).catch(() => {});
+    if (vm) await Promise.race([vm.request("SPLITVM_DESTROY_VM", {}).catch(() => {}), setTimeout(CORE_END_MS)]);
     await this.#devices?.stop();
     await this.#blocks?.close();
     await this.#console?.close();
@@ -113,8 +113,10 @@ class Machine {
     this.#kvm?.close();
     const { child } = this.#core ?? {};
     if (child && child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, "exit");
       child.kill("SIGTERM"); // a `stat` may still be connected to it
-      await once(child, "exit");
+      if ((await Promise.race([ended, setTimeout(CORE_END_MS)])) === undefined) child.kill("SIGKILL");
+      await ended;
     }
     if (this.#logFd > 2) closeSync(this.#logFd);
   }
@@ -144,7 +146,7 @@ class Machine {
   }
 
   quit(): void {
-    this.#finish(0);
+    this.#endNow(0);
   }
 
   /** The registers of a stopped vCPU. */
@@ -192,7 +194,7 @@ class Machine {
 
     const monitor = new Monitor(this);
     this.#console = new Console({
-      onQuit: () => this.#finish(0),
+      onQuit: () => this.#endNow(0),
       onMonitor: (line) => monitor.command(line),
       notify: () => this.#devices?.notify(),
       ...(this.#bootTimer && { onOutput: (which, bytes) => this.#bootTimer?.output(which, bytes) }),
@@ -366,6 +368,12 @@ class Machine {
     // A machine that was taken over: nobody here saw its beginning, so #load goes on from what it finds.
     await this.#powerOn?.restore();
     await this.#load();
+  }
+
+  /** What the user asked for: Ctrl-A x, quit, a signal. Also while the run is ending by itself. */
+  #endNow(status: number): void {
+    this.#console?.hurry();
+    this.#finish(status);
   }
 
   /** Ends the run with a message, unless it is ending already: what follows the first failure only confuses. */
