@@ -339,7 +339,12 @@ class Machine {
   /** A device cannot go on, and the operator can help. */
   #stopFor(reason: string): void {
     this.stop();
-    this.#report(`${reason}; the guest is stopped, "cont" in the monitor (Ctrl-A c) tries again`);
+    const specs = [this.#o.serial, this.#o.debugcon, ...this.#o.chardevs.map(({ spec }) => spec)];
+    const monitor = specs.some((spec) => spec.kind === "stdio" && spec.mux);
+    const next = monitor
+      ? '"cont" in the monitor (Ctrl-A c) tries again'
+      : "and without a monitor (-nographic, mon:stdio) it stays so until a signal ends it";
+    this.#report(`${reason}; the guest is stopped, ${next}`);
   }
 
   /** A triple fault: the machine resets, or with -no-reboot the run ends. */

@@ -1,6 +1,7 @@
 /**
  * A reader of the guest's output that takes nothing: it holds the guest up, but not the user who wants the end.
- * Leaves out: sockets and pseudo terminals, where such a reader loses output (chardev.test.ts).
+ * Leaves out: sockets and pseudo terminals, where such a reader loses output (chardev.test.ts); a terminal of ours that takes
+ * nothing, to which Node writes with writes that block.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
