@@ -22,7 +22,7 @@ run: build $(if $(KERNEL),,debian) ## Boot Debian to a shell (KERNEL=bzImage INI
 	  $(if $(KERNEL),$(if $(INITRD),-initrd $(INITRD)),-initrd $(DEBIAN)/amd64/initrd.img) -append "$(or $(APPEND),$(DEBIAN_APPEND)$(if $(KERNEL),,$${size:+ splitvm.size=$$size}))" \
 	  $(if $(DISK),-drive '$(DRIVE)') -device virtio-rng-pci $(ARGS)
 
-demo: build guest ## Run the bare-metal demo guest (GUEST=..., ARGS="more options")
+demo: build guest-programs ## Run the bare-metal demo guest (GUEST=..., ARGS="more options")
 	@qemu-user/qemu-user run -kernel $(GUEST) -append "hello from make demo" -device splitvm-test -nographic -no-reboot \
 	  $(ARGS); status=$$?; [ $$status -eq 33 ] || { echo "make demo: the guest ended with status $$status, not 33" >&2; exit 1; }
 

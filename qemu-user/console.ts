@@ -3,6 +3,7 @@
  * or pseudo terminals, and the monitor that shares the terminal with the guest (Ctrl-A c).
  * Leaves out: the devices in front of them (hw/serial.ts, hw/debugcon.ts).
  */
+import { setTimeout } from "node:timers/promises";
 import { createCharChannel, setScreenSize } from "./backend/char-channel.ts";
 import { type ByteSink, CharPump } from "./backend/char-pump.ts";
 import type { CharLink } from "./backend/link.ts";
@@ -27,6 +28,8 @@ export type ConsoleEvents = {
 };
 
 const PROMPT = "(qemu) ";
+/** How long the last output may take when the user wants the end, in ms. */
+const HURRY_MS = 1_000;
 
 export class Console {
   readonly #lines = new Map<string, Line>();
@@ -35,6 +38,11 @@ export class Console {
   #monitor = false;
   #typed = "";
   #forget: () => void = () => {};
+  #hurried = false;
+  #giveUp: () => void = () => {};
+  readonly #givenUp = new Promise<void>((resolve) => {
+    this.#giveUp = resolve;
+  });
 
   constructor(events: ConsoleEvents) {
     this.#events = events;
@@ -60,11 +68,25 @@ export class Console {
     this.#lines.get(which)?.pump.notified();
   }
 
+  /**
+   * The user wants the end: a reader of the guest's output who takes nothing is waited for HURRY_MS longer. Until then the device
+   * thread may wait for room, and close() for the last bytes.
+   */
+  hurry(): void {
+    if (this.#hurried) return;
+    this.#hurried = true;
+    void setTimeout(HURRY_MS).then(() => {
+      for (const { pump } of this.#lines.values()) pump.giveUp();
+      this.#giveUp();
+    });
+  }
+
   /** Writes out everything that the guest wrote, gives the terminal back and closes the files. */
   async close(): Promise<void> {
     this.#input?.close();
     this.#forget();
-    await Promise.all([...this.#lines.values()].map(({ pump }) => pump.close()));
+    const closed = Promise.all([...this.#lines.values()].map(({ pump }) => pump.close()));
+    await Promise.race([closed, this.#givenUp]);
   }
 
   /** Resolves with what to wait for before the guest starts. */

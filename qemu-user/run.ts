@@ -4,13 +4,14 @@
  * Leaves out: devices (device/), the command line (cli/).
  */
 import { once } from "node:events";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import type { KvmError } from "../shared/errno.ts";
 import { EXIT, exitName, IO_IN, type RunResult } from "../shared/exits.ts";
 import { GuestMemory } from "../shared/guest-memory.ts";
 import { SPACE_MMIO, SPACE_PIO } from "../shared/ioctls.ts";
 import { writeAcpi } from "./acpi/tables.ts";
+import { LineLog } from "./backend/line-log.ts";
 import { BootTimer } from "./boot-timer.ts";
 import type { RunOptions } from "./cli/run-options.ts";
 import { Console } from "./console.ts";
@@ -34,7 +35,7 @@ import { PowerSignals } from "./signals.ts";
 /** How long a shared kvm-core keeps the VM of a qemu-user that died, in seconds. */
 const LINGER = 300;
 const FAILED = 1;
-/** A kvm-core that closed its connections has this long to end, in ms. */
+/** A kvm-core that was told to end, or closed its connections, has this long, in ms: it may be stopped. */
 const CORE_END_MS = 2_000;
 
 /** Runs until the guest or the user ends it; resolves with the process status. */
@@ -57,6 +58,7 @@ class Machine {
   #console: Console | undefined;
   #claims: Claims | undefined;
   #logFd = -1;
+  #log: LineLog | undefined;
   #ending = false;
   /** The guest asked for a reset, which happens when its vCPU has stopped. */
   #resetAsked = false;
@@ -81,8 +83,8 @@ class Machine {
   async run(): Promise<number> {
     if (this.#o.stopped) this.stop();
     new PowerSignals({
-      pressPowerButton: async () => (await this.powerDown()) && this.running, // a stopped guest hears nothing
-      end: (status) => this.#finish(status),
+      pressPowerButton: async () => !this.#ending && (await this.powerDown()) && this.running, // a stopped guest hears nothing
+      end: (status) => this.#endNow(status),
       report: (line) => this.#report(line),
     }).listen();
     await Promise.race([this.#start(), this.#finished]);
@@ -103,7 +105,7 @@ class Machine {
   async end(): Promise<void> {
     this.#ending = true;
     const { vm } = this.#owned ?? {};
-    if (vm) await vm.request("SPLITVM_DESTROY_VM", {}).catch(() => {});
+    if (vm) await Promise.race([vm.request("SPLITVM_DESTROY_VM", {}).catch(() => {}), setTimeout(CORE_END_MS)]);
     await this.#devices?.stop();
     await this.#blocks?.close();
     await this.#console?.close();
@@ -111,8 +113,10 @@ class Machine {
     this.#kvm?.close();
     const { child } = this.#core ?? {};
     if (child && child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, "exit");
       child.kill("SIGTERM"); // a `stat` may still be connected to it
-      await once(child, "exit");
+      if ((await Promise.race([ended, setTimeout(CORE_END_MS)])) === undefined) child.kill("SIGKILL");
+      await ended;
     }
     if (this.#logFd > 2) closeSync(this.#logFd);
   }
@@ -142,7 +146,7 @@ class Machine {
   }
 
   quit(): void {
-    this.#finish(0);
+    this.#endNow(0);
   }
 
   /** The registers of a stopped vCPU. */
@@ -168,14 +172,17 @@ class Machine {
       if (!this.#ending && !this.#core) this.#fail(`the connection to kvm-core ended: ${reason.message}`);
     });
     this.#kvm.session.channel.onNotice = (kind, value) => {
-      if (kind === "in_asm") this.#log(String(value));
+      if (kind === "in_asm") this.#log?.line(String(value));
     };
   }
 
   async #startDevices(): Promise<void> {
     const { name = `vm-${process.pid}`, memory: ramSize, mode, cpu, accel, trace, devices, rtc, logFile } = this.#o;
     const { nographic, append, fwCfg } = this.#o;
-    if (trace.size > 0) this.#logFd = logFile === undefined ? 2 : openSync(logFile, "w");
+    if (trace.size > 0) {
+      this.#logFd = logFile === undefined ? 2 : openLog(logFile);
+      this.#log = new LineLog(this.#logFd, (line) => this.#report(line));
+    }
     const owned = this.#o.takeOver
       ? await takeOverVm(this.#kvm!, name)
       : await createOwnedVm(this.#kvm!, name, ramSize, mode, cpu);
@@ -187,7 +194,7 @@ class Machine {
 
     const monitor = new Monitor(this);
     this.#console = new Console({
-      onQuit: () => this.#finish(0),
+      onQuit: () => this.#endNow(0),
       onMonitor: (line) => monitor.command(line),
       notify: () => this.#devices?.notify(),
       ...(this.#bootTimer && { onOutput: (which, bytes) => this.#bootTimer?.output(which, bytes) }),
@@ -226,7 +233,7 @@ class Machine {
         onMsiRoute: (route) => msi.set(route),
         onRegion: (kind, region) => this.#claims!.change(kind, region).catch((e: Error) => this.#report(e.message)),
         onLog: (line) => this.#report(line),
-        onUnimp: (line) => this.#log(line),
+        onUnimp: (line) => this.#log?.line(line),
         onBlock: (drive) => this.#blocks!.notified(drive),
         onStop: (reason) => this.#stopFor(reason),
         onFailure: (error) => this.#fail(`the device thread failed: ${error.stack ?? error.message}`),
@@ -332,7 +339,12 @@ class Machine {
   /** A device cannot go on, and the operator can help. */
   #stopFor(reason: string): void {
     this.stop();
-    this.#report(`${reason}; the guest is stopped, "cont" in the monitor (Ctrl-A c) tries again`);
+    const specs = [this.#o.serial, this.#o.debugcon, ...this.#o.chardevs.map(({ spec }) => spec)];
+    const monitor = specs.some((spec) => spec.kind === "stdio" && spec.mux);
+    const next = monitor
+      ? '"cont" in the monitor (Ctrl-A c) tries again'
+      : "and without a monitor (-nographic, mon:stdio) it stays so until a signal ends it";
+    this.#report(`${reason}; the guest is stopped, ${next}`);
   }
 
   /** A triple fault: the machine resets, or with -no-reboot the run ends. */
@@ -363,6 +375,12 @@ class Machine {
     await this.#load();
   }
 
+  /** What the user asked for: Ctrl-A x, quit, a signal. Also while the run is ending by itself. */
+  #endNow(status: number): void {
+    this.#console?.hurry();
+    this.#finish(status);
+  }
+
   /** Ends the run with a message, unless it is ending already: what follows the first failure only confuses. */
   #fail(message: string): void {
     if (this.#ending) return;
@@ -374,8 +392,12 @@ class Machine {
   #report(line: string): void {
     process.stderr.write(`qemu-user: ${line.trimEnd()}\n`);
   }
+}
 
-  #log(line: string): void {
-    writeSync(this.#logFd, `${line}\n`);
+function openLog(path: string): number {
+  try {
+    return openSync(path, "w");
+  } catch (error) {
+    throw new Error(`-D ${path}: cannot be written: ${(error as Error).message}`);
   }
 }

@@ -69,9 +69,14 @@ export class CharPump {
     while (this.#output.length > 0);
   }
 
+  /** A device that waits for room does so no longer: what it writes from now on may be lost. */
+  giveUp(): void {
+    this.#output.close();
+  }
+
   /** Drains, then closes the sink. A device that still waits for room gives up. */
   async close(): Promise<void> {
-    this.#output.close();
+    this.giveUp();
     await this.drain();
     await this.#sink.close();
   }

@@ -7,11 +7,8 @@
 /** What the input asks of us, besides being input. */
 export type ConsoleCommand = "quit" | "help" | "monitor" | "interrupt" | "abort";
 
-export interface MuxOutput {
-  /** What goes to the guest, in order. */
-  readonly input: Uint8Array;
-  readonly commands: readonly ConsoleCommand[];
-}
+/** In the order in which it was typed: what goes to the guest or to the monitor, and commands. */
+export type MuxOutput = readonly (Uint8Array | ConsoleCommand)[];
 
 const CTRL_A = 0x01;
 
@@ -53,21 +50,27 @@ export class ConsoleInput {
 
   /** Splits a piece of input. A Ctrl-A before any other key is swallowed with it, as QEMU does. */
   take(bytes: Uint8Array): MuxOutput {
-    if (this.#mode === "plain") return { input: bytes, commands: [] };
-    const input: number[] = [];
-    const commands: ConsoleCommand[] = [];
+    if (this.#mode === "plain") return [bytes];
+    const output: (Uint8Array | ConsoleCommand)[] = [];
+    let input: number[] = [];
+    const command = (what: ConsoleCommand) => {
+      if (input.length > 0) output.push(Uint8Array.from(input));
+      input = [];
+      output.push(what);
+    };
     for (const byte of bytes) {
       const signal = this.#mode === "signals" ? SIGNAL_KEYS[byte] : undefined;
-      if (signal !== undefined) commands.push(signal);
+      if (signal !== undefined) command(signal);
       else if (this.#mode === "signals") input.push(byte);
       else if (this.#escaped) {
         this.#escaped = false;
         const key = KEYS[String.fromCharCode(byte)];
         if (byte === CTRL_A) input.push(CTRL_A);
-        else if (key !== undefined) commands.push(key.command);
+        else if (key !== undefined) command(key.command);
       } else if (byte === CTRL_A) this.#escaped = true;
       else input.push(byte);
     }
-    return { input: Uint8Array.from(input), commands };
+    if (input.length > 0) output.push(Uint8Array.from(input));
+    return output;
   }
 }

@@ -67,14 +67,18 @@ export class StdioInput {
   }
 
   readonly #onData = (bytes: Uint8Array): void => {
-    const { input, commands } = this.#input.take(bytes);
-    // Commands first: they must get through also when the guest reads nothing.
-    for (const command of commands) this.#onCommand(command);
-    if (input.length === 0) return;
+    for (const piece of this.#input.take(bytes)) {
+      if (typeof piece === "string") this.#onCommand(piece);
+      else this.#feed(piece);
+    }
+  };
+
+  /** Never waits, so that a command behind it gets through also when the guest reads nothing. */
+  #feed(input: Uint8Array): void {
     // A terminal is never paused, or Ctrl-A x would wait behind what the guest does not read.
     if (this.#stdin.isTTY === true && this.#pump.backlog > TYPEAHEAD_BYTES) return;
     if (!this.#pump.feed(input) && this.#stdin.isTTY !== true) this.#stdin.pause();
-  };
+  }
 
   /** A terminal that went away is the end of input, not of the guest. */
   readonly #onEnd = (): void => this.close();

@@ -24,6 +24,11 @@ export interface Chardev {
 
 /** In help. */
 export const CHAR_SPECS = "stdio|file:PATH|unix:PATH,...|tcp:HOST:PORT,...|pty|none";
+/** Back ends that only QEMU has: words of -chardev, and what -serial begins with. */
+const ABSENT =
+  "braille chardev con fd mc msmouse parallel parport pipe qemu-vdagent ringbuf serial spiceport spicevmc telnet testdev tty udp vc websocket wctablet".split(
+    " ",
+  );
 const KNOWN = ["stdio", "mon:stdio", "file:PATH", "unix:PATH", "tcp:HOST:PORT", "pty", "null", "none"];
 const WORDS: Readonly<Record<string, CharSpec>> = {
   none: { kind: "none" },
@@ -36,6 +41,7 @@ const WORDS: Readonly<Record<string, CharSpec>> = {
 /** Throws a UsageError naming the option. */
 export function parseCharSpec(option: string, text: string): CharSpec {
   if (Object.hasOwn(WORDS, text)) return WORDS[text]!;
+  refuseAbsent(option, /^\/dev\//.test(text) ? "tty" : /^[^:,]*/.exec(text)![0]);
   const colon = text.indexOf(":");
   const rest = text.slice(colon + 1);
   switch (text.slice(0, Math.max(colon, 0))) {
@@ -55,6 +61,10 @@ export function parseCharSpec(option: string, text: string): CharSpec {
   }
 }
 
+function refuseAbsent(option: string, backend: string): void {
+  if (ABSENT.includes(backend)) throw new UsageError(`${option}: back end ${backend} is not built yet`);
+}
+
 /** Keys of each back end beside `id`; `false`: it says itself what it has not. */
 const CHARDEV_KEYS: Readonly<Record<string, readonly string[] | false>> = {
   stdio: ["mux"],
@@ -68,6 +78,7 @@ const CHARDEV_KEYS: Readonly<Record<string, readonly string[] | false>> = {
 export function parseChardev(text: string): Chardev {
   const [backend = "", ...words] = splitWords(text);
   const keys = Object.hasOwn(CHARDEV_KEYS, backend) ? CHARDEV_KEYS[backend]! : undefined;
+  refuseAbsent("-chardev", backend);
   if (keys === undefined) throw unknownWord("-chardev", backend, Object.keys(CHARDEV_KEYS));
   const settings = words.map(splitSetting);
   const given = new Map(settings);

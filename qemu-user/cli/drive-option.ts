@@ -64,10 +64,17 @@ const SETTINGS: SettingTable<Draft> = {
   },
 };
 
+/** What QEMU has and scripts may well contain, whole families among it. */
+const ABSENT =
+  /^(bus|unit|index|driver|node-name|copy-on-read|auto-read-only|force-share|(throttling|cache|file|stats)[.-].*|(bps|iops)(_.*)?)$/;
+
 /** Throws a UsageError. */
 export function parseDrive(text: string): ParsedDrive {
   const draft: Draft = { ...DRIVE_DEFAULTS, id: undefined, path: "", iface: "virtio" };
-  applySettings("-drive", parseSettings("-drive", text), SETTINGS, draft);
+  const settings = parseSettings("-drive", text);
+  const absent = settings.find(([key]) => !Object.hasOwn(SETTINGS, key) && ABSENT.test(key));
+  if (absent !== undefined) throw new UsageError(`-drive: ${absent[0]} is not built yet; leave it out`);
+  applySettings("-drive", settings, SETTINGS, draft);
   if (draft.path === "") throw new UsageError("-drive: file=PATH is needed; a drive without a medium is not built yet");
   if (draft.iface === "none" && draft.id === undefined) {
     throw new UsageError("-drive: if=none needs id=NAME, by which a -device names it");

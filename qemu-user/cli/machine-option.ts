@@ -49,7 +49,7 @@ export function parseMachine(text: string): string | undefined {
   for (const [key, value] of named) {
     if (value === undefined) throw new UsageError(`${OPTION}: ${key} needs a value: ${key}=...`);
     if (key === "type") checkType(value);
-    else checkProperty(key, value);
+    else checkProperty(key.replaceAll("_", "-"), value); // as QEMU reads them
   }
   return undefined;
 }

@@ -10,13 +10,10 @@ import { UsageError, unknownWord } from "./usage-error.ts";
 /** sun_path of unix(7), without the NUL at its end. */
 const PATH_BYTES = 107;
 
-const SHORT: Readonly<Record<string, readonly [string, string]>> = {
-  server: ["server", "on"],
-  wait: ["wait", "on"],
-  nowait: ["wait", "off"],
-  nodelay: ["nodelay", "on"],
-  delay: ["nodelay", "off"],
-};
+const SHORT: ReadonlyMap<string, readonly [string, string]> = new Map([
+  ["nowait", ["wait", "off"]],
+  ["delay", ["nodelay", "off"]],
+]);
 const KNOWN = ["server", "wait", "nodelay"];
 const ABSENT =
   "abstract fd ipv4 ipv6 mptcp reconnect reconnect-ms telnet tight tls-authz tls-creds tn3270 to websocket";
@@ -25,7 +22,7 @@ const ABSENT =
 export function parseSocket(option: string, address: SocketAddress, settings: Settings): SocketSpec {
   const given: Record<string, boolean> = {};
   for (const [word, text] of settings) {
-    const [key, value] = text === undefined ? (SHORT[word] ?? [word, "on"]) : [word, text];
+    const [key, value] = text === undefined ? (SHORT.get(word) ?? [word, "on"]) : [word, text];
     if (ABSENT.split(" ").includes(key)) throw new UsageError(`${option}: ${key} is not built yet`);
     if (!KNOWN.includes(key)) throw unknownWord(`${option}: property`, key, KNOWN);
     given[key] = onOff(option, key, value);

@@ -3,7 +3,6 @@
  * on its doorbell and never awaits; in message mode the main thread hands it one access at a time.
  * Leaves out: back ends' files and sockets, and every ioctl: the main thread's.
  */
-import { writeSync } from "node:fs";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { hex } from "../../shared/bits.ts";
 import { IO_IN } from "../../shared/exits.ts";
@@ -13,6 +12,7 @@ import { Journal } from "../../shared/journal.ts";
 import { Mailbox } from "../../shared/mailbox.ts";
 import { clockMonotonic, setThreadName } from "../../shared/native.ts";
 import { ChannelBackend } from "../backend/char-channel.ts";
+import { LineLog } from "../backend/line-log.ts";
 import type { Bus, Region } from "../bus/bus.ts";
 import type { IrqLine } from "../bus/interfaces.ts";
 import { memoryMap } from "../machine/memory-map.ts";
@@ -71,10 +71,11 @@ function report(space: number, { base, size, device, posted }: Region): RegionRe
 
 function exitLog(fd: number): AccessLog | undefined {
   if (fd < 0) return undefined;
+  const log = new LineLog(fd, (line) => post({ kind: "log", line }));
   return (space, direction, address, size, low, high) => {
     const value = size === 8 ? (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0) : low >>> 0;
     const kind = `${space === SPACE_PIO ? "KVM_EXIT_IO  " : "KVM_EXIT_MMIO"} ${direction === IO_IN ? "in " : "out"}`;
-    writeSync(fd, `${kind} ${hex(address)} size ${size} = 0x${value.toString(16)}\n`);
+    log.line(`${kind} ${hex(address)} size ${size} = 0x${value.toString(16)}`);
   };
 }
 

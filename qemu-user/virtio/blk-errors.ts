@@ -5,6 +5,7 @@
  * Left out: events for a manager; the operator reads why the machine stopped.
  */
 
+import { getSystemErrorMap } from "node:util";
 import { ERRNO } from "../../shared/errno.ts";
 import { type BlockInfo, type BlockOp, type BlockResult, OP } from "../block/block.ts";
 import type { RunState } from "../bus/interfaces.ts";
@@ -54,6 +55,6 @@ export class Failures<R extends { readonly op: BlockOp }> {
 
 function describe(errno: number): string {
   if (errno === ERRNO.ENOSPC) return "no space left on the host";
-  const name = Object.entries(ERRNO).find(([, number]) => number === errno)?.[0];
-  return name ?? `errno ${errno}`;
+  const [name, message] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, "unknown error"];
+  return `${name}: ${message}`;
 }

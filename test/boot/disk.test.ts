@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { e2fsprogs } from "../guest/debian/disk.ts";
 import { DebianGuest, hostProgram, PATIENCE, scratch } from "../support/debian-guest.ts";
+import { until } from "../support/qemu-user.ts";
 
 const MKE2FS = e2fsprogs("mke2fs");
 const E2FSCK = e2fsprogs("e2fsck");
@@ -110,6 +111,37 @@ test(
     expect((await reader.run("dd if=/dev/urandom of=/dev/vda bs=512 count=1 2>&1")).status).not.toBe(0);
     expect(await reader.powerOff()).toMatchObject({ status: 0 });
     expect(readFileSync(path).equals(before)).toBe(true);
+  },
+  PATIENCE,
+);
+
+test.each([
+  ["with a monitor", ["-nographic"], /file too large; the guest is stopped, "cont" in the monitor/],
+  ["without one", [], /file too large; the guest is stopped, and without a monitor/],
+] as const)(
+  "werror=stop %s: a host without room stops the guest, and nothing is lost when it goes on",
+  async (_, more, report) => {
+    const path = image(scratch(), 32 * MIB);
+    const guest = await DebianGuest.boot([...disk(path, ",werror=stop"), ...more]);
+    const { child, stderr, finished } = guest.running;
+    const limit = (bytes: string) => spawnSync("prlimit", [`--pid=${child.pid}`, `--fsize=${bytes}:unlimited`]);
+    expect(limit(String(4 * MIB)).status).toBe(0);
+    guest.type("tr '\\0' a </dev/zero | dd of=/dev/vda bs=1M count=16 iflag=fullblock conv=fsync 2>&1\n");
+    await until(() => report.test(stderr()), "the report");
+    if (more.length === 0) {
+      child.kill("SIGTERM");
+      expect((await finished).status).toBe(143);
+      return;
+    }
+    limit("unlimited");
+    guest.type("\x01ccont\n\x01c"); // in one piece
+    await guest.says("agent-status=0.\n");
+    expect(await guest.powerOff()).toMatchObject({ status: 0 });
+    expect(
+      readFileSync(path)
+        .subarray(0, 16 * MIB)
+        .every((byte) => byte === 0x61),
+    ).toBe(true);
   },
   PATIENCE,
 );

@@ -87,6 +87,16 @@ describe.each(Object.entries(GUESTS))("a guest %s", (_what, append) => {
     expect(lives(core)).toBe(false);
   });
 
+  it("a kvm-core that is stopped does not hold the end up", async () => {
+    const vm = boot(append);
+    const core = await coreOf(vm);
+    await inGuest(vm);
+    process.kill(core, "SIGSTOP");
+    vm.child.kill("SIGTERM");
+    expect((await vm.finished).status).toBe(143);
+    expect(lives(core)).toBe(false);
+  });
+
   it("Ctrl-A x ends it", async () => {
     const vm = boot(append);
     await inGuest(vm);

@@ -25,8 +25,9 @@ GUESTS += $(GUEST_OUT)/program64-native $(GUEST_OUT)/program32-native $(GUEST_OU
 # A real-mode program: loaded and started at 0000:7C00.
 GUESTS += $(GUEST_OUT)/modes.bin
 
-.PHONY: guest guest-clean
-guest: $(GUESTS)
+.PHONY: guest guest-programs guest-clean
+guest: guest-programs
+guest-programs: $(GUESTS)
 guest-clean:
 	rm -rf $(GUEST_OUT)
 

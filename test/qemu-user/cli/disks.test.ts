@@ -68,6 +68,8 @@ describe("-drive", () => {
 
   test.each([
     ["id=a", "-drive: file=PATH is needed; a drive without a medium is not built yet"],
+    ["file=a,index=0", "-drive: index is not built yet; leave it out"],
+    ["file=a,throttling.iops-total=3", "-drive: throttling.iops-total is not built yet; leave it out"],
     ["file=a,format=qcow2", "-drive: format=qcow2 is not built yet; raw is"],
     ["file=a,format=rwa", "-drive: format rwa is not known; did you mean raw?"],
     ["file=a,if=ide", "-drive: if=ide is not built yet; virtio, none are"],

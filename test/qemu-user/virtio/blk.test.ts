@@ -346,7 +346,7 @@ describe("the host fails a request", () => {
     const { disk, stops, ask } = board({ readErrors: "stop" });
     disk.fail = ERRNO.EIO;
     expect(ask(read, [buffer(512)])).toBe(undefined);
-    expect(stops).toEqual(["disk0: read failed: EIO"]);
+    expect(stops).toEqual(["disk0: read failed: EIO: i/o error"]);
   });
 
   test("what waits is repeated when the machine goes on, as often as it takes", () => {
