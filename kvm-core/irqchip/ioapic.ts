@@ -7,6 +7,7 @@
  * Left out: the EOI register (version 0x20), directed EOI, the APIC bus and its arbitration.
  */
 import type { KvmIoApicState } from "../../shared/ioctls.ts";
+import { IOAPIC_PINS } from "../../shared/irq-routes.ts";
 import { layout } from "../../shared/layout.ts";
 import { VM_STATE } from "../vm/vm-state.ts";
 import type { Delivery } from "./delivery.ts";
@@ -14,7 +15,6 @@ import type { Delivery } from "./delivery.ts";
 export const IOAPIC_BASE = 0xfec0_0000;
 /** Bytes that the chip answers, as in KVM. */
 export const IOAPIC_LENGTH = 0x100;
-export const IOAPIC_PINS = 24;
 const VERSION = 0x11;
 
 const STATE = layout({

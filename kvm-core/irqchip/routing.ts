@@ -1,22 +1,16 @@
 /**
  * GSI routing: where each GSI leads, to pins of the 8259s and the IOAPIC or to a message (MSI).
- * Spec: KVM API document, KVM_SET_GSI_ROUTING; the default is what QEMU sets for a PC (hw/i386/kvm, kvm_pc_setup_irq_routing).
+ * Spec: KVM API document, KVM_SET_GSI_ROUTING; the default is in shared/irq-routes.ts.
  * The table lies in VM state; it is read and written under the irqchip lock (lock.ts), `routeVersion` counts the changes.
  * Left out: adapter and Hyper-V SynIC routes; a GSI on pins of both 8259s at once.
  */
 import { KvmError } from "../../shared/errno.ts";
 import { KVM_IRQ_ROUTING, type KvmIrqRoutingEntry } from "../../shared/ioctls.ts";
+import { DEFAULT_ROUTES, IOAPIC_PINS, IRQCHIP, PIC_PINS } from "../../shared/irq-routes.ts";
 import { MAX_GSIS, NO_PIN, ROUTE_ROW, VM_STATE } from "../vm/vm-state.ts";
-import { IOAPIC_PINS } from "./ioapic.ts";
 
-/** Numbers of the chips: KVM_IRQCHIP_PIC_MASTER, PIC_SLAVE, IOAPIC. */
-export const IRQCHIP = { picMaster: 0, picSlave: 1, ioapic: 2 } as const;
-const PIC_PINS = 8;
 /** An MSI's data: level-triggered. */
 const MSI_LEVEL = 0x8000;
-/** The 8259s' cascade input, which is no GSI; GSI 0 takes its pin of the IOAPIC. */
-const CASCADE = 2;
-
 export class Routes {
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
@@ -28,15 +22,9 @@ export class Routes {
     this.#version = new Int32Array(memory.buffer, VM_STATE.routeVersion, 1);
   }
 
-  /** The default: GSI n to input n of the 8259s and of the IOAPIC; 0 to IOAPIC pin 2; 2 nowhere. */
+  /** KVM_CREATE_IRQCHIP. */
   reset(): void {
-    this.#change(() => {
-      for (let gsi = 0; gsi < IOAPIC_PINS; gsi++) {
-        if (gsi === CASCADE) continue;
-        if (gsi < 2 * PIC_PINS) this.#setByte(gsi, ROUTE_ROW.pic, gsi);
-        this.#setByte(gsi, ROUTE_ROW.ioapic, gsi === 0 ? CASCADE : gsi);
-      }
-    });
+    this.set(DEFAULT_ROUTES);
   }
 
   /** Input of the 8259s (0 to 15), or NO_PIN. */

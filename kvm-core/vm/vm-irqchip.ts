@@ -11,14 +11,15 @@ import {
   type KvmIrqchip,
   type KvmPitState2,
 } from "../../shared/ioctls.ts";
+import { IOAPIC_PINS, IRQCHIP } from "../../shared/irq-routes.ts";
 import { MAILBOX_GSIS } from "../../shared/mailbox.ts";
 import { clockMonotonic } from "../../shared/native.ts";
 import type { Delivery } from "../irqchip/delivery.ts";
-import { IOAPIC_PINS, IoApic } from "../irqchip/ioapic.ts";
+import { IoApic } from "../irqchip/ioapic.ts";
 import { IrqchipLock } from "../irqchip/lock.ts";
 import { Pic } from "../irqchip/pic.ts";
 import { LOST_TICKS, Pit } from "../irqchip/pit.ts";
-import { IRQCHIP, Routes, validateRoutes } from "../irqchip/routing.ts";
+import { Routes, validateRoutes } from "../irqchip/routing.ts";
 import { IRQCHIP_MODE, MAX_GSIS, VM_STATE } from "./vm-state.ts";
 
 /** The fields of an 8259 in KVM_GET_IRQCHIP of chip 2. */

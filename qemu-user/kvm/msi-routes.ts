@@ -6,16 +6,10 @@
  */
 import type { KvmError } from "../../shared/errno.ts";
 import { KVM_IRQ_ROUTING } from "../../shared/ioctls.ts";
+import { DEFAULT_ROUTES } from "../../shared/irq-routes.ts";
 import type { KvmIrqRoutingEntry } from "../../shared/irqchip-structs.ts";
 import type { MsiMessage, MsiRoute } from "../device/messages.ts";
 import type { Vm } from "./kvm.ts";
-
-/** KVM's numbers of the chips, and the first GSI that only the IOAPIC has. */
-const CHIP = { PIC_MASTER: 0, PIC_SLAVE: 1, IOAPIC: 2 } as const;
-const PIC_PINS = 8;
-const PIC_GSIS = 16;
-const IOAPIC_PINS = 24;
-const CASCADE = 2;
 
 /** Told of each route that is in force, or that kvm-core refused. */
 export type Confirm = (event: number, version: number, done: boolean) => void;
@@ -59,7 +53,7 @@ export class MsiRoutes {
   }
 
   async #ask(batch: readonly MsiRoute[]): Promise<boolean> {
-    const entries = [...chipRoutes(), ...[...this.#routes.values()].map(messageRoute)];
+    const entries = [...DEFAULT_ROUTES, ...[...this.#routes.values()].map(messageRoute)];
     try {
       await this.#vm.request("KVM_SET_GSI_ROUTING", { flags: 0, entries });
       for (const route of batch) await this.#tie(route);
@@ -78,22 +72,6 @@ export class MsiRoutes {
     });
     this.#tied.add(event);
   }
-}
-
-/** What kvm-core has after KVM_CREATE_IRQCHIP: GSI n to the 8259s' input n and the IOAPIC's, but GSI 0 to its pin 2. */
-function chipRoutes(): KvmIrqRoutingEntry[] {
-  const entry = (gsi: number, irqchip: number, pin: number) => ({
-    ...{ gsi, type: KVM_IRQ_ROUTING.IRQCHIP, flags: 0, irqchip, pin },
-    ...{ address_lo: 0, address_hi: 0, data: 0 },
-  });
-  const entries: KvmIrqRoutingEntry[] = [];
-  for (let gsi = 0; gsi < IOAPIC_PINS; gsi++) {
-    if (gsi === CASCADE) continue;
-    const chip = gsi < PIC_PINS ? CHIP.PIC_MASTER : CHIP.PIC_SLAVE;
-    if (gsi < PIC_GSIS) entries.push(entry(gsi, chip, gsi % PIC_PINS));
-    entries.push(entry(gsi, CHIP.IOAPIC, gsi === 0 ? CASCADE : gsi));
-  }
-  return entries;
 }
 
 function messageRoute({ gsi, message }: MsiRoute): KvmIrqRoutingEntry {
