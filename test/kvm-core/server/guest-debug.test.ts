@@ -3,13 +3,13 @@
  * Document: KVM API, KVM_SET_GUEST_DEBUG.
  * Left out: what each flag does to instructions: engine/guest-debug.test.ts.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { CAPABILITIES } from "../../../shared/capabilities.ts";
 import { EXIT } from "../../../shared/exits.ts";
 import { KVM_GUESTDBG, KVM_GUESTDBG_ALL } from "../../../shared/ioctls.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
-import { type Client, codeOf, sealed, TestServer, until } from "./support.ts";
+import { type Client, codeOf, sealed, useServer } from "./support.ts";
 
 const CODE = 0x1000n;
 const RAM = 1 << 20;
@@ -17,19 +17,9 @@ const { ENABLE, SINGLESTEP, USE_SW_BP, USE_HW_BP } = KVM_GUESTDBG;
 const NONE = new Array<bigint>(8).fill(0n);
 const DR6_ONES = 0xffff_0ff0n;
 
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vcpu: number;
-
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VM to end");
-  expect(server.reports).toEqual([]);
-});
 
 const run = (fields: object = {}) =>
   client.request("KVM_RUN", vcpu, {

@@ -3,7 +3,7 @@
  * IOCTLS table (shared/ioctls.ts), meaning the KVM API document.
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { MAX_HANDLES } from "../../../kvm-core/server/handles.ts";
 import { MAX_LINGER } from "../../../kvm-core/vm/vm.ts";
 import { CAPABILITIES } from "../../../shared/capabilities.ts";
@@ -12,24 +12,15 @@ import { JOURNAL_BYTES } from "../../../shared/journal.ts";
 import { mapFixed, PROT_READ, PROT_WRITE } from "../../../shared/native.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
 import { STATS_BYTES } from "../../../shared/stats-page.ts";
-import { type Client, sealed, TestServer, until } from "./support.ts";
+import { type Client, sealed, until, useServer } from "./support.ts";
 
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vm: number;
 
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
 beforeEach(async () => {
   client = await server.connect();
   vm = await client.createVm("it");
-});
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VMs to end");
-  expect(server.reports).toEqual([]); // no request was answered EIO
 });
 
 /** The whole answer of a request that succeeds. */

@@ -2,26 +2,17 @@
  * Requests on a VM's IOAPIC, routes and PIT: what they do without a running vCPU, and their errno in every bad case.
  * Meaning: the KVM API document.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import type { KvmIrqchip, KvmPitState2 } from "../../../shared/ioctls.ts";
-import { type Client, TestServer, until } from "./support.ts";
+import { type Client, useServer } from "./support.ts";
 
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vm: number;
 
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
 beforeEach(async () => {
   client = await server.connect();
   vm = await client.createVm("it");
-});
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VMs to end");
-  expect(server.reports).toEqual([]);
 });
 
 const irqchip = () => client.request("KVM_CREATE_IRQCHIP", vm, {});

@@ -1,26 +1,16 @@
 /**
  * The local APIC through requests: KVM_GET_LAPIC, KVM_SET_LAPIC, KVM_NMI, its MSRs, and a guest whose timer ends its HLT.
  */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { EXIT } from "../../../shared/exits.ts";
-import { type Client, sealed, TestServer, until } from "./support.ts";
+import { type Client, sealed, useServer } from "./support.ts";
 
 const RAM = 1 << 20;
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vm: number;
 let vcpu: number;
-
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VM to end");
-  expect(server.reports).toEqual([]);
-});
 
 /** A VM in flat protected mode with a GDT, and an IDT whose vectors 2 and 30h lead to OUT 80h. */
 async function make(code: readonly number[], irqchip = true): Promise<void> {

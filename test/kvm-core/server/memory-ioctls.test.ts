@@ -2,7 +2,7 @@
  * Guest memory by request: KVM_SET_USER_MEMORY_REGION with every bad case, SPLITVM_READ_GUEST, WRITE_GUEST and GET_MEMORY.
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { CODE_MAP_BYTES } from "../../../shared/code-map.ts";
 import type { IoctlName } from "../../../shared/ioctls.ts";
 import {
@@ -15,25 +15,16 @@ import {
   memfdCreate,
   SEALS_FIXED,
 } from "../../../shared/native.ts";
-import { type Client, sealed, TestServer, until } from "./support.ts";
+import { type Client, sealed, useServer } from "./support.ts";
 
 const MiB = 2n ** 20n;
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vm: number;
 
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
 beforeEach(async () => {
   client = await server.connect();
   vm = await client.createVm("it");
-});
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VMs to end");
-  expect(server.reports).toEqual([]); // no request was answered EIO
 });
 
 /** The whole answer of a request that succeeds. */

@@ -2,31 +2,21 @@
  * KVM_IRQFD_FLAG_RESAMPLE from a server's mailbox to a guest's handler and back, through the IOAPIC and through the 8259s.
  * Meaning: the KVM API document, KVM_IRQFD. What each controller's EOI means in every mode: irqchip/resamplers.test.ts.
  */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { vcpuZone, ZONE } from "../../../kvm-core/cpu/zones.ts";
 import { serverAreaAt } from "../../../kvm-core/vm/vm-state.ts";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { Mailbox } from "../../../shared/mailbox.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
-import { type Client, codeOf, sealed, TestServer, until } from "./support.ts";
+import { type Client, codeOf, sealed, until, useServer } from "./support.ts";
 
 const RAM = 1 << 20;
 const GSI = 11;
 const VECTOR = 0x3b;
 const EVENT = 3;
 const RESAMPLE = 70;
-let server: TestServer;
+const server = useServer();
 let client: Client;
-
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VM to end");
-  expect(server.reports).toEqual([]);
-});
 
 const long = (value: number) => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24];
 const store = (address: number, value: number) => [0xc7, 0x05, ...long(address), ...long(value)];

@@ -2,31 +2,21 @@
  * KVM_CAP_SPLIT_IRQCHIP: local APICs in kvm-core, 8259s, IOAPIC and PIT the user's. Errno of every order, EOIs that the user's
  * IOAPIC hears of, interrupts of the user's 8259s, in both modes. Meaning: the KVM API document and Linux's code.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { CAPABILITIES } from "../../../shared/capabilities.ts";
 import { EXIT } from "../../../shared/exits.ts";
 import type { Ret } from "../../../shared/ioctls.ts";
 import { AREA_BYTES } from "../../../shared/server-area.ts";
-import { type Client, sealed, TestServer, until } from "./support.ts";
+import { type Client, sealed, useServer } from "./support.ts";
 
 const SPLIT = CAPABILITIES.KVM_CAP_SPLIT_IRQCHIP.nr;
 const RAM = 1 << 20;
 const VECTOR = 0x31;
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vm: number;
 let vcpu: number;
-
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VM to end");
-  expect(server.reports).toEqual([]);
-});
 
 async function open(): Promise<void> {
   client = await server.connect();

@@ -2,34 +2,24 @@
  * Processors that start others: INIT, start-up IPI and NMI from one vCPU to another, KVM_GET_MP_STATE and KVM_SET_MP_STATE meanwhile.
  * Document: SDM volume 3, 9.4, 11.6.1 and 6.7.1; KVM API document, KVM_GET_MP_STATE.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { CPU } from "../../../kvm-core/cpu/state.ts";
 import { vcpuZone } from "../../../kvm-core/cpu/zones.ts";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { EXIT } from "../../../shared/exits.ts";
 import { KVM_MP_STATE } from "../../../shared/ioctls.ts";
-import { type Client, sealed, TestServer, until } from "./support.ts";
+import { type Client, sealed, until, useServer } from "./support.ts";
 
 const { RUNNABLE, HALTED, UNINITIALIZED, INIT_RECEIVED, SIPI_RECEIVED } = KVM_MP_STATE;
 const RAM = 1 << 20;
 const ROM = 0x1_0000;
 const ROM_BASE = 0xffff_0000;
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vm: number;
 /** Handles of vCPU 0, in flat protected mode with code at 1000h, and of vCPU 1, as KVM_CREATE_VCPU leaves it. */
 let bsp: number;
 let ap: number;
-
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VM to end");
-  expect(server.reports).toEqual([]);
-});
 
 const put = (address: number, ...data: number[]) =>
   client.request("SPLITVM_WRITE_GUEST", vm, { address: BigInt(address), data: Uint8Array.from(data) });

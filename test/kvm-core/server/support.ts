@@ -4,7 +4,7 @@
  */
 import { closeSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
-import { expect } from "vitest";
+import { afterAll, afterEach, expect } from "vitest";
 import { compileInterpreter } from "../../../kvm-core/engine/engine.ts";
 import { startAcceptor } from "../../../kvm-core/server/acceptor.ts";
 import { Server } from "../../../kvm-core/server/server.ts";
@@ -158,9 +158,14 @@ export class TestServer {
     return client;
   }
 
+  /** Closes what connect() gave; a client may have closed itself. */
+  disconnect(): void {
+    for (const client of this.#clients.splice(0)) client.close();
+  }
+
   /** Ends everything; every vCPU thread has ended then. */
   async close(): Promise<void> {
-    for (const client of this.#clients) client.close();
+    this.disconnect();
     await this.server.close();
     const ended = new Promise((resolve) => this.#acceptor.once("exit", resolve));
     writeSync(this.#stopFd, new BigUint64Array([1n]));
@@ -168,4 +173,16 @@ export class TestServer {
     closeSync(this.#stopFd);
     closeSync(this.#listenFd);
   }
+}
+
+/** A server for all tests of a file. Behind each its clients are closed, their VMs have to end, and nothing may have been reported, such as EIO. */
+export function useServer(): TestServer {
+  const server = new TestServer();
+  afterAll(() => server.close());
+  afterEach(async () => {
+    server.disconnect();
+    await until(() => server.server.vms.size === 0, "the VMs to end");
+    expect(server.reports).toEqual([]);
+  });
+  return server;
 }

@@ -2,28 +2,18 @@
  * Requests on a vCPU's handle: state in and out, the errno of every bad case, and the vCPU's mutex: a request waits for
  * the KVM_RUN under way, and takes effect in its turn. What exits mean is test/kvm-core/vcpu/run.test.ts's.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { FLAT_PROTECTED_MODE } from "../../../qemu-user/loader/initial-state.ts";
 import { EXIT } from "../../../shared/exits.ts";
 import type { IoctlName, KvmRegs, KvmSregs, Ret } from "../../../shared/ioctls.ts";
-import { type Client, codeOf, sealed, TestServer, until } from "./support.ts";
+import { type Client, codeOf, sealed, until, useServer } from "./support.ts";
 
 const CODE = 0x1000n;
 const RAM = 1 << 20;
-let server: TestServer;
+const server = useServer();
 let client: Client;
 let vm: number;
 let vcpu: number;
-
-beforeAll(() => {
-  server = new TestServer();
-});
-afterAll(() => server.close());
-afterEach(async () => {
-  client.close();
-  await until(() => server.server.vms.size === 0, "the VM to end");
-  expect(server.reports).toEqual([]);
-});
 
 const refused = (name: IoctlName, arg: unknown, handle = vcpu) => client.refusal(name, handle, arg);
 const run = (fields: object = {}) =>
