@@ -8,6 +8,8 @@ import { expectList } from "../bus/state.ts";
 import { MAX_INDIRECT, TakenChain } from "./chain.ts";
 import {
   BaseQueue,
+  DESC_BYTES,
+  DESC_F,
   NO_WORDS,
   type QueueHost,
   type QueueSetup,
@@ -16,11 +18,11 @@ import {
   sizeMistake,
 } from "./queue.ts";
 
-const DESC_BYTES = 16;
 /** A descriptor's words: address low and high, length; and id and flags as 16-bit words. */
 const [LENGTH, WORDS] = [2, 4] as const;
 const [ID, FLAGS, HALVES] = [6, 7, 8] as const;
-const DESC_F = { NEXT: 1, WRITE: 2, INDIRECT: 4, AVAIL: 1 << 7, USED: 1 << 15 } as const;
+/** Flags that this kind alone has. */
+const [AVAIL, USED] = [1 << 7, 1 << 15] as const;
 /** Event suppression structure (section 2.8.14): position and wrap counter, then flags. */
 const [EVENT_DESC, EVENT_FLAGS, EVENT_BYTES] = [0, 1, 4] as const;
 const EVENT = { ENABLE: 0, DISABLE: 1, DESC: 2, MASK: 3 } as const;
@@ -34,8 +36,7 @@ interface Rings {
 
 const NO_RINGS: Rings = { desc: NO_WORDS, driver: NO_WORDS.u16, device: NO_WORDS.u16 };
 
-export class PackedQueue extends BaseQueue {
-  readonly #rings: Rings;
+export class PackedQueue extends BaseQueue<Rings> {
   readonly #descAt: number;
   readonly #deviceAt: number;
   /** Positions in the ring, and their wrap counters: 1, then 0 in the next round. */
@@ -47,18 +48,15 @@ export class PackedQueue extends BaseQueue {
   #untold = 0;
 
   constructor(host: QueueHost, setup: QueueSetup) {
-    super(host, setup);
-    const rings = findRings(host, setup);
+    super(host, setup, findRings(host, setup), NO_RINGS);
     this.#descAt = setup.desc;
     this.#deviceAt = setup.device;
-    this.#rings = typeof rings === "string" ? NO_RINGS : rings;
-    if (typeof rings === "string") this.fail(rings);
   }
 
   protected override ready(): boolean {
     if (this.#isAvailable()) return true;
     if (!this.eventIdx) return false;
-    const { device } = this.#rings;
+    const { device } = this.rings;
     device[EVENT_DESC] = this.#avail | (this.#availWrap << 15);
     Atomics.store(device, EVENT_FLAGS, EVENT.DESC);
     this.host.memory.written(this.#deviceAt, EVENT_BYTES);
@@ -68,7 +66,7 @@ export class PackedQueue extends BaseQueue {
 
   /** The first descriptor's flags were seen (Atomics.load): the driver wrote them last, so the whole chain is there. */
   protected override take(): TakenChain | undefined {
-    const { u16, u32 } = this.#rings.desc;
+    const { u16, u32 } = this.rings.desc;
     const chain = new TakenChain(0);
     let at = this.#avail;
     for (let count = 1; ; count++) {
@@ -93,11 +91,11 @@ export class PackedQueue extends BaseQueue {
 
   /** Data, id and length before the flags, which Atomics.store publishes. */
   protected override giveBack(chain: TakenChain, written: number): void {
-    const { u16, u32 } = this.#rings.desc;
+    const { u16, u32 } = this.rings.desc;
     const at = this.#used;
     u32[at * WORDS + LENGTH] = written;
     u16[at * HALVES + ID] = chain.head;
-    const wrapFlags = this.#usedWrap !== 0 ? DESC_F.AVAIL | DESC_F.USED : 0;
+    const wrapFlags = this.#usedWrap !== 0 ? AVAIL | USED : 0;
     Atomics.store(u16, at * HALVES + FLAGS, wrapFlags | (written > 0 ? DESC_F.WRITE : 0));
     this.host.memory.written(this.#descAt + DESC_BYTES * at, DESC_BYTES);
     this.#untold = Math.min(this.#untold + chain.entries, this.size);
@@ -110,7 +108,7 @@ export class PackedQueue extends BaseQueue {
 
   /** Section 2.8.10. Positions are counted from the round in which the used position is, so earlier ones are negative. */
   protected override wantsInterrupt(): boolean {
-    const { driver } = this.#rings;
+    const { driver } = this.rings;
     const untold = this.#untold;
     this.#untold = 0;
     const flags = Atomics.load(driver, EVENT_FLAGS) & EVENT.MASK;
@@ -139,26 +137,24 @@ export class PackedQueue extends BaseQueue {
   }
 
   #isAvailable(): boolean {
-    const flags = Atomics.load(this.#rings.desc.u16, this.#avail * HALVES + FLAGS);
-    const available = (flags & DESC_F.AVAIL) !== 0 ? 1 : 0;
-    const used = (flags & DESC_F.USED) !== 0 ? 1 : 0;
+    const flags = Atomics.load(this.rings.desc.u16, this.#avail * HALVES + FLAGS);
+    const available = (flags & AVAIL) !== 0 ? 1 : 0;
+    const used = (flags & USED) !== 0 ? 1 : 0;
     return available === this.#availWrap && used !== this.#availWrap;
   }
 
   /** All descriptors of an indirect table, whose only flag is WRITE (section 2.8.7). What is wrong, or undefined. */
   #enter(chain: TakenChain, gpa: number, length: number, flags: number): string | undefined {
     const memory = this.host.memory;
-    if (!this.indirect) return "an indirect descriptor that was not negotiated";
-    if ((flags & DESC_F.NEXT) !== 0) return "an indirect descriptor with a next one";
-    if (length === 0 || length % DESC_BYTES !== 0) return `an indirect table of ${length} bytes`;
+    const mistake = this.indirectMistake(gpa, length, flags);
+    if (mistake !== undefined) return mistake;
     if (length > MAX_INDIRECT * DESC_BYTES) return "an indirect table that is too long";
-    if (!memory.contains(gpa, length)) return "an indirect table outside RAM";
     for (let at = gpa; at < gpa + length; at += DESC_BYTES) {
       const entryFlags = memory.readU16(at + 2 * FLAGS);
       if ((entryFlags & DESC_F.INDIRECT) !== 0) return "an indirect table within another";
       const entry = memory.readU32(at + 4) * 2 ** 32 + memory.readU32(at);
-      const mistake = chain.add(memory, entry, memory.readU32(at + 8), (entryFlags & DESC_F.WRITE) !== 0);
-      if (mistake !== undefined) return mistake;
+      const wrong = chain.add(memory, entry, memory.readU32(at + 8), (entryFlags & DESC_F.WRITE) !== 0);
+      if (wrong !== undefined) return wrong;
     }
     return undefined;
   }

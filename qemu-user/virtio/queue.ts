@@ -13,6 +13,10 @@ import type { StateValue } from "../bus/interfaces.ts";
 import { TakenChain } from "./chain.ts";
 import type { Chain, Virtqueue } from "./virtio.ts";
 
+/** A descriptor, and flags of it that mean the same in both kinds. */
+export const DESC_BYTES = 16;
+export const DESC_F = { NEXT: 1, WRITE: 2, INDIRECT: 4 } as const;
+
 /** A queue as the driver has set it up, not checked yet. */
 export interface QueueSetup {
   readonly size: number;
@@ -45,8 +49,10 @@ export interface TransportQueue extends Virtqueue {
   load(name: string, state: StateValue): void;
 }
 
-export abstract class BaseQueue implements TransportQueue {
+/** `R`: views of the rings. */
+export abstract class BaseQueue<R> implements TransportQueue {
   protected readonly host: QueueHost;
+  protected readonly rings: R;
   protected readonly size: number;
   protected readonly eventIdx: boolean;
   protected readonly indirect: boolean;
@@ -57,12 +63,14 @@ export abstract class BaseQueue implements TransportQueue {
   #again: TakenChain[] = [];
   #pushed = false;
 
-  /** Stopped from the start if the driver has set it up wrongly. */
-  constructor(host: QueueHost, setup: QueueSetup) {
+  /** `found`: the rings, or what is wrong with them: then the queue is stopped from the start, and `none` stands for them. */
+  constructor(host: QueueHost, setup: QueueSetup, found: R | string, none: R) {
     this.host = host;
+    this.rings = typeof found === "string" ? none : found;
     this.size = setup.size;
     this.eventIdx = setup.eventIdx;
     this.indirect = setup.indirect;
+    if (typeof found === "string") this.fail(found);
   }
 
   pop(): Chain | undefined {
@@ -120,6 +128,15 @@ export abstract class BaseQueue implements TransportQueue {
   protected fail(reason: string): undefined {
     this.#stopped = true;
     this.host.needsReset(reason);
+    return undefined;
+  }
+
+  /** What is wrong with the descriptor of an indirect table, in both kinds of queue; undefined: nothing. */
+  protected indirectMistake(gpa: number, length: number, flags: number): string | undefined {
+    if (!this.indirect) return "an indirect descriptor that was not negotiated";
+    if ((flags & DESC_F.NEXT) !== 0) return "an indirect descriptor with a next one";
+    if (length === 0 || length % DESC_BYTES !== 0) return `an indirect table of ${length} bytes`;
+    if (!this.host.memory.contains(gpa, length)) return "an indirect table outside RAM";
     return undefined;
   }
 

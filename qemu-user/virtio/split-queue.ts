@@ -8,6 +8,8 @@ import { expectList } from "../bus/state.ts";
 import { MAX_INDIRECT, TakenChain } from "./chain.ts";
 import {
   BaseQueue,
+  DESC_BYTES,
+  DESC_F,
   NO_WORDS,
   type QueueHost,
   type QueueSetup,
@@ -16,8 +18,6 @@ import {
   sizeMistake,
 } from "./queue.ts";
 
-const DESC_BYTES = 16;
-const DESC_F = { NEXT: 1, WRITE: 2, INDIRECT: 4 } as const;
 /** `next` is 16 bits. */
 const MAX_TABLE = 65536;
 /** Indices run freely in 16 bits. */
@@ -33,8 +33,7 @@ interface Rings {
 
 const NO_RINGS: Rings = { avail: NO_WORDS.u16, used: NO_WORDS };
 
-export class SplitQueue extends BaseQueue {
-  readonly #rings: Rings;
+export class SplitQueue extends BaseQueue<Rings> {
   readonly #descAt: number;
   readonly #usedAt: number;
   /** Free-running 16-bit indices. */
@@ -44,16 +43,13 @@ export class SplitQueue extends BaseQueue {
   #untold = 0;
 
   constructor(host: QueueHost, setup: QueueSetup) {
-    super(host, setup);
-    const rings = findRings(host, setup);
+    super(host, setup, findRings(host, setup), NO_RINGS);
     this.#descAt = setup.desc;
     this.#usedAt = setup.device;
-    this.#rings = typeof rings === "string" ? NO_RINGS : rings;
-    if (typeof rings === "string") this.fail(rings);
   }
 
   protected override ready(): boolean {
-    const { avail, used } = this.#rings;
+    const { avail, used } = this.rings;
     if (Atomics.load(avail, IDX) !== this.#lastAvail) return true;
     if (!this.eventIdx) return false;
     Atomics.store(used.u16, this.#availEvent, this.#lastAvail);
@@ -63,7 +59,7 @@ export class SplitQueue extends BaseQueue {
   }
 
   protected override take(): TakenChain | undefined {
-    const { avail } = this.#rings;
+    const { avail } = this.rings;
     const waiting = (Atomics.load(avail, IDX) - this.#lastAvail) & 0xffff;
     if (waiting > this.size) return this.fail(`an available index that jumps by ${waiting}, of at most ${this.size}`);
     const head = avail[RING + (this.#lastAvail & (this.size - 1))]!;
@@ -75,7 +71,7 @@ export class SplitQueue extends BaseQueue {
 
   /** Data and element before the index, which Atomics.store publishes. */
   protected override giveBack(chain: TakenChain, written: number): void {
-    const { used } = this.#rings;
+    const { used } = this.rings;
     const slot = this.#usedIdx & (this.size - 1);
     used.u32[1 + 2 * slot] = chain.head;
     used.u32[2 + 2 * slot] = written;
@@ -88,7 +84,7 @@ export class SplitQueue extends BaseQueue {
 
   /** Section 2.7.7.2 and 2.7.10. Atomics.store of the used index and Atomics.load here are the fence in between. */
   protected override wantsInterrupt(): boolean {
-    const { avail } = this.#rings;
+    const { avail } = this.rings;
     const untold = this.#untold;
     this.#untold = 0;
     if (!this.eventIdx) return (Atomics.load(avail, FLAGS) & AVAIL_F_NO_INTERRUPT) === 0;
@@ -133,14 +129,10 @@ export class SplitQueue extends BaseQueue {
 
   /** The chain goes on in an indirect table, from its first entry (section 2.7.5.3). */
   #enter(chain: TakenChain, gpa: number, length: number, flags: number, nested: boolean): boolean {
-    if (!this.indirect) return this.#wrong("an indirect descriptor that was not negotiated");
-    if (nested) return this.#wrong("an indirect table within another");
-    if ((flags & DESC_F.NEXT) !== 0) return this.#wrong("an indirect descriptor with a next one");
+    const mistake = nested ? "an indirect table within another" : this.indirectMistake(gpa, length, flags);
+    if (mistake !== undefined) return this.#wrong(mistake);
     const entries = length / DESC_BYTES;
-    if (length === 0 || length % DESC_BYTES !== 0 || entries > MAX_TABLE) {
-      return this.#wrong(`an indirect table of ${length} bytes`);
-    }
-    if (!this.host.memory.contains(gpa, length)) return this.#wrong("an indirect table outside RAM");
+    if (entries > MAX_TABLE) return this.#wrong(`an indirect table of ${length} bytes`);
     return this.#follow(chain, gpa, entries, 0, MAX_INDIRECT, true);
   }
 
