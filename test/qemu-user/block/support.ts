@@ -3,21 +3,15 @@
  * Follows: qemu-user/block/drive.ts.
  * Left out: making the images.
  */
+
 import type { DriveOption } from "../../../qemu-user/block/drive.ts";
+import { DRIVE_DEFAULTS } from "../../../qemu-user/cli/drive-option.ts";
 
 export function drive(path: string, changes: Partial<DriveOption> = {}): DriveOption {
   return {
+    ...DRIVE_DEFAULTS,
     id: "d0",
     path,
-    readOnly: false,
-    snapshot: false,
-    discard: false,
-    cache: "writeback",
-    aio: "threads",
-    writeErrors: "enospc",
-    readErrors: "report",
-    ioThread: undefined,
-    locking: true,
     ...changes,
   };
 }
