@@ -4,13 +4,13 @@
  * Leaves out: what is booted (test/guest/debian). Not bound to CPUs, as a user starts it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 import { clockMonotonic } from "../../shared/native.ts";
-import { MODE, type NewcEntry, newc } from "../guest/debian/newc.ts";
+import { initramfsWith } from "../guest/debian/initramfs.ts";
+import { MODE, type NewcEntry } from "../guest/debian/newc.ts";
 import { ended } from "./pinned.ts";
 import { QEMU } from "./qemu.ts";
 
@@ -100,8 +100,8 @@ export async function inScratch<T>(work: (folder: string) => Promise<T>): Promis
 
 /** An initramfs whose /init runs a script, with more files beside it; its path. */
 export function addScript(folder: string, script: string, more: readonly NewcEntry[] = []): string {
-  const path = join(folder, "initrd.img");
-  const entries = [...more, { name: SCRIPT.slice(1), mode: MODE.file, data: Buffer.from(script) }];
-  writeFileSync(path, Buffer.concat([readFileSync(INITRD), gzipSync(newc(entries))]));
-  return path;
+  return initramfsWith(INITRD, folder, [
+    ...more,
+    { name: SCRIPT.slice(1), mode: MODE.file, data: Buffer.from(script) },
+  ]);
 }

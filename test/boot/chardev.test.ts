@@ -4,24 +4,14 @@
  * Left out: what each back end does when somebody comes and goes: test/qemu-user/backend.
  */
 import { once } from "node:events";
-import {
-  closeSync,
-  constants,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { assemble } from "../kvm-core/support/asm.ts";
 import { concat, elf, multibootHeader } from "../qemu-user/support/images.ts";
-import { qemuUser, type Running, start, until } from "../support/qemu-user.ts";
+import { qemuUser, type Running, readSome, start, until } from "../support/qemu-user.ts";
 
 const LOAD = 0x10_0000;
 const HEADER = 12;
@@ -96,12 +86,7 @@ it("a pseudo terminal, in QEMU's words", async () => {
   writeSync(fd, "hello");
   let text = "";
   await until(() => {
-    const bytes = Buffer.alloc(64);
-    try {
-      text += bytes.toString("latin1", 0, readSync(fd, bytes));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-    }
+    text += readSome(fd);
     return text === "HELLO";
   }, "the echo");
   writeSync(fd, ".");

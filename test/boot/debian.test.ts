@@ -8,18 +8,12 @@ import { debianFile, trouble } from "../support/debian.ts";
 import { type Running, start, until } from "../support/qemu-user.ts";
 
 const PATIENCE = 240_000;
-const APPEND = "console=ttyS0 panic=-1";
 
-function boot(arch: "amd64" | "i386", accel: string): Running {
-  const args = ["-accel", accel, "-m", "256M", "-nographic", "-no-reboot", "-append", APPEND];
-  const running = start(
-    "run",
-    ...args,
-    "-kernel",
-    debianFile(arch, "vmlinuz"),
-    "-initrd",
-    debianFile(arch, "initrd.img"),
-  );
+/** `more`: further options, and words for the kernel's command line. */
+function boot(arch: "amd64" | "i386", accel: string, more: readonly string[], append = ""): Running {
+  const machine = ["-accel", accel, "-m", "256M", "-nographic", "-append", `console=ttyS0 panic=-1${append}`];
+  const files = ["-kernel", debianFile(arch, "vmlinuz"), "-initrd", debianFile(arch, "initrd.img")];
+  const running = start("run", ...machine, ...files, ...more);
   onTestFinished(() => void running.child.kill("SIGKILL"));
   return running;
 }
@@ -32,7 +26,7 @@ test.each([
 ] as const)(
   "%s on %s: to a shell that answers, and the clock runs",
   async (arch, accel, machine) => {
-    const guest = boot(arch, accel);
+    const guest = boot(arch, accel, ["-no-reboot"]);
     const says = (text: string | RegExp): Promise<void> =>
       until(
         () => (typeof text === "string" ? guest.stdout().includes(text) : text.test(guest.stdout())),
@@ -68,16 +62,7 @@ test.each([
 ] as const)(
   "%s on %s: reboot starts the machine anew, and poweroff ends it",
   async (arch, accel) => {
-    const args = ["-accel", accel, "-m", "256M", "-nographic", "-append", `${APPEND} quiet`];
-    const guest = start(
-      "run",
-      ...args,
-      "-kernel",
-      debianFile(arch, "vmlinuz"),
-      "-initrd",
-      debianFile(arch, "initrd.img"),
-    );
-    onTestFinished(() => void guest.child.kill("SIGKILL"));
+    const guest = boot(arch, accel, [], " quiet");
     const boots = () => guest.stdout().split("/root # ").length - 1;
     await until(() => boots() === 1, "the first shell", PATIENCE);
     guest.child.stdin!.write("reboot\n");
@@ -91,17 +76,8 @@ test.each([
 test(
   "fw_cfg is found with its items; SIGTERM presses the power button, and the guest powers off by itself",
   async () => {
-    const args = ["-accel", "patch", "-m", "256M", "-nographic", "-no-reboot", "-append", `${APPEND} quiet`];
-    args.push("-fw_cfg", "name=opt/splitvm,string=hello");
-    const guest = start(
-      "run",
-      ...args,
-      "-kernel",
-      debianFile("amd64", "vmlinuz"),
-      "-initrd",
-      debianFile("amd64", "initrd.img"),
-    );
-    onTestFinished(() => void guest.child.kill("SIGKILL"));
+    const more = ["-no-reboot", "-fw_cfg", "name=opt/splitvm,string=hello"];
+    const guest = boot("amd64", "patch", more, " quiet");
     await until(() => guest.stdout().includes("/root # "), "the shell", PATIENCE);
     guest.child.stdin!.write(
       "cd /sys/firmware/qemu_fw_cfg; echo rev=$(cat rev) item=$(cat by_name/opt/splitvm/raw)!\n",

@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ import { ACPI_ENABLE, S5_TYPE } from "../../qemu-user/hw/acpi-pm.ts";
 import { openPty } from "../../shared/native.ts";
 import { assemble } from "../kvm-core/support/asm.ts";
 import { concat, elf, multibootHeader } from "../qemu-user/support/images.ts";
-import { type Running, start, until } from "../support/qemu-user.ts";
+import { type Running, readSome, start, until } from "../support/qemu-user.ts";
 
 const MAIN = fileURLToPath(new URL("../../qemu-user/main.ts", import.meta.url));
 const LOAD = 0x10_0000;
@@ -84,12 +84,7 @@ it("a terminal that is closed: the guest shuts down all the same, unheard", asyn
   closeSync(other);
   let text = "";
   await until(() => {
-    const bytes = Buffer.alloc(64);
-    try {
-      text += bytes.toString("latin1", 0, readSync(fd, bytes));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-    }
+    text += readSome(fd);
     return text.includes("!");
   }, "the guest");
   closeSync(fd);

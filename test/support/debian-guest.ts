@@ -4,14 +4,14 @@
  * lines of shell in an initramfs of its own behind Debian's, reads them from a console.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { gzipSync } from "node:zlib";
 import { onTestFinished } from "vitest";
-import { MODE, type NewcEntry, newc } from "../guest/debian/newc.ts";
+import { initramfsWith } from "../guest/debian/initramfs.ts";
+import { MODE, type NewcEntry } from "../guest/debian/newc.ts";
 import { debianFile, trouble } from "./debian.ts";
-import { type Running, start, until } from "./qemu-user.ts";
+import { type Finished, type Running, start, until } from "./qemu-user.ts";
 
 export const PATIENCE = 120_000;
 
@@ -33,13 +33,6 @@ export function scratch(): string {
   const folder = mkdtempSync(join(tmpdir(), "splitvm-debian-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** Debian's initramfs with more files: the kernel unpacks archives one behind the other. */
-export function initrdWith(arch: Arch, folder: string, more: readonly NewcEntry[]): string {
-  const path = join(folder, "initrd.img");
-  writeFileSync(path, Buffer.concat([readFileSync(debianFile(arch, "initrd.img")), gzipSync(newc(more))]));
-  return path;
 }
 
 /** A program of the host with the libraries that it is linked to, where it looks for them. */
@@ -75,7 +68,7 @@ export class DebianGuest {
     { arch = "amd64" as Arch, append = "", files = [] as readonly NewcEntry[] } = {},
   ): Promise<DebianGuest> {
     const agent = { name: "agent.sh", mode: MODE.file, data: Buffer.from(AGENT) };
-    const initrd = initrdWith(arch, scratch(), [...files, agent]);
+    const initrd = initramfsWith(debianFile(arch, "initrd.img"), scratch(), [...files, agent]);
     const line = `console=ttyS0 quiet panic=-1 splitvm.script=/agent.sh ${append}`;
     const machine = ["-m", "256M", "-kernel", debianFile(arch, "vmlinuz"), "-initrd", initrd, "-append", line];
     const running = start("run", "-no-reboot", ...machine, ...args);
@@ -124,7 +117,7 @@ export class DebianGuest {
   }
 
   /** Powers off; the run's status. */
-  async powerOff(): Promise<Running["finished"] extends Promise<infer F> ? F : never> {
+  async powerOff(): Promise<Finished> {
     this.type("sync; busybox poweroff -f\n");
     return this.running.finished;
   }

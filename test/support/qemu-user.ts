@@ -2,6 +2,7 @@
  * qemu-user as a user runs it: the launcher's program in a process of its own, its output kept as bytes.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../qemu-user/main.ts", import.meta.url));
@@ -50,6 +51,17 @@ export async function until(look: () => boolean, what: string, ms = 30_000): Pro
   while (!look()) {
     if (Date.now() > end) throw new Error(`waited ${ms} ms for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** What a descriptor that does not block has to read now, as latin1. */
+export function readSome(fd: number): string {
+  const bytes = Buffer.alloc(64);
+  try {
+    return bytes.toString("latin1", 0, readSync(fd, bytes));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    return "";
   }
 }
 

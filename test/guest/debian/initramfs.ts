@@ -3,7 +3,8 @@
  * Document: Linux Documentation/filesystems/ramfs-rootfs-initramfs.rst.
  * Left out: what is downloaded: fetch.ts.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { loadOrder } from "./kernel-modules.ts";
@@ -19,9 +20,8 @@ const MODULES = [
 /**
  * @param busybox path of a static busybox
  * @param modules lib/modules/VERSION of the kernel
- * @param more files beside those, such as a test's script
  */
-export function initramfs(busybox: string, modules: string, more: readonly NewcEntry[] = []): Buffer {
+export function initramfs(busybox: string, modules: string): Buffer {
   const order = loadOrder(modules, MODULES);
   const directories = ["bin", "dev", "modules"].map((name) => ({ name, mode: MODE.directory }));
   const entries: NewcEntry[] = [
@@ -32,7 +32,13 @@ export function initramfs(busybox: string, modules: string, more: readonly NewcE
     { name: "init", mode: MODE.program, data: readFileSync(INIT) },
     { name: "modules/order", mode: MODE.file, data: Buffer.from(order.map(({ name }) => `${name}\n`).join("")) },
     ...order.map(({ name, path }) => ({ name: `modules/${name}.ko`, mode: MODE.file, data: readFileSync(path) })),
-    ...more,
   ];
   return gzipSync(newc(entries), { level: 1 });
+}
+
+/** An initramfs in `folder` that is the one at `path` with more files: the kernel unpacks archives one behind the other. Its path. */
+export function initramfsWith(path: string, folder: string, more: readonly NewcEntry[]): string {
+  const made = join(folder, "initrd.img");
+  writeFileSync(made, Buffer.concat([readFileSync(path), gzipSync(newc(more))]));
+  return made;
 }
