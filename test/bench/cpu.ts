@@ -27,8 +27,8 @@ const NATIVE_NAME = "the same instructions natively";
 type Program = {
   /** run= of the guest, and the native program's name. */
   readonly run: "loop" | "fib" | "mem" | "fp" | "sse" | "x87" | "dispersed" | "decode";
-  /** Size of a round, per engine that is measured. */
-  readonly counts: { readonly patch: number; readonly interp?: number; readonly qemu: number };
+  /** Size of a round, per engine that is measured; wasm's is patch's unless said. */
+  readonly counts: { readonly patch: number; readonly wasm?: number; readonly interp?: number; readonly qemu: number };
 };
 
 const PROGRAMS: readonly Program[] = [
@@ -38,7 +38,7 @@ const PROGRAMS: readonly Program[] = [
   { run: "fp", counts: { patch: 2_000_000, qemu: 1_000_000 } },
   { run: "sse", counts: { patch: 4_000_000, qemu: 4_000_000 } },
   { run: "x87", counts: { patch: 500_000, qemu: 500_000 } },
-  { run: "dispersed", counts: { patch: 50, qemu: 3 } },
+  { run: "dispersed", counts: { patch: 50, wasm: 3, qemu: 3 } },
 ];
 
 const mips = (instructions: number, ns: number): number => (instructions / ns) * 1000;
@@ -101,6 +101,14 @@ export const CPU_ROWS: readonly Row[] = [
     name: `cpu/patch-${program.run}`,
     needsTwoCpus: false,
     measure: (cpus: Cpus) => measure(cpus, program),
+  })),
+  ...PROGRAMS.map(({ run, counts }) => ({
+    name: `cpu/wasm-${run}`,
+    needsTwoCpus: false,
+    async measure(cpus: Cpus) {
+      const { guest, native } = await rounds(cpus, run, "wasm", counts.wasm ?? counts.patch);
+      return [higher(this.name, guest, { name: NATIVE_NAME, value: native })];
+    },
   })),
   {
     name: "cpu/decode",
