@@ -33,7 +33,8 @@ echo "splitvm: Debian GNU/Linux shell, Linux $(uname -r) $(uname -m)"
 mkdir -p /etc/acpi/PWRF /var/log /var/run && printf '#!/bin/sh\n. /etc/profile\npoweroff\n' >/etc/acpi/PWRF/00000080
 chmod +x /etc/acpi/PWRF/00000080 && acpid
 # A serial port does not know how large the terminal is: `make run` says it.
-size=$(sed -n 's/.*splitvm\.size=\([0-9]*\)x\([0-9]*\).*/rows \1 cols \2/p' /proc/cmdline)
+# A terminal that does not know its size says 0x0.
+size=$(sed -n 's/.*splitvm\.size=\([1-9][0-9]*\)x\([1-9][0-9]*\).*/rows \1 cols \2/p' /proc/cmdline)
 [ -z "$size" ] || stty $size
 script=$(sed -n 's/.*splitvm\.script=\([^ ]*\).*/\1/p' /proc/cmdline)
 if [ -n "$script" ]; then
